@@ -1,0 +1,59 @@
+"""Time as an argument: every function that needs the moment takes a `Clock`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Returns the present moment as an aware datetime in UTC."""
+
+_UNITS = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "min": 60_000_000,
+    "h": 3_600_000_000,
+    "day": 86_400_000_000,
+    "days": 86_400_000_000,
+    "d": 86_400_000_000,
+    "week": 604_800_000_000,
+    "weeks": 604_800_000_000,
+    "w": 604_800_000_000,
+}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+
+
+def system_clock() -> datetime:
+    """The machine's clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: sorts as text in the order of time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration such as `60 min`, `3 h`, `14 days`, `250 ms`.
+
+    Raises:
+        ValueError: the text is no number followed by one of us, ms, s, min, h, d, days, w, weeks.
+
+    >>> parse_duration("90 min")
+    datetime.timedelta(seconds=5400)
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"{text!r} is no duration; write a number and a unit, such as '60 min' or '14 days'")
+    return timedelta(microseconds=round(float(match[1]) * _UNITS[match[2]]))
+
+
+def format_duration(span: timedelta) -> str:
+    """The shortest exact spelling of a duration, as `parse_duration` reads it."""
+    micros = span // timedelta(microseconds=1)
+    for unit in ("days", "h", "min", "s", "ms"):
+        if micros and micros % _UNITS[unit] == 0:
+            return f"{micros // _UNITS[unit]} {unit}"
+    return f"{micros} us"

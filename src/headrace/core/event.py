@@ -1,0 +1,78 @@
+"""The ledger's lines: versioned kinds, each chained to the line before by its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.core.digest import digest
+
+GENESIS = "0" * 64
+"""The digest that the first event of a ledger names as its predecessor."""
+
+KINDS: Mapping[str, tuple[int, str]] = {
+    "run.started": (1, "a run began: spec digest, name, parent, author, seed, git commit"),
+    "run.finished": (1, "a run ended: released, blocked, awaiting approval or failed"),
+    "stage.finished": (1, "a stage made its outputs; the subject is the stage's key"),
+    "stage.failed": (1, "a stage raised an error: what, why, fix"),
+    "gate.judged": (1, "a check's evidence was judged against its rule"),
+    "gate.waived": (1, "somebody waived a gate: reason, name, last day"),
+    "table.snapshot": (1, "a source was snapshotted: digests, schema, rows"),
+    "seal.made": (1, "test rows went behind a seal; the payload names the rows' digests"),
+    "seal.opened": (1, "a frozen candidate is about to be measured on sealed rows; spends from the budget"),
+    "seal.judged": (1, "the outcome of an opening"),
+    "release.made": (1, "a manifest was written: the release is a candidate"),
+    "release.challenged": (1, "the candidate passed every gate up to the test: it is a challenger"),
+    "release.approved": (1, "a named person approved the release"),
+    "release.promoted": (1, "the release became champion"),
+    "release.rolled_back": (1, "the champion before was brought back"),
+    "release.retired": (1, "the release left service"),
+}
+"""Every kind of event, with the version that is written now and what it records."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An event before it has a place in the chain.
+
+    `subject` is what the event is about (a run, a stage key, a release, a seal): indexed, so that
+    folds over one subject don't replay the ledger.
+    """
+
+    kind: str
+    subject: str
+    time: str
+    actor: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the ledger. `digest` covers every other field, `prev` is the digest of the line before."""
+
+    seq: int
+    kind: str
+    version: int
+    subject: str
+    time: str
+    actor: str
+    payload: Mapping[str, Any]
+    prev: str
+    digest: str
+
+
+def seal_event(draft: Draft, seq: int, prev: str) -> Event:
+    """Give a draft its place in the chain: number `seq`, after the event whose digest is `prev`.
+
+    Raises:
+        ValueError: the kind is not one of `KINDS`.
+    """
+    known = KINDS.get(draft.kind)
+    if known is None:
+        raise ValueError(f"unknown event kind {draft.kind!r}")
+    version = known[0]
+    name = digest([seq, draft.kind, version, draft.subject, draft.time, draft.actor, draft.payload, prev])
+    return Event(
+        seq, draft.kind, version, draft.subject, draft.time, draft.actor, draft.payload, prev, name
+    )

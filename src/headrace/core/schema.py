@@ -1,0 +1,48 @@
+"""What a table's columns are: the types headrace knows, and the schema of a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Type(StrEnum):
+    """The four types of the expression language, and so of every raw column.
+
+    - number: any integer, float or decimal column; double inside expressions
+    - bool: true, false, null
+    - text: UTF-8 strings
+    - time: a moment, kept as UTC microseconds since 1970-01-01; a date is midnight of the table's zone
+    """
+
+    NUMBER = "number"
+    BOOL = "bool"
+    TEXT = "text"
+    TIME = "time"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name, headrace type, and the type the source had (for people)."""
+
+    name: str
+    type: Type
+    source_type: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One source, frozen. `artifact` names the Parquet bytes, `content` the rows themselves (stable over
+    writer versions). Rows keep the source's order; times are UTC microseconds."""
+
+    table: str
+    artifact: str
+    content: str
+    rows: int
+    columns: tuple[Column, ...]
+    source: str
+    taken: str
+
+    def types(self) -> dict[str, Type]:
+        """Column names and types, in the file's order."""
+        return {c.name: c.type for c in self.columns}
