@@ -73,6 +73,4 @@ def seal_event(draft: Draft, seq: int, prev: str) -> Event:
         raise ValueError(f"unknown event kind {draft.kind!r}")
     version = known[0]
     name = digest([seq, draft.kind, version, draft.subject, draft.time, draft.actor, draft.payload, prev])
-    return Event(
-        seq, draft.kind, version, draft.subject, draft.time, draft.actor, draft.payload, prev, name
-    )
+    return Event(seq, draft.kind, version, draft.subject, draft.time, draft.actor, draft.payload, prev, name)

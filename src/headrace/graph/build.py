@@ -1,0 +1,126 @@
+"""Build an ONNX graph, one node at a time.
+
+Fixed at opset 20, ai.onnx.ml opset 5, IR 9: the newest that onnxruntime and onnxruntime-web both run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from headrace.core.schema import Type
+
+OPSET, ML_OPSET, IR = 20, 5, 9
+
+INPUT_TYPES = {
+    Type.NUMBER: TensorProto.DOUBLE,
+    Type.BOOL: TensorProto.DOUBLE,
+    Type.TEXT: TensorProto.STRING,
+    Type.TIME: TensorProto.INT64,
+}
+"""How a raw column enters a graph, as a vector [rows]: numbers and booleans (0, 1) as double with NaN for
+null, text as string with `NULL_TEXT` for null, times as UTC microseconds with `NULL_TIME` for null."""
+
+NULL_TEXT = "\x00"
+"""Null in a text column. A value that holds it is refused at ingest and by the request decoder."""
+
+NULL_TIME = np.iinfo(np.int64).min
+"""Null in a time column."""
+
+
+class GraphBuilder:
+    """Collects inputs, constants, nodes and outputs; `build` checks and serialises them.
+
+    Equal constants are kept once. Not safe for use by several threads.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._count = 0
+        self._inputs: dict[str, onnx.ValueInfoProto] = {}
+        self._types: dict[str, Type | None] = {}
+        self._outputs: dict[str, onnx.ValueInfoProto] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._initializers: list[onnx.TensorProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+
+    def _name(self, hint: str) -> str:
+        self._count += 1
+        return f"{self._prefix}{hint}_{self._count}"
+
+    def input(self, name: str, kind: Type) -> str:
+        """Declare the raw column `name` (once; again is the same tensor). Returns its tensor's name."""
+        if name not in self._inputs:
+            self._inputs[name] = helper.make_tensor_value_info(name, INPUT_TYPES[kind], [None])
+            self._types[name] = kind
+        return name
+
+    def matrix_input(self, name: str, width: int) -> str:
+        """Declare a float32 matrix [rows, width] as input: where a model graph joins a feature graph."""
+        self._inputs[name] = helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width])
+        self._types[name] = None
+        return name
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """A constant tensor (numbers, bools; `dtype=object` or a list of str for text)."""
+        if isinstance(value, str) or (isinstance(value, Sequence) and value and isinstance(value[0], str)):
+            texts = [value] if isinstance(value, str) else list(value)
+            shape: tuple[int, ...] = () if isinstance(value, str) else (len(texts),)
+            key = ("str", shape, "\x01".join(texts).encode())
+            if key not in self._constants:
+                name = self._name("c")
+                self._initializers.append(
+                    helper.make_tensor(name, TensorProto.STRING, shape, [t.encode() for t in texts])
+                )
+                self._constants[key] = name
+            return self._constants[key]
+        array = np.asarray(value, dtype=dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = self._name("c")
+            self._initializers.append(
+                numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+            )
+            self._constants[key] = name
+        return self._constants[key]
+
+    def node(self, op: str, *inputs: str, domain: str = "", hint: str = "", **attributes: Any) -> str:
+        """Add a node with one output; returns the output tensor's name."""
+        return self.nodes(op, *inputs, outputs=1, domain=domain, hint=hint, **attributes)[0]
+
+    def nodes(
+        self, op: str, *inputs: str, outputs: int, domain: str = "", hint: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs; returns the output tensors' names."""
+        names = [self._name(hint or op.lower()) for _ in range(outputs)]
+        self._nodes.append(helper.make_node(op, list(inputs), names, domain=domain, **attributes))
+        return names
+
+    def output(self, tensor: str, name: str, dtype: int, shape: Sequence[int | None]) -> None:
+        """Make a tensor an output of the graph under `name` (dtype: an onnx.TensorProto data type)."""
+        self._nodes.append(helper.make_node("Identity", [tensor], [name]))
+        self._outputs[name] = helper.make_tensor_value_info(name, dtype, list(shape))
+
+    def build(self, metadata: Mapping[str, str] | None = None) -> bytes:
+        """The serialised model, checked by onnx. Input types of raw columns travel in its metadata."""
+        graph = helper.make_graph(
+            self._nodes,
+            "headrace",
+            list(self._inputs.values()),
+            list(self._outputs.values()),
+            self._initializers,
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
+            producer_name="headrace",
+            ir_version=IR,
+        )
+        types = {f"type:{n}": t.value for n, t in self._types.items() if t is not None}
+        helper.set_model_props(model, dict(sorted({**types, **dict(metadata or {})}.items())))
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString(deterministic=True))
