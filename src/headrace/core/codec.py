@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,4 +30,4 @@ def from_json(data: bytes, kind: type[T]) -> T:
 
 def from_plain(value: Any, kind: type[T]) -> T:
     """`to_plain` undone. Raises `msgspec.ValidationError` where the value is no such record."""
-    return cast(T, msgspec.convert(value, type=kind))
+    return msgspec.convert(value, type=kind)

@@ -21,6 +21,13 @@ class Type(StrEnum):
     TIME = "time"
 
 
+NULL_TEXT = "\x00"
+"""Null in a text tensor. A value that holds it is refused at ingest and by the request decoder."""
+
+NULL_TIME = -(2**63)
+"""Null in a time tensor (int64 microseconds)."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table: its name, headrace type, and the type the source had (for people)."""

@@ -23,13 +23,7 @@ INPUT_TYPES = {
     Type.TIME: TensorProto.INT64,
 }
 """How a raw column enters a graph, as a vector [rows]: numbers and booleans (0, 1) as double with NaN for
-null, text as string with `NULL_TEXT` for null, times as UTC microseconds with `NULL_TIME` for null."""
-
-NULL_TEXT = "\x00"
-"""Null in a text column. A value that holds it is refused at ingest and by the request decoder."""
-
-NULL_TIME = np.iinfo(np.int64).min
-"""Null in a time column."""
+null, text as string with `core.schema.NULL_TEXT` for null, times as UTC microseconds with `core.schema.NULL_TIME` for null."""
 
 
 class GraphBuilder:
@@ -73,9 +67,8 @@ class GraphBuilder:
             key = ("str", shape, "\x01".join(texts).encode())
             if key not in self._constants:
                 name = self._name("c")
-                self._initializers.append(
-                    helper.make_tensor(name, TensorProto.STRING, shape, [t.encode() for t in texts])
-                )
+                encoded: Any = [t.encode() for t in texts]  # onnx's annotation forgets that strings are bytes
+                self._initializers.append(helper.make_tensor(name, TensorProto.STRING, shape, encoded))
                 self._constants[key] = name
             return self._constants[key]
         array = np.asarray(value, dtype=dtype)
