@@ -23,7 +23,8 @@ INPUT_TYPES = {
     Type.TIME: TensorProto.INT64,
 }
 """How a raw column enters a graph, as a vector [rows]: numbers and booleans (0, 1) as double with NaN for
-null, text as string with `core.schema.NULL_TEXT` for null, times as UTC microseconds with `core.schema.NULL_TIME` for null."""
+null, text as string with `NULL_TEXT` for null, times as UTC
+microseconds with `NULL_TIME` for null (both in `core.schema`)."""
 
 
 class GraphBuilder:
