@@ -10,17 +10,17 @@ Clock = Callable[[], datetime]
 """Returns the present moment as an aware datetime in UTC."""
 
 _UNITS = {
-    "us": 1,
-    "ms": 1_000,
-    "s": 1_000_000,
-    "min": 60_000_000,
-    "h": 3_600_000_000,
-    "day": 86_400_000_000,
-    "days": 86_400_000_000,
-    "d": 86_400_000_000,
-    "week": 604_800_000_000,
-    "weeks": 604_800_000_000,
-    "w": 604_800_000_000,
+    unit: micros
+    for names, micros in (
+        ("us", 1),
+        ("ms", 1_000),
+        ("s sec second seconds", 1_000_000),
+        ("min minute minutes", 60_000_000),
+        ("h hour hours", 3_600_000_000),
+        ("d day days", 86_400_000_000),
+        ("w week weeks", 604_800_000_000),
+    )
+    for unit in names.split()
 }
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
@@ -39,7 +39,7 @@ def parse_duration(text: str) -> timedelta:
     """Read a duration such as `60 min`, `3 h`, `14 days`, `250 ms`.
 
     Raises:
-        ValueError: the text is no number followed by one of us, ms, s, min, h, d, days, w, weeks.
+        ValueError: the text is no number followed by a unit from us to weeks.
 
     >>> parse_duration("90 min")
     datetime.timedelta(seconds=5400)

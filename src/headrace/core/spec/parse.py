@@ -1,0 +1,221 @@
+"""Text to Spec: every mistake with its line, what is wrong, and how to mend it, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from headrace.core.errors import Problem, SpecError, did_you_mean
+from headrace.core.spec.models import Spec
+
+FILE_NAME = "headrace.yaml"
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class ParsedSpec:
+    """A valid spec and where each of its parts stands in the file."""
+
+    spec: Spec
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    name: str = FILE_NAME
+
+    def where(self, *path: str | int) -> str:
+        """`headrace.yaml:23 (features.hour)`: the place of a part, for people and editors."""
+        return place(self.name, self.lines, path)
+
+
+def place(name: str, lines: Mapping[Path, int], path: Path) -> str:
+    """The nearest known line of `path`, with the dotted path behind it."""
+    dotted = ".".join(str(p) for p in path)
+    for cut in range(len(path), -1, -1):
+        if path[:cut] in lines:
+            return f"{name}:{lines[path[:cut]]}" + (f" ({dotted})" if dotted else "")
+    return f"{name} ({dotted})" if dotted else name
+
+
+def parse_spec(text: str, *, name: str = FILE_NAME) -> ParsedSpec:
+    """Read a spec from YAML text. `name` is how messages call the file.
+
+    Raises:
+        SpecError: with one problem for every mistake that the text alone shows.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"{name}:{mark.line + 1}" if mark else name
+        raise SpecError(
+            f"not valid YAML: {error.problem or error}",
+            where=line,
+            fix="check indentation, quotes and colons on this line and the one before",
+        ) from None
+    except yaml.YAMLError as error:
+        raise SpecError(
+            f"not valid YAML: {error}", where=name, fix="save the file as plain UTF-8 text"
+        ) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecError(
+            "the file is empty" if root is None else "the file is no mapping of keys to values",
+            where=name,
+            fix="start with `headrace init DIR`, which writes a spec to begin from",
+        )
+    lines: dict[Path, int] = {}
+    problems: list[Problem] = []
+    data = _construct(root, (), lines, problems, name)
+    try:
+        spec = Spec.model_validate(data)
+    except ValidationError as error:
+        problems += [_problem(e, data, lines, name) for e in error.errors(include_url=False)]
+        raise SpecError.of(problems) from None
+    if problems:
+        raise SpecError.of(problems)
+    return ParsedSpec(spec, lines, name)
+
+
+def _construct(
+    node: yaml.Node, path: Path, lines: dict[Path, int], problems: list[Problem], name: str
+) -> Any:
+    """Plain values from YAML nodes; notes the line of every path and refuses keys given twice."""
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        values: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            here = (*path, key)
+            if key in values:
+                problems.append(
+                    Problem(
+                        f"key {key!r} is given twice",
+                        where=f"{name}:{key_node.start_mark.line + 1} ({'.'.join(map(str, here))})",
+                        fix=f"keep one; the first is on line {lines[here]}",
+                    )
+                )
+                continue
+            values[key] = _construct(value_node, here, lines, problems, name)
+            lines[here] = key_node.start_mark.line + 1
+        return values
+    if isinstance(node, yaml.SequenceNode):
+        # Tuples, because the models are strict and frozen.
+        return tuple(_construct(n, (*path, i), lines, problems, name) for i, n in enumerate(node.value))
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_object(node)
+    except (ValueError, yaml.YAMLError):
+        return node.value
+
+
+_EXPECTED = {
+    "string_type": "text",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "date_type": "a date such as 2026-11-21",
+}
+
+
+def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: str) -> Problem:
+    path = _real_path(error["loc"], data)
+    kind, given = error["type"], error["input"]
+    dotted = ".".join(str(p) for p in path)
+    where = place(name, lines, path)
+    if kind == "missing":
+        return Problem(
+            f"{dotted!r} is missing",
+            where=where,
+            fix=f"add `{path[-1]}:` — {_describe(path) or 'it is required'}",
+        )
+    if kind == "extra_forbidden":
+        return Problem(
+            f"unknown key {str(path[-1])!r}",
+            where=where,
+            fix=did_you_mean(str(path[-1]), _fields_at(path[:-1])),
+        )
+    if kind in _EXPECTED:
+        return Problem(
+            f"{dotted!r} must be {_EXPECTED[kind]}, not {_show(given)}",
+            where=where,
+            fix=_quote_hint(kind, given),
+        )
+    if kind == "literal_error":
+        expected = str(error.get("ctx", {}).get("expected", ""))
+        options = [o.strip("' ") for o in expected.replace(" or ", ", ").split(",")]
+        return Problem(
+            f"{dotted!r} can't be {_show(given)}", where=where, fix=did_you_mean(str(given), options)
+        )
+    message = error["msg"].removeprefix("Value error, ")
+    what, _, fix = message.partition("; ")
+    return Problem(f"{dotted!r}: {what}", where=where, fix=fix)
+
+
+def _real_path(loc: Sequence[str | int], data: Any) -> Path:
+    """Pydantic's location without the names of union branches, which are no part of the file."""
+    path: list[str | int] = []
+    here = data
+    for i, part in enumerate(loc):
+        if isinstance(here, Mapping) and (part in here or i == len(loc) - 1):
+            path.append(part)
+            here = here.get(part)
+        elif isinstance(here, Sequence) and not isinstance(here, str) and isinstance(part, int):
+            path.append(part)
+            here = here[part] if part < len(here) else None
+    return tuple(path)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for a in get_args(annotation) for m in _models_in(a)]
+
+
+def _model_at(path: Path) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Spec
+    for part in path:
+        if model is None:
+            return None
+        if isinstance(part, str) and part in model.model_fields:
+            inner = _models_in(model.model_fields[part].annotation)
+            if not inner:
+                return None
+            model = inner[0]
+        # A key of a dict of models, or an index of a list of them: the model stays.
+    return model
+
+
+def _fields_at(path: Path) -> list[str]:
+    model = _model_at(path)
+    return list(model.model_fields) if model else []
+
+
+def _describe(path: Path) -> str:
+    model = _model_at(path[:-1])
+    entry = model.model_fields.get(str(path[-1])) if model else None
+    return (entry.description or "").split("\n")[0] if entry else ""
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, tuple | list):
+        return "a list"
+    return "nothing" if value is None else repr(value)
+
+
+def _quote_hint(kind: str, given: Any) -> str:
+    if kind == "string_type" and isinstance(given, int | float):
+        return f"put it in quotes: '{given}'"
+    if kind in ("float_type", "int_type") and isinstance(given, str):
+        return "write a number without quotes or units"
+    if kind == "tuple_type":
+        return "write a list: [a, b], or one `- item` a line"
+    return ""
