@@ -1,0 +1,137 @@
+"""Every gate: what it asks, at the end of which stage, and what to do when it blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headrace.core.errors import UserError, did_you_mean
+
+STAGES: Mapping[str, str] = {
+    "frame": "the problem: what is decided, by which prediction, how good it has to be",
+    "ingest": "a content-addressed snapshot of every table",
+    "split": "train, validation and the sealed test",
+    "features": "one graph from raw columns to the feature matrix, fitted on train",
+    "learn": "naive baseline, today's rule and the candidates under cross-validation; the best refitted",
+    "package": "one ONNX graph from raw columns to the decision, with its input schema",
+    "evaluate": "metrics with intervals on validation, measured on the packaged graph",
+    "test": "the seal is opened: the honest estimate",
+    "promote": "a release is made; it becomes challenger, then champion",
+}
+"""The stages in their order, and what each makes."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A question that has to be answered before work goes on."""
+
+    name: str
+    stage: str
+    asks: str
+    fix: str
+    waivable: bool = True
+
+
+_ALL = (
+    Gate(
+        "spec-complete",
+        "frame",
+        "Are objective, decision and an owner written down?",
+        "fill in problem.objective, problem.decision and problem.owners.default",
+    ),
+    Gate(
+        "go",
+        "frame",
+        "Is the go decision still valid?",
+        "decide again and renew problem.go.expires",
+    ),
+    Gate(
+        "expectation",
+        "ingest",
+        "Does the data hold what `data.expect` says? One gate an expectation.",
+        "mend the data at its source, or correct the expectation",
+    ),
+    Gate(
+        "assumption",
+        "ingest",
+        "Do the frame's assumptions hold on the data? One gate an assumption with a check.",
+        "find out why it broke before going on: the project rests on it",
+    ),
+    Gate(
+        "split-crossing",
+        "split",
+        "Does no row, group or moment stand on both sides of the split?",
+        "choose the split that keeps what belongs together in one part (split.by, split.group, split.gap)",
+        waivable=False,
+    ),
+    Gate(
+        "classes-present",
+        "split",
+        "Is every class present in train, validation and test?",
+        "get more rows of the class, stratify on the target, or change the parts' sizes",
+    ),
+    Gate(
+        "beats-naive",
+        "learn",
+        "Is the best candidate better than the naive baseline beyond noise?",
+        "find features that carry signal; with none, no model should ship",
+    ),
+    Gate(
+        "beats-today",
+        "learn",
+        "Is the best candidate better than today's solution beyond noise?",
+        "keep today's solution, or find features that it does not use",
+    ),
+    Gate(
+        "parity",
+        "package",
+        "Does the packaged graph answer as the trained model does, on real and on edge rows?",
+        "use a candidate that converts exactly; the evidence names the rows that differ",
+        waivable=False,
+    ),
+    Gate(
+        "latency",
+        "package",
+        "Does one row pass the graph within limits.latency (95th percentile)?",
+        "use a smaller model or fewer features, or raise limits.latency",
+    ),
+    Gate(
+        "size",
+        "package",
+        "Is the packaged graph within limits.size?",
+        "use a smaller model, or raise limits.size",
+    ),
+    Gate(
+        "lineage",
+        "package",
+        "Can every input of the graph be traced to a kept snapshot and a named stage?",
+        "run `headrace audit`, then run again to make what is missing anew",
+    ),
+    Gate(
+        "ship-at",
+        "test",
+        "Does the sealed test reach `problem.ship_at` at the safe end of its interval? One gate a metric.",
+        "improve the model on validation, get more test rows, or lower the bar openly in the spec",
+    ),
+    Gate(
+        "champion",
+        "promote",
+        "Is the release no worse than the champion on the same rows, within promote.margin?",
+        "improve the candidate, or keep the champion",
+    ),
+)
+
+GATES: Mapping[str, Gate] = {g.name: g for g in _ALL}
+"""Gates by name. A gate that comes once for each of several things is judged as `name: thing`."""
+
+
+def gate_of(name: str) -> Gate:
+    """The gate behind a judged name: `expectation: distance > 0` is judged by the gate `expectation`.
+
+    Raises:
+        UserError: there is no such gate.
+    """
+    gate = GATES.get(name.partition(":")[0].strip())
+    if gate is None:
+        raise UserError(f"there is no gate {name!r}", fix=did_you_mean(name, GATES))
+    return gate

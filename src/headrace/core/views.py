@@ -1,0 +1,190 @@
+"""Views: folds of events. There is no second truth. Pure functions over events in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from headrace.core.evidence import Waiver
+from headrace.core.event import Event
+
+RUN_KINDS = ("run.started", "run.finished")
+RELEASE_KINDS = (
+    "release.made",
+    "release.challenged",
+    "release.approved",
+    "release.promoted",
+    "release.rolled_back",
+    "release.retired",
+)
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as the ledger tells it. `status` is released, blocked, awaiting approval, failed, or
+    unfinished (under way, or its process died)."""
+
+    run: str
+    name: str
+    started: str
+    author: str
+    spec: str
+    parent: str = ""
+    commit: str = ""
+    dirty: bool = False
+    status: str = "unfinished"
+    finished: str = ""
+    release: str = ""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+def runs(events: Iterable[Event]) -> dict[str, RunView]:
+    """Every run by its id, oldest first."""
+    seen: dict[str, RunView] = {}
+    for e in events:
+        if e.kind == "run.started":
+            p = e.payload
+            seen[e.subject] = RunView(
+                run=e.subject,
+                name=p["name"],
+                started=e.time,
+                author=e.actor,
+                spec=p["spec"],
+                parent=p.get("parent", ""),
+                commit=p.get("commit", ""),
+                dirty=p.get("dirty", False),
+            )
+        elif e.kind == "run.finished" and e.subject in seen:
+            seen[e.subject] = replace(
+                seen[e.subject],
+                status=e.payload["status"],
+                finished=e.time,
+                release=e.payload.get("release") or "",
+                summary=e.payload,
+            )
+    return seen
+
+
+class State(StrEnum):
+    """What a release can be."""
+
+    CANDIDATE = "candidate"
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """A release as the ledger tells it. `manifest` is the digest of its manifest's bytes."""
+
+    release: str
+    manifest: str
+    run: str
+    made: str
+    author: str
+    state: State = State.CANDIDATE
+    approved_by: tuple[str, ...] = ()
+    self_approved: bool = False
+    promoted: str = ""
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A span of time in which a release was champion. `until` is empty while it lasts."""
+
+    release: str
+    since: str
+    until: str
+    by: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Releases:
+    """All releases, and who was champion when (oldest first)."""
+
+    releases: Mapping[str, ReleaseView]
+    reigns: tuple[Reign, ...]
+
+    @property
+    def champion(self) -> ReleaseView | None:
+        """The release that is live, if any."""
+        if self.reigns and not self.reigns[-1].until:
+            return self.releases[self.reigns[-1].release]
+        return None
+
+    def before_champion(self) -> str:
+        """The release that a rollback brings back: the champion before the present one, skipping those
+        that were themselves rolled back. Empty where there is none."""
+        stack: list[str] = []
+        for reign in self.reigns:
+            if reign.how == "rollback":
+                while stack and stack[-1] != reign.release:
+                    stack.pop()
+            elif not stack or stack[-1] != reign.release:
+                stack.append(reign.release)
+        return stack[-2] if len(stack) > 1 else ""
+
+    def live_at(self, moment: str) -> str:
+        """The champion at an ISO moment (as `core.clock.iso` writes it), or empty."""
+        for reign in self.reigns:
+            if reign.since <= moment and (not reign.until or moment < reign.until):
+                return reign.release
+        return ""
+
+
+def releases(events: Iterable[Event]) -> Releases:
+    """Fold the events of releases into their states and the history of champions."""
+    seen: dict[str, ReleaseView] = {}
+    reigns: list[Reign] = []
+    for e in events:
+        p = e.payload
+        if e.kind == "release.made":
+            # Made again from the same bytes: the release keeps its state.
+            seen.setdefault(
+                e.subject, ReleaseView(e.subject, p["manifest"], p["run"], made=e.time, author=e.actor)
+            )
+            continue
+        view = seen.get(e.subject)
+        if view is None:
+            continue
+        if e.kind == "release.challenged" and view.state == State.CANDIDATE:
+            seen[e.subject] = replace(view, state=State.CHALLENGER)
+        elif e.kind == "release.approved":
+            seen[e.subject] = replace(
+                view,
+                approved_by=(*view.approved_by, e.actor),
+                self_approved=view.self_approved or bool(p.get("self")),
+            )
+        elif e.kind in ("release.promoted", "release.rolled_back"):
+            how = "promotion" if e.kind == "release.promoted" else "rollback"
+            _crown(seen, reigns, e, how)
+        elif e.kind == "release.retired":
+            seen[e.subject] = replace(view, state=State.RETIRED)
+            if reigns and reigns[-1].release == e.subject and not reigns[-1].until:
+                reigns[-1] = replace(reigns[-1], until=e.time)
+    return Releases(seen, tuple(reigns))
+
+
+def _crown(seen: dict[str, ReleaseView], reigns: list[Reign], e: Event, how: str) -> None:
+    if reigns and not reigns[-1].until:
+        if reigns[-1].release == e.subject:
+            return
+        old = reigns[-1].release
+        reigns[-1] = replace(reigns[-1], until=e.time)
+        seen[old] = replace(seen[old], state=State.RETIRED)
+    reigns.append(Reign(e.subject, since=e.time, until="", by=e.actor, how=how))
+    seen[e.subject] = replace(seen[e.subject], state=State.CHAMPION, promoted=e.time)
+
+
+def waivers(events: Iterable[Event], today: str) -> dict[str, Waiver]:
+    """The waivers that hold on the day `today` (ISO date), by gate; the newest wins."""
+    held: dict[str, Waiver] = {}
+    for e in events:
+        if e.kind == "gate.waived" and e.payload["until"] >= today:
+            p = e.payload
+            held[e.subject] = Waiver(e.subject, p["reason"], p["by"], p["until"], e.digest)
+    return held
