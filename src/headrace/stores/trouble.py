@@ -1,0 +1,64 @@
+"""What the medium refused, said so that a person can mend it."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from headrace.core.errors import Corrupt, StoreError
+
+_OS_TROUBLE = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the command again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and run the command again"),
+    errno.EFBIG: ("the file would grow beyond the limit for one file", "raise the limit (`ulimit -f`)"),
+    errno.EROFS: ("the folder is on a read-only medium", "choose a folder that can be written to"),
+    errno.EACCES: ("the folder is read-only for this user", "choose a folder that this user can write to"),
+    errno.EPERM: ("this user may not do that here", "choose a folder that this user can write to"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder for the store"),
+    errno.EEXIST: ("there is a file where a folder should be", "choose another folder for the store"),
+    errno.EMFILE: ("too many files are open", "raise the limit (`ulimit -n`)"),
+}
+
+_SQLITE_TROUBLE = {
+    sqlite3.SQLITE_FULL: _OS_TROUBLE[errno.ENOSPC],
+    sqlite3.SQLITE_READONLY: ("the ledger is read-only", "choose a folder that this user can write to"),
+    sqlite3.SQLITE_PERM: _OS_TROUBLE[errno.EACCES],
+    sqlite3.SQLITE_CANTOPEN: (
+        "the ledger's file can't be opened",
+        "check that the folder exists and that this user can read it and write to it",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "another process held the ledger locked for too long",
+        "find out which process holds it open (`fuser ledger.db`), or try again",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "the disk failed to read or write",
+        "check the disk, its free space and its limits",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "the file is not a SQLite database",
+        "move the file away, or choose another folder for the store",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "the database is damaged",
+        "restore the ledger from a backup; `sqlite3 ledger.db .recover` shows what can still be read",
+    ),
+}
+
+
+def os_trouble(error: OSError, doing: str, place: Path) -> StoreError:
+    """An `OSError` met at `place` while `doing`, as the store's error. The caller raises it from `error`."""
+    why, fix = _OS_TROUBLE.get(
+        error.errno or 0, (error.strerror or str(error), "check the folder and the disk")
+    )
+    return StoreError(f"can't {doing}", where=str(place), why=why, fix=fix)
+
+
+def sqlite_trouble(error: sqlite3.Error, doing: str, place: Path) -> StoreError:
+    """A SQLite error met while `doing`, as the store's error; `Corrupt` where the file is damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = (code or 0) & 0xFF
+    why, fix = _SQLITE_TROUBLE.get(primary, (str(error), "check the ledger's file and the disk"))
+    kind = Corrupt if primary == sqlite3.SQLITE_CORRUPT else StoreError
+    return kind(f"can't {doing}", where=str(place), why=why, fix=fix)
