@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from headrace.core.evidence import Waiver
 from headrace.core.event import Event
+from headrace.core.evidence import Waiver
 
 RUN_KINDS = ("run.started", "run.finished")
 RELEASE_KINDS = (

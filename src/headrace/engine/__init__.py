@@ -1,0 +1,1 @@
+"""Floor 4: the readable spine (`plan`), memoised stages (`memo`), gates, runs and releases."""

@@ -1,0 +1,343 @@
+"""The spec against the tables' columns: every expression typed, every mistake collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from headrace.core.errors import HeadraceError, Problem, SpecError, did_you_mean
+from headrace.core.evidence import Rule
+from headrace.core.schema import Column, Type
+from headrace.core.spec import ParsedSpec
+from headrace.core.task import Kind
+from headrace.data.expect import Expectation, plan_expectations
+from headrace.expr import Expr, parse
+from headrace.metrics import metric
+
+T = TypeVar("T")
+Tables = Mapping[str, tuple[Column, ...]]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The spec's expressions, typed against the tables' columns."""
+
+    target: Expr
+    features: Mapping[str, Expr]
+    today: Expr | None
+    strata: Expr | None
+    expectations: tuple[Expectation, ...]
+    lookups: Mapping[str, tuple[str, ...]]
+    """The side tables that features read, with the columns that they need (without the table's name)."""
+    types: Mapping[str, Type]
+    """Every raw column by the name that expressions use: `distance`, `weather.temp`."""
+
+
+@dataclass
+class _Checker:
+    """Collects problems while the spec is walked; each check adds what it finds and goes on."""
+
+    parsed: ParsedSpec
+    tables: Tables
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, what: str, *path: str | int, why: str = "", fix: str = "") -> None:
+        self.problems.append(Problem(what, where=self.parsed.where(*path), why=why, fix=fix))
+
+    def attempt(self, work: Callable[[], T], *path: str | int) -> T | None:
+        """Run `work`; its problems are added under the place of `path`."""
+        try:
+            return work()
+        except HeadraceError as error:
+            place = self.parsed.where(*path)
+            self.problems += [
+                Problem(p.what, where=f"{place}: {p.where}" if p.where else place, why=p.why, fix=p.fix)
+                for p in error.problems
+            ]
+            return None
+
+
+def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
+    """Type every expression of the spec against the columns of its tables.
+
+    Raises:
+        SpecError: with one problem for every mistake found.
+    """
+    check = _Checker(parsed, tables)
+    spec = parsed.spec
+    events = {c.name: c.type for c in tables.get(spec.data.events, ())}
+    types = _all_types(check, events)
+    _check_tables(check, events)
+    _check_split(check, events)
+    _check_metrics(check)
+    zone = spec.data.zone or "UTC"
+
+    def expression(text: str, columns: Mapping[str, Type], *path: str | int) -> Expr | None:
+        return check.attempt(lambda: parse(text, columns, zone=zone), *path)
+
+    target = expression(spec.problem.target, events, "problem", "target")
+    strata = expression(spec.split.on, events, "split", "on") if spec.split.on else None
+    today = None
+    if spec.problem.today and spec.problem.today.rule is not None:
+        today = expression(spec.problem.today.rule, types, "problem", "today", "rule")
+    features: dict[str, Expr] = {}
+    for name, feature in spec.feature_specs().items():
+        compiled = expression(feature.expr, types, "features", name)
+        if compiled is not None:
+            features[name] = compiled
+    _check_features(check, features, target)
+    _check_target(check, target, today)
+    expectations = _expectations(check)
+    if check.problems or target is None:
+        raise SpecError.of(check.problems)
+    return Compiled(target, features, today, strata, expectations, _lookups(features, today, events), types)
+
+
+def _all_types(check: _Checker, events: Mapping[str, Type]) -> dict[str, Type]:
+    """Event columns by name; columns of side tables behind their table's name."""
+    data = check.parsed.spec.data
+    types = dict(events)
+    for name, columns in check.tables.items():
+        if name != data.events and data.tables[name].key is not None:
+            types.update({f"{name}.{c.name}": c.type for c in columns})
+    return types
+
+
+def keys_of(key: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """A table's key columns as a tuple."""
+    return () if key is None else (key,) if isinstance(key, str) else key
+
+
+def _check_tables(check: _Checker, events: Mapping[str, Type]) -> None:
+    data = check.parsed.spec.data
+    if data.events not in data.tables:
+        check.add(
+            f"data.events names no table: {data.events!r}",
+            "data",
+            "events",
+            fix=did_you_mean(data.events, data.tables),
+        )
+        return
+    if data.events not in check.tables:
+        return  # it can't be read; that problem is already told
+    for role in ("time", "id"):
+        column = getattr(data, role)
+        if column is not None and column not in events:
+            check.add(
+                f"data.{role}: table {data.events!r} has no column {column!r}",
+                "data",
+                role,
+                fix=did_you_mean(column, events),
+            )
+    if data.time in events and events[data.time] != Type.TIME:
+        check.add(
+            f"data.time: column {data.time!r} is {events[data.time].value}, not a time",
+            "data",
+            "time",
+            fix="name a column of timestamps, or write them as ISO 8601 in the source",
+        )
+    if data.lead is not None and data.time is None:
+        check.add("data.lead needs data.time", "data", "lead", fix="name the column with the event's time")
+    for name, table in data.tables.items():
+        columns = {c.name: c.type for c in check.tables.get(name, ())}
+        if name == data.events or not columns:
+            continue
+        for key in keys_of(table.key):
+            _check_key(check, name, key, columns, events)
+        for role in ("time", "known_at"):
+            column = getattr(table, role)
+            if column is None:
+                continue
+            if column not in columns:
+                check.add(
+                    f"table {name!r} has no column {column!r}",
+                    *("data", "tables", name, role),
+                    fix=did_you_mean(column, columns),
+                )
+            elif columns[column] != Type.TIME:
+                check.add(
+                    f"column {column!r} of table {name!r} is {columns[column].value}, not a time",
+                    *("data", "tables", name, role),
+                    fix="name a column of timestamps",
+                )
+            elif data.time is None:
+                check.add(
+                    f"table {name!r} has a {role}, but the events have no time",
+                    *("data", "tables", name, role),
+                    fix="set data.time, so that a lookup knows its moment",
+                )
+        if table.ttl is not None and table.time is None and table.known_at is None:
+            check.add(
+                f"table {name!r} has a ttl but no time", "data", "tables", name, "ttl", fix="add `time:`"
+            )
+
+
+def _check_key(
+    check: _Checker, name: str, key: str, columns: Mapping[str, Type], events: Mapping[str, Type]
+) -> None:
+    path = ("data", "tables", name, "key")
+    if key not in columns:
+        check.add(f"table {name!r} has no column {key!r}", *path, fix=did_you_mean(key, columns))
+    elif key not in events:
+        check.add(
+            f"the events have no column {key!r} to look up table {name!r} by",
+            *path,
+            fix=did_you_mean(key, events),
+        )
+    elif columns[key] != events[key]:
+        check.add(
+            f"key {key!r} is {columns[key].value} in {name!r} and {events[key].value} in the events",
+            *path,
+            fix="give both the same type in the source",
+        )
+
+
+def _check_split(check: _Checker, events: Mapping[str, Type]) -> None:
+    spec = check.parsed.spec
+    split = spec.split
+    needs = {"group": split.group, "column": split.column}
+    if split.by in needs and needs[split.by] is None:
+        check.add(
+            f"split by {split.by} needs split.{split.by}",
+            "split",
+            "by",
+            fix=f"name the column: {split.by}: …",
+        )
+    if split.by == "time" and spec.data.time is None:
+        check.add(
+            "split by time needs data.time", "split", "by", fix="name the events' time column in data.time"
+        )
+    for role in ("group", "column"):
+        column = getattr(split, role)
+        if events and column is not None and column not in events:
+            check.add(f"split.{role}: no column {column!r}", "split", role, fix=did_you_mean(column, events))
+    if split.gap is not None and split.by != "time":
+        check.add("split.gap only works by time", "split", "gap", fix="remove it, or split by time")
+    if split.on is not None and split.by != "stratified":
+        check.add(
+            "split.on only works with by: stratified", "split", "on", fix="remove it, or use by: stratified"
+        )
+    total = 0.0
+    for role in ("validation", "test"):
+        share = share_of(getattr(split, role))
+        if share is None and split.by != "time":
+            check.add(
+                f"split.{role}: a duration only works by time",
+                "split",
+                role,
+                fix="write a share such as '15%'",
+            )
+        total += share or 0.0
+    if total >= 1:
+        check.add(
+            f"validation and test together take {total:.0%} of the rows: nothing is left to train on",
+            "split",
+            fix="make them smaller, such as 15% each",
+        )
+
+
+def share_of(amount: str | float) -> float | None:
+    """A share of rows as a number; None for a duration."""
+    if isinstance(amount, str):
+        return float(amount.strip().rstrip("%")) / 100 if amount.strip().endswith("%") else None
+    return float(amount)
+
+
+def _check_metrics(check: _Checker) -> None:
+    problem = check.parsed.spec.problem
+    kind = Kind(problem.task)
+    if problem.metric == "value" and problem.value is None:
+        check.add(
+            "metric 'value' needs problem.value", "problem", "metric", fix="say what each outcome is worth"
+        )
+    elif problem.metric != "value":
+        check.attempt(lambda: metric(problem.metric, kind), "problem", "metric")
+    if isinstance(problem.ship_at, Mapping):
+        for name in problem.ship_at:
+            if name != "value" or problem.value is None:
+                check.attempt(lambda name=name: metric(name, kind), "problem", "ship_at", name)  # type: ignore[misc]  # mypy can't infer a lambda with a default
+    if problem.value is not None and kind != Kind.BINARY:
+        check.add("problem.value only works for binary tasks", "problem", "value", fix="remove it")
+
+
+def _check_features(check: _Checker, features: Mapping[str, Expr], target: Expr | None) -> None:
+    for name, feature in features.items():
+        if feature.type == Type.TIME:
+            check.add(
+                f"feature {name!r} is a time; time never travels as raw seconds",
+                *("features", name),
+                why="a model that learns from absolute time knows nothing about tomorrow",
+                fix="use parts of it (hour(t), dayofweek(t)) or a difference of two times",
+            )
+        leaked = sorted(set(feature.columns) & set(target.columns)) if target else []
+        if leaked:
+            check.add(
+                f"feature {name!r} uses the target's column {leaked[0]!r}",
+                *("features", name),
+                why="the target is not known when the prediction is made",
+                fix="remove the feature, or build it from other columns",
+            )
+
+
+def _check_target(check: _Checker, target: Expr | None, today: Expr | None) -> None:
+    task = check.parsed.spec.problem.task
+    if target is None:
+        return
+    if target.type == Type.TIME:
+        check.add("the target is a time", "problem", "target", fix="predict a difference of times in seconds")
+    if task == "regression" and target.type != Type.NUMBER:
+        check.add(
+            f"a regression needs a number to predict; the target is {target.type.value}",
+            *("problem", "target"),
+            fix="choose task: binary or multiclass, or another target",
+        )
+    if today is not None:
+        wanted = {"binary": Type.BOOL, "regression": Type.NUMBER}.get(task, target.type)
+        if today.type != wanted:
+            check.add(
+                f"today's rule gives {today.type.value}; a {task} task needs {wanted.value}",
+                *("problem", "today", "rule"),
+                fix="write a condition, such as hour(time) >= 17"
+                if task == "binary"
+                else "write what it predicts",
+            )
+
+
+def _expectations(check: _Checker) -> tuple[Expectation, ...]:
+    """The expectations of the data, then the assumptions' checks, under their judged names."""
+    spec = check.parsed.spec
+    tables = {n: {c.name: c.type for c in columns} for n, columns in check.tables.items()}
+    if spec.data.events not in tables:
+        return ()
+    found: list[Expectation] = []
+    named = [("expectation", t, ("data", "expect", i)) for i, t in enumerate(spec.data.expect)]
+    named += [
+        ("assumption", a.check, ("problem", "assumptions", i))
+        for i, a in enumerate(spec.problem.assumptions)
+        if a.check
+    ]
+    for gate, text, path in named:
+        planned = check.attempt(
+            lambda text=text, gate=gate: plan_expectations([text], tables, spec.data.events, gate=gate),  # type: ignore[misc]  # mypy can't infer a lambda with a default
+            *path,
+        )
+        found += planned or ()
+    return tuple(found)
+
+
+def rules_of(expectations: tuple[Expectation, ...]) -> dict[str, Rule]:
+    """The rule of each expectation by its judged name."""
+    return {e.gate: e.rule for e in expectations}
+
+
+def _lookups(
+    features: Mapping[str, Expr], today: Expr | None, events: Mapping[str, Type]
+) -> dict[str, tuple[str, ...]]:
+    used: dict[str, set[str]] = {}
+    for expression in (*features.values(), *([today] if today else [])):
+        for column in expression.columns:
+            table, _, name = column.partition(".")
+            if column not in events:
+                used.setdefault(table, set()).add(name)
+    return {t: tuple(sorted(c)) for t, c in sorted(used.items())}

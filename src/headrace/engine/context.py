@@ -1,0 +1,113 @@
+"""What every stage is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from headrace.core.clock import Clock, iso, parse_duration
+from headrace.core.digest import digest
+from headrace.core.event import Draft
+from headrace.core.evidence import Evidence
+from headrace.core.ports import Store
+from headrace.core.spec import ParsedSpec, Spec
+
+
+class Progress(Protocol):
+    """Told of long work: which stage, what it does, and how far it is (`total` 0: not known)."""
+
+    def __call__(self, stage: str, text: str, done: int, total: int) -> None: ...
+
+
+def silent(stage: str, text: str, done: int, total: int) -> None:
+    """A `Progress` that says nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run's surroundings. `root` is the project's folder, `today` the injected clock's local date."""
+
+    root: Path
+    store: Store
+    parsed: ParsedSpec
+    clock: Clock
+    actor: str
+    run: str
+    progress: Progress = silent
+
+    @property
+    def spec(self) -> Spec:
+        return self.parsed.spec
+
+    @property
+    def zone(self) -> str:
+        return self.spec.data.zone or "UTC"
+
+    @property
+    def lead_us(self) -> int:
+        """How long before its time an event is predicted, in microseconds."""
+        return micros(self.spec.data.lead)
+
+    def now(self) -> str:
+        return iso(self.clock())
+
+    def draft(self, kind: str, subject: str, **payload: Any) -> Draft:
+        """An event of this run's actor, now."""
+        return Draft(kind, subject, self.now(), self.actor, payload)
+
+    def tell(self, stage: str) -> Callable[[str, int, int], None]:
+        """A progress callback for the rooms below, which don't know their stage's name."""
+
+        def say(text: str, done: int, total: int) -> None:
+            self.progress(stage, text, done, total)
+
+        return say
+
+
+def micros(duration: str | None) -> int:
+    """A duration of the spec in microseconds; 0 for none."""
+    return parse_duration(duration) // timedelta(microseconds=1) if duration else 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage made.
+
+    `outputs` name artifacts by role, `facts` are small JSON values: both go into the keys of the stages
+    behind. `notes` (times, paths, seconds) don't. `evidence` is judged anew on every run.
+    """
+
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What later stages depend on."""
+        return digest([self.outputs, self.facts])
+
+
+Made = Mapping[str, Output]
+"""The outputs of the stages before, by stage name."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the spine.
+
+    - `slice` is the part of the spec (and of the world outside) that the stage depends on;
+    - `code` names the modules whose source, with all that they import, is the stage's code version;
+    - `libraries` are the distributions whose versions matter;
+    - `work` does it.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    slice: Callable[[Context], Any]
+    work: Callable[[Context, Made], Output]
+    code: Callable[[Context], tuple[str, ...]]
+    libraries: tuple[str, ...] = ()

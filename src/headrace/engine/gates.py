@@ -1,0 +1,84 @@
+"""Judge a stage's evidence, write the verdicts down, and stop where one blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from headrace.core.codec import to_plain
+from headrace.core.errors import GateBlocked, Problem, UserError
+from headrace.core.evidence import Evidence, Outcome, Rule, Verdict, Waiver, judge
+from headrace.core.gates import gate_of
+from headrace.core.views import waivers
+from headrace.engine.context import Context
+
+Rules = Mapping[str, Rule]
+"""The rule for each judged name."""
+
+
+def judge_all(ctx: Context, stage: str, evidence: Iterable[Evidence], rules: Rules) -> tuple[Verdict, ...]:
+    """Judge anew, with the waivers that hold today, and append one `gate.judged` a verdict."""
+    evidence = tuple(evidence)
+    if not evidence:
+        return ()
+    held = waivers(ctx.store.read(kinds=("gate.waived",)), ctx.clock().date().isoformat())
+    verdicts = tuple(_judge(stage, e, rules[e.gate], held) for e in evidence)
+    ctx.store.append([ctx.draft("gate.judged", ctx.run, verdict=to_plain(v)) for v in verdicts])
+    return verdicts
+
+
+def _judge(stage: str, evidence: Evidence, rule: Rule, held: Mapping[str, Waiver]) -> Verdict:
+    outcome, reason = judge(evidence, rule)
+    gate = gate_of(evidence.gate)
+    waiver = None
+    if gate.waivable and outcome in (Outcome.FAIL, Outcome.UNKNOWN):
+        waiver = held.get(evidence.gate) or held.get(gate.name)
+    return Verdict(evidence.gate, stage, outcome, evidence, str(rule), reason, waiver)
+
+
+def enforce(ctx: Context, verdicts: Iterable[Verdict]) -> None:
+    """Let pass, or raise with everything that blocks.
+
+    Raises:
+        GateBlocked: a verdict is fail or unknown and no waiver covers it. Every such verdict is one
+            problem: what was measured against what, who owns the stage, what to do.
+    """
+    blocking = [v for v in verdicts if not v.allows]
+    if blocking:
+        raise GateBlocked.of([_problem(ctx, v) for v in blocking])
+
+
+def _problem(ctx: Context, verdict: Verdict) -> Problem:
+    gate = gate_of(verdict.gate)
+    owner = ctx.spec.owner(verdict.stage)
+    unknown = verdict.outcome == Outcome.UNKNOWN
+    what = f"gate {verdict.gate!r} is unknown" if unknown else f"gate {verdict.gate!r} failed"
+    where = f"stage {verdict.stage}" + (f", owner {owner}" if owner else "")
+    fix = gate.fix
+    if gate.waivable:
+        fix += f"; or waive it openly: --waive {gate.name!r} --reason … --by … --until DATE"
+    detail = f" — {verdict.evidence.where}" if verdict.evidence.where else ""
+    return Problem(what, where=where, why=f"{gate.asks} {verdict.reason}{detail}", fix=fix)
+
+
+def waive(ctx: Context, gate: str, *, reason: str, by: str, until: str) -> None:
+    """Write a waiver into the ledger. It holds until and including the day `until`.
+
+    Raises:
+        UserError: no such gate, a gate that can't be waived, an empty reason or name, a day gone by.
+    """
+    known = gate_of(gate)
+    problems: list[Problem] = []
+    if not known.waivable:
+        problems.append(Problem(f"gate {known.name!r} can't be waived", fix=known.fix))
+    if not reason.strip():
+        problems.append(Problem("a waiver needs a reason", fix="--reason 'why this is right this once'"))
+    if not by.strip():
+        problems.append(Problem("a waiver needs a name", fix="--by you@example.com"))
+    today = ctx.clock().date().isoformat()
+    if until < today:
+        problems.append(
+            Problem(f"the waiver ended on {until}, before today ({today})", fix="--until a later DATE")
+        )
+    if problems:
+        raise UserError.of(problems)
+    ctx.store.append([ctx.draft("gate.waived", gate, reason=reason, by=by, until=until)])

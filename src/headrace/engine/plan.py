@@ -1,0 +1,37 @@
+"""The spine. Read this file and know the order of everything.
+
+    frame → ingest → split → features → learn → package → evaluate → test → promote
+
+Each stage turns what the ones before it made into artifacts, facts and evidence. The engine runs a stage
+when its key is new, judges its evidence anew on every run, and goes on only through open gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headrace.core.evidence import Rule
+from headrace.engine.context import Context, Made, Stage
+from headrace.engine.stages import evaluate, features, frame, ingest, learn, package, split, test
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, and the rules that its evidence is held to (read from the spec, never from the cache)."""
+
+    stage: Stage
+    rules: Callable[[Context, Made], Mapping[str, Rule]]
+
+
+SPINE: tuple[Step, ...] = (
+    Step(frame.STAGE, frame.rules),
+    Step(ingest.STAGE, ingest.rules),
+    Step(split.STAGE, split.rules),
+    Step(features.STAGE, features.rules),
+    Step(learn.STAGE, learn.rules),
+    Step(package.STAGE, package.rules),
+    Step(evaluate.STAGE, evaluate.rules),
+    Step(test.STAGE, test.rules),
+)
+"""Every stage that makes something, in order; `engine.promote` follows and moves the release."""

@@ -1,0 +1,167 @@
+"""What moves a release: approve, promote, roll back. Each is one append behind an unmoved head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from headrace.core.clock import Clock, iso
+from headrace.core.codec import from_json
+from headrace.core.errors import AwaitingApproval, Conflict, NotFound, UserError, did_you_mean
+from headrace.core.event import Draft
+from headrace.core.ports import Store
+from headrace.core.views import RELEASE_KINDS, Releases, ReleaseView, State, releases
+from headrace.release.manifest import Manifest
+
+T = TypeVar("T")
+
+
+def view(store: Store) -> Releases:
+    """The releases as the ledger tells them now."""
+    return releases(store.read(kinds=RELEASE_KINDS))
+
+
+def load_manifest(store: Store, release: ReleaseView) -> Manifest:
+    """The manifest behind a release."""
+    return from_json(store.get(release.manifest).read_bytes(), Manifest)
+
+
+def find(state: Releases, name: str | None) -> ReleaseView:
+    """A release by its name, the beginning of it, or `champion` (the default).
+
+    Raises:
+        NotFound: no release, or several, go by that name.
+    """
+    if name in (None, "champion"):
+        if state.champion is None:
+            raise NotFound(
+                "no release is champion", fix="run `headrace run`, or promote one of `headrace release list`"
+            )
+        return state.champion
+    found = [r for n, r in state.releases.items() if n.startswith(str(name))]
+    if len(found) != 1:
+        what = f"no release is called {name!r}" if not found else f"{len(found)} releases begin with {name!r}"
+        raise NotFound(what, fix=did_you_mean(str(name), state.releases))
+    return found[0]
+
+
+def _decide(store: Store, decide: Callable[[Releases], tuple[list[Draft], T]]) -> T:
+    """Fold, decide, append; where the head moved meanwhile, again."""
+    while True:
+        _, head = store.head()
+        drafts, answer = decide(view(store))
+        try:
+            if drafts:
+                store.append(drafts, expect=head)
+        except Conflict:
+            continue
+        return answer
+
+
+def make(store: Store, release: str, manifest: str, *, run: str, actor: str, clock: Clock) -> ReleaseView:
+    """Write `release.made`, unless the release is there already."""
+
+    def decide(state: Releases) -> tuple[list[Draft], None]:
+        if release in state.releases:
+            return [], None
+        payload = {"manifest": manifest, "run": run, "artifacts": {"manifest": manifest}}
+        return [Draft("release.made", release, iso(clock()), actor, payload)], None
+
+    _decide(store, decide)
+    return view(store).releases[release]
+
+
+def challenge(store: Store, release: str, *, actor: str, clock: Clock) -> None:
+    """The release passed every gate: candidate becomes challenger. Does nothing where it is one already."""
+
+    def decide(state: Releases) -> tuple[list[Draft], None]:
+        if state.releases[release].state != State.CANDIDATE:
+            return [], None
+        return [Draft("release.challenged", release, iso(clock()), actor, {})], None
+
+    _decide(store, decide)
+
+
+def approve(store: Store, name: str, *, by: str, allow_self: bool, clock: Clock) -> ReleaseView:
+    """Write down that `by` approves a challenger. Names on one machine are claims.
+
+    Raises:
+        NotFound: there is no such release.
+        UserError: the release has not passed its gates, or its author approves it and may not.
+    """
+
+    def decide(state: Releases) -> tuple[list[Draft], str]:
+        release = find(state, name)
+        own = by == release.author
+        if release.state == State.CANDIDATE:
+            raise UserError(
+                f"release {release.release} has not passed its gates; there is nothing to approve yet",
+                fix="run `headrace run` until it is a challenger",
+            )
+        if own and not allow_self:
+            raise UserError(
+                f"{by!r} made release {release.release} and can't approve it",
+                why="the spec asks for somebody else's approval (problem.approval: other)",
+                fix="ask a colleague to run `headrace release approve … --by NAME`",
+            )
+        if by in release.approved_by:
+            return [], release.release
+        return [Draft("release.approved", release.release, iso(clock()), by, {"self": own})], release.release
+
+    return view(store).releases[_decide(store, decide)]
+
+
+def promote(store: Store, name: str, *, actor: str, allow_self: bool, clock: Clock) -> ReleaseView:
+    """Make an approved challenger (or a former champion) the champion; the champion before it retires.
+
+    Raises:
+        NotFound: there is no such release.
+        UserError: it has not passed its gates.
+        AwaitingApproval: nobody who may has approved it yet.
+    """
+
+    def decide(state: Releases) -> tuple[list[Draft], str]:
+        release = find(state, name)
+        if release.state == State.CANDIDATE:
+            raise UserError(
+                f"release {release.release} has not passed its gates and can't be promoted",
+                fix="run `headrace run`; its gates say what is missing",
+            )
+        if not approved(release, allow_self=allow_self):
+            raise AwaitingApproval(
+                f"release {release.release} awaits an approval",
+                why=f"it was made by {release.author!r}, and somebody else has to approve it",
+                fix=f"headrace release approve {release.release} --by NAME; "
+                f"then headrace release promote {release.release}",
+            )
+        if release.state == State.CHAMPION:
+            return [], release.release
+        return [Draft("release.promoted", release.release, iso(clock()), actor, {})], release.release
+
+    return view(store).releases[_decide(store, decide)]
+
+
+def approved(release: ReleaseView, *, allow_self: bool) -> bool:
+    """Whether somebody who may has approved the release."""
+    return any(allow_self or name != release.author for name in release.approved_by)
+
+
+def rollback(store: Store, *, actor: str, reason: str, clock: Clock) -> ReleaseView:
+    """Bring the champion before the present one back, at once.
+
+    Raises:
+        UserError: there is no champion before this one.
+    """
+
+    def decide(state: Releases) -> tuple[list[Draft], str]:
+        previous = state.before_champion()
+        if not previous:
+            raise UserError(
+                "there is no champion to roll back to",
+                why="fewer than two releases have been champion",
+                fix="`headrace release history` shows who was champion when",
+            )
+        payload = {"reason": reason, "from": state.champion.release if state.champion else ""}
+        return [Draft("release.rolled_back", previous, iso(clock()), actor, payload)], previous
+
+    return view(store).releases[_decide(store, decide)]

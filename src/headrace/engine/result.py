@@ -1,0 +1,94 @@
+"""What a run did: the trail while it goes, the result when it ends, the summary that is kept and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.core.codec import to_plain
+from headrace.core.errors import Problem
+from headrace.core.evidence import Verdict
+from headrace.engine.context import Output
+from headrace.engine.memo import Ran
+
+
+@dataclass
+class Trail:
+    """What has happened so far in a run; read out whole when it ends, however it ends."""
+
+    stages: list[Ran] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    release: str = ""
+
+    @property
+    def made(self) -> dict[str, Output]:
+        """The stages' outputs by name."""
+        return {s.name: s.output for s in self.stages}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did. `status` is released, blocked, awaiting approval, or failed.
+
+    `problems` say why it stopped, where it did; `exit_code` is what the command line exits with.
+    """
+
+    run: str
+    name: str
+    status: str
+    stages: tuple[Ran, ...]
+    verdicts: tuple[Verdict, ...]
+    release: str
+    seconds: float
+    exit_code: int
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def worked(self) -> bool:
+        """Whether any stage had to run."""
+        return any(s.status == "ran" for s in self.stages)
+
+    def plain(self) -> dict[str, Any]:
+        """The object that `headrace run --json` prints and that `run.finished` keeps."""
+        made = {s.name: s.output for s in self.stages}
+        learned = made.get("learn", Output())
+        test = made.get("test", Output()).facts.get("estimate")
+        seconds = learned.notes.get("seconds", {})
+        return {
+            "run": self.run,
+            "name": self.name,
+            "status": self.status,
+            "seconds": round(self.seconds, 3),
+            "stages": [
+                {"name": s.name, "status": s.status, "seconds": round(s.seconds, 3), "key": s.key}
+                for s in self.stages
+            ],
+            "gates": [gate_line(v) for v in self.verdicts],
+            "leaderboard": [
+                {**line, "seconds": seconds.get(line["model"])}
+                for line in learned.facts.get("leaderboard", ())
+            ],
+            "validation": made.get("evaluate", Output()).facts.get("metrics", {}),
+            "test": test,
+            "release": self.release or None,
+            "problems": [to_plain(p) for p in self.problems],
+        }
+
+
+def gate_line(verdict: Verdict) -> Mapping[str, Any]:
+    """A verdict as one flat JSON object."""
+    evidence = verdict.evidence
+    return {
+        "name": verdict.gate,
+        "stage": verdict.stage,
+        "verdict": verdict.outcome.value,
+        "value": evidence.value,
+        "interval": to_plain(evidence.interval) if evidence.interval else None,
+        "n": evidence.n,
+        "unit": evidence.unit,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "where": evidence.where,
+        "waiver": to_plain(verdict.waiver) if verdict.waiver else None,
+    }

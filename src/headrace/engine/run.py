@@ -1,0 +1,111 @@
+"""One run: the spine from end to end, with every gate, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from headrace.core.codec import from_json, to_json
+from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, HeadraceError
+from headrace.core.views import RUN_KINDS, RunView, runs
+from headrace.engine.author import commit
+from headrace.engine.context import Context, Output
+from headrace.engine.gates import enforce, judge_all
+from headrace.engine.memo import Ran, run_stage
+from headrace.engine.naming import name_run
+from headrace.engine.plan import SPINE, Step
+from headrace.engine.promote import promote_run
+from headrace.engine.result import RunResult, Trail
+
+STATUS_OF = {GateBlocked: "blocked", AwaitingApproval: "awaiting approval"}
+
+
+def begin(ctx: Context) -> tuple[Context, str]:
+    """Write `run.started` and give the run its number and its name. Safe with other runs at once."""
+    plain = ctx.spec.plain()
+    spec = ctx.store.put(to_json(plain)).digest
+    head, dirty = commit(ctx.root)
+    while True:
+        _, expect = ctx.store.head()
+        earlier = runs(ctx.store.read(kinds=RUN_KINDS))
+        parent = next(reversed(earlier.values()), None)
+        name = name_run(plain, _spec_of(ctx, parent))
+        run = f"run-{len(earlier) + 1}"
+        payload = {
+            "name": name,
+            "spec": spec,
+            "spec_digest": ctx.spec.digest(),
+            "parent": parent.run if parent else "",
+            "commit": head,
+            "dirty": dirty,
+            "seed": ctx.spec.seed,
+            "artifacts": {"spec": spec},
+        }
+        try:
+            ctx.store.append([ctx.draft("run.started", run, **payload)], expect=expect)
+        except Conflict:
+            continue
+        return dataclasses.replace(ctx, run=run), name
+
+
+def _spec_of(ctx: Context, run: RunView | None) -> dict[str, Any] | None:
+    if run is None or not ctx.store.has(run.spec):
+        return None
+    plain: dict[str, Any] = from_json(ctx.store.get(run.spec).read_bytes(), dict)
+    return plain
+
+
+def execute(ctx: Context) -> RunResult:
+    """Run the spine. Gates and awaited approvals end a run in good order: they are results, not errors.
+
+    Raises:
+        HeadraceError: a stage met a mistake of the user's or a fault of ours; the ledger says so first.
+    """
+    started = time.perf_counter()
+    ctx, name = begin(ctx)
+    trail = Trail()
+    try:
+        for step in SPINE:
+            _step(ctx, step, trail)
+        promote_run(ctx, name, trail)
+    except (GateBlocked, AwaitingApproval) as stop:
+        return _finish(ctx, name, trail, started, STATUS_OF[type(stop)], stop)
+    except HeadraceError as error:
+        _finish(ctx, name, trail, started, "failed", error)
+        raise
+    return _finish(ctx, name, trail, started, "released", None)
+
+
+def _step(ctx: Context, step: Step, trail: Trail) -> None:
+    stage = step.stage.name
+    ctx.progress(stage, "starts", 0, 0)
+    before = time.perf_counter()
+    try:
+        ran = run_stage(step.stage, ctx, trail.made)
+    except HeadraceError:
+        trail.stages.append(Ran(stage, "failed", time.perf_counter() - before, "", Output()))
+        raise
+    trail.stages.append(ran)
+    ctx.progress(stage, ran.status, 1, 1)
+    verdicts = judge_all(ctx, stage, ran.output.evidence, step.rules(ctx, trail.made))
+    trail.verdicts += verdicts
+    enforce(ctx, verdicts)
+
+
+def _finish(
+    ctx: Context, name: str, trail: Trail, started: float, status: str, stop: HeadraceError | None
+) -> RunResult:
+    result = RunResult(
+        run=ctx.run,
+        name=name,
+        status=status,
+        stages=tuple(trail.stages),
+        verdicts=tuple(trail.verdicts),
+        release=trail.release,
+        seconds=time.perf_counter() - started,
+        exit_code=stop.exit_code if stop else 0,
+        problems=stop.problems if stop else (),
+    )
+    ctx.store.append([ctx.draft("run.finished", ctx.run, **result.plain())])
+    return result
