@@ -1,0 +1,38 @@
+"""Libraries that only training needs: named, with the command that installs them, where they are missing."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from headrace.core.errors import MissingDependency
+
+
+def need(module: str) -> Any:
+    """Import a training library.
+
+    Raises:
+        MissingDependency: it, or the OpenMP runtime that LightGBM links to, is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        missing = (error.name or module).split(".")[0]
+        raise MissingDependency(
+            f"{missing} is not installed",
+            why="models are trained with it; serving does without",
+            fix="pip install 'headrace[train]'",
+        ) from error
+    except OSError as error:
+        raise _missing_system_library(module, error) from error
+
+
+def _missing_system_library(module: str, error: OSError) -> MissingDependency:
+    if "gomp" in str(error) or "omp.dylib" in str(error):
+        command = "brew install libomp" if sys.platform == "darwin" else "apt-get install libgomp1"
+        return MissingDependency(
+            f"{module} needs the OpenMP runtime, which this machine lacks: {error}",
+            fix=f"{command} (or your system's package of the same library)",
+        )
+    return MissingDependency(f"{module} needs a system library: {error}", fix="install the library it names")

@@ -1,0 +1,185 @@
+"""Tree ensembles as one exact node.
+
+Trees of LightGBM and scikit-learn are written into ai.onnx.ml 5 `TreeEnsemble` in float64. Both libraries
+compare a float32 value, widened to double, with a double threshold by `<=`; so does the node, once its
+input is cast. Rounding thresholds to float32, as the usual converters do, moves rows to other leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, numpy_helper
+
+from headrace.graph.build import GraphBuilder
+
+_LEQ, _MEMBER = 0, 6
+_SUM = 1
+
+
+@dataclass
+class Ensemble:
+    """Trees, flattened as the node wants them. Live: filled by `from_lightgbm` or `from_sklearn`."""
+
+    targets: int
+    features: list[int] = field(default_factory=list)
+    splits: list[float] = field(default_factory=list)
+    modes: list[int] = field(default_factory=list)
+    yes: list[int] = field(default_factory=list)
+    yes_leaf: list[int] = field(default_factory=list)
+    no: list[int] = field(default_factory=list)
+    no_leaf: list[int] = field(default_factory=list)
+    missing_yes: list[int] = field(default_factory=list)
+    members: list[float] = field(default_factory=list)
+    roots: list[int] = field(default_factory=list)
+    leaf_values: list[float] = field(default_factory=list)
+    leaf_targets: list[int] = field(default_factory=list)
+
+    def leaf(self, value: float, target: int) -> int:
+        """Append a leaf; returns its number."""
+        self.leaf_values.append(value)
+        self.leaf_targets.append(target)
+        return len(self.leaf_values) - 1
+
+    def stump(self, value: float, target: int) -> None:
+        """A tree without a split: the node needs a root, so both ways lead to equal leaves."""
+        root = self.branch(0, 0.0, _LEQ, missing_yes=True)
+        self.link(root, (self.leaf(value, target), True), (self.leaf(value, target), True))
+        self.roots.append(root)
+
+    def branch(self, feature: int, split: float, mode: int, *, missing_yes: bool) -> int:
+        """Append an inner node, not linked yet; returns its number."""
+        for column, value in ((self.features, feature), (self.modes, mode), (self.missing_yes, missing_yes)):
+            column.append(int(value))
+        self.splits.append(split)
+        for column in (self.yes, self.yes_leaf, self.no, self.no_leaf):
+            column.append(0)
+        return len(self.features) - 1
+
+    def link(self, node: int, yes: tuple[int, bool], no: tuple[int, bool]) -> None:
+        """Point an inner node at its children: (number, whether it is a leaf)."""
+        self.yes[node], self.yes_leaf[node] = yes[0], int(yes[1])
+        self.no[node], self.no_leaf[node] = no[0], int(no[1])
+
+    def emit(self, g: GraphBuilder, x: str) -> str:
+        """The sums of the leaves that the rows of `x` reach: double [rows, targets]."""
+        extra: dict[str, Any] = {}
+        if self.members:
+            extra["membership_values"] = _tensor(self.members, np.float64)
+        return g.node(
+            "TreeEnsemble",
+            g.node("Cast", x, to=TensorProto.DOUBLE),
+            domain="ai.onnx.ml",
+            n_targets=self.targets,
+            aggregate_function=_SUM,
+            post_transform=0,
+            tree_roots=self.roots,
+            nodes_featureids=self.features,
+            nodes_splits=_tensor(self.splits, np.float64),
+            nodes_modes=_tensor(self.modes, np.uint8),
+            nodes_truenodeids=self.yes,
+            nodes_trueleafs=self.yes_leaf,
+            nodes_falsenodeids=self.no,
+            nodes_falseleafs=self.no_leaf,
+            nodes_missing_value_tracks_true=self.missing_yes,
+            leaf_targetids=self.leaf_targets,
+            leaf_weights=_tensor(self.leaf_values, np.float64),
+            **extra,
+        )
+
+
+def _tensor(values: Sequence[float], dtype: Any) -> Any:
+    return numpy_helper.from_array(np.asarray(values, dtype), "t")
+
+
+def from_lightgbm(dump: Mapping[str, Any]) -> Ensemble:
+    """The trees of `Booster.dump_model()`; their sum is the raw score, [rows, trees an iteration].
+
+    Raises:
+        ValueError: a split treats zero as missing, which the node can't say.
+    """
+    targets = int(dump["num_tree_per_iteration"])
+    ensemble = Ensemble(targets)
+    for number, tree in enumerate(dump["tree_info"]):
+        root, target = tree["tree_structure"], number % targets
+        if "split_feature" not in root:
+            ensemble.stump(float(root["leaf_value"]), target)
+            continue
+        ensemble.roots.append(_walk_lightgbm(ensemble, root, target)[0])
+    return ensemble
+
+
+def _walk_lightgbm(ensemble: Ensemble, node: Mapping[str, Any], target: int) -> tuple[int, bool]:
+    """Depth first; a tree is as deep as its leaves at most, far below Python's limit at usual sizes."""
+    if "split_feature" not in node:
+        return ensemble.leaf(float(node["leaf_value"]), target), True
+    feature, missing = int(node["split_feature"]), node["missing_type"]
+    if missing == "Zero":
+        raise ValueError("zero_as_missing has no counterpart in ONNX")
+    if node["decision_type"] == "==":
+        codes = [int(code) for code in str(node["threshold"]).split("||")]
+        # NaN is in no set; without NaN in training LightGBM reads it as code 0
+        branch = ensemble.branch(feature, 0.0, _MEMBER, missing_yes=missing == "None" and 0 in codes)
+        ensemble.members += [*map(float, codes), np.nan]
+    else:
+        split = float(node["threshold"])
+        way = bool(node["default_left"]) if missing == "NaN" else split >= 0.0
+        branch = ensemble.branch(feature, split, _LEQ, missing_yes=way)
+    yes = _walk_lightgbm(ensemble, node["left_child"], target)
+    ensemble.link(branch, yes, _walk_lightgbm(ensemble, node["right_child"], target))
+    return branch, False
+
+
+def from_sklearn(trees: Sequence[Any], code: int) -> Ensemble:
+    """scikit-learn `Tree` objects (`estimator.tree_`), averaged: the value of a leaf, or its share of class
+    number `code` of the estimator's. One target."""
+    ensemble = Ensemble(1)
+    for tree in trees:
+        _add_sklearn(ensemble, tree, 0, tree.value[:, 0, code] / len(trees))
+    return ensemble
+
+
+def emit_shares(g: GraphBuilder, x: str, trees: Sequence[Any], columns: Sequence[int], classes: int) -> str:
+    """scikit-learn classification trees of several classes, averaged: double [rows, classes].
+
+    `columns[i]` is the class that the estimator's number i stands for; the others have share 0. A leaf of
+    the node holds one number only, so it holds its own number in a table of shares: [rows, trees] leaf
+    numbers, from which each class gathers its share. Copying the trees for every class would multiply the
+    file's size.
+    """
+    ensemble, tables, first = Ensemble(len(trees)), [], 0
+    for target, tree in enumerate(trees):
+        _add_sklearn(ensemble, tree, target, np.arange(first, first + tree.node_count, dtype=np.float64))
+        tables.append(tree.value[:, 0, :] / len(trees))
+        first += tree.node_count
+    leaves = g.node("Cast", ensemble.emit(g, x), to=TensorProto.INT64)
+    table, axis = np.concatenate(tables), g.constant([1], np.int64)
+    parts = []
+    for code in range(classes):
+        shares = table[:, list(columns).index(code)] if code in columns else np.zeros(len(table))
+        gathered = g.node("Gather", g.constant(shares, np.float64), leaves, axis=0)
+        parts.append(g.node("ReduceSum", gathered, axis, keepdims=1))
+    return g.node("Concat", *parts, axis=1)
+
+
+def _add_sklearn(ensemble: Ensemble, tree: Any, target: int, values: Any) -> None:
+    """Append one tree; `values[i]` is what its node i answers if it is a leaf."""
+    nodes = tree.__getstate__()["nodes"]
+    left, right = nodes["left_child"], nodes["right_child"]
+    if left[0] < 0:
+        ensemble.stump(float(values[0]), target)
+        return
+    numbers: list[tuple[int, bool]] = []
+    for i, node in enumerate(nodes):
+        if left[i] < 0:
+            numbers.append((ensemble.leaf(float(values[i]), target), True))
+        else:
+            way = bool(node["missing_go_to_left"])
+            split = float(node["threshold"])
+            numbers.append((ensemble.branch(int(node["feature"]), split, _LEQ, missing_yes=way), False))
+    for i in np.flatnonzero(left >= 0):
+        ensemble.link(numbers[i][0], numbers[left[i]], numbers[right[i]])
+    ensemble.roots.append(numbers[0][0])
