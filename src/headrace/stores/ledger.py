@@ -3,10 +3,11 @@
 `synchronous=NORMAL`: what was committed survives the death of every process; a power cut may take the
 newest commits with it, never a part of one, and never the file.
 
-Two indexes serve `read`. `kind` is plain. An index on the subject would scatter each batch over the whole
-file (subjects are digests), which makes appending slower as the ledger grows; so `spot` packs the event's
-*stretch* (its number over 8,192) above the subject's CRC-32: writes touch the newest stretch alone, and
-looking a subject up costs one probe for each stretch, some 4 µs for 8,192 events.
+A row holds an event's `line`, the canonical JSON that its digest names, and what finds it: two indexes serve
+`read`. `kind` is plain. An index on the subject would scatter each batch over the whole file (subjects are
+digests), which makes appending slower as the ledger grows; so `spot` packs the event's *stretch* (its number
+over 8,192) above the subject's CRC-32: writes touch the newest stretch alone, and looking a subject up costs
+one probe for each stretch, some 4 µs for 8,192 events.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import os
 import random
 import sqlite3
 import threading
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
+from zlib import crc32
 
 import msgspec
 
-from headrace.core.digest import canonical
+from headrace.core.digest import FORMAT, canonical, digest_bytes
 from headrace.core.errors import Conflict, Corrupt, StoreError
-from headrace.core.event import GENESIS, Draft, Event, seal_event
+from headrace.core.event import GENESIS, KINDS, Draft, Event
 from headrace.stores.trouble import os_trouble, sqlite_trouble
 
 T = TypeVar("T")
@@ -40,18 +41,20 @@ _PAGE_ROWS = 1024
 
 _SCHEMA = (
     """CREATE TABLE event (
-        seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, subject TEXT NOT NULL,
-        time TEXT NOT NULL, actor TEXT NOT NULL, payload TEXT NOT NULL, prev TEXT NOT NULL,
-        digest TEXT NOT NULL, spot INTEGER NOT NULL)""",
+        seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, spot INTEGER NOT NULL, digest TEXT NOT NULL,
+        line TEXT NOT NULL)""",
     "CREATE INDEX event_kind ON event (kind)",
     "CREATE INDEX event_spot ON event (spot)",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_COLUMNS = "seq, kind, version, subject, time, actor, payload, prev, digest"
-_INSERT = f"INSERT INTO event ({_COLUMNS}, spot) VALUES (?,?,?,?,?,?,?,?,?,?)"
+_COLUMNS = "seq, kind, spot, digest, line"
+_INSERT = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?)"
 _HEAD = "SELECT seq, digest FROM event ORDER BY seq DESC LIMIT 1"
-_decode = msgspec.json.Decoder().decode
+_new_event = object.__new__
+_decode = msgspec.json.Decoder(tuple[int, str, int, str, str, str, dict[str, Any], str]).decode
+
+Row = tuple[int, str, int, str, str]
 
 
 class Ledger:
@@ -105,11 +108,13 @@ class Ledger:
         )
         for page in pages:
             for row in page:
-                yield self._event(row)
+                event = _event(row, self.path)
+                if subject is None or event.subject == subject:  # another subject may share the CRC-32
+                    yield event
 
     def _pages(
         self, after: int, head: int, kinds: tuple[str, ...] | None, newest_first: bool
-    ) -> Iterator[list[tuple[Any, ...]]]:
+    ) -> Iterator[list[Row]]:
         order = "DESC" if newest_first else "ASC"
         select = f"SELECT {_COLUMNS} FROM event WHERE seq > ? AND seq <= ?"
         # One arm for each kind: SQLite merges the arms in order, where `IN` would sort them on each page.
@@ -132,23 +137,23 @@ class Ledger:
 
     def _subject_pages(
         self, after: int, head: int, kinds: tuple[str, ...] | None, subject: str, newest_first: bool
-    ) -> Iterator[list[tuple[Any, ...]]]:
+    ) -> Iterator[list[Row]]:
         order = "DESC" if newest_first else "ASC"
         # The plus keeps SQLite from walking the index on kind instead.
         of_kind = "" if kinds is None else f" AND +kind IN ({','.join('?' * len(kinds))})"
         sql = (
-            f"SELECT {_COLUMNS} FROM event WHERE spot = ? AND seq > ? AND seq <= ? AND subject = ?"
+            f"SELECT {_COLUMNS} FROM event WHERE spot = ? AND seq > ? AND seq <= ?"
             f"{of_kind} ORDER BY seq {order}"
         )
         stretches = range((after + 1) >> _STRETCH_BITS, (head >> _STRETCH_BITS) + 1)
         for stretch in reversed(stretches) if newest_first else stretches:
-            spot = stretch << 32 | zlib.crc32(subject.encode())
-            page = self._fetch(sql, [spot, after, head, subject, *(kinds or ())])
+            spot = _spot(stretch << _STRETCH_BITS, subject)
+            page = self._fetch(sql, [spot, after, head, *(kinds or ())])
             if page:
                 yield page
 
-    def _fetch(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        empty: list[tuple[Any, ...]] = []
+    def _fetch(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        empty: list[Row] = []
         return self._read(lambda db: db.execute(sql, values).fetchall(), empty)
 
     def _read(self, ask: Callable[[sqlite3.Connection], T], nothing: T) -> T:
@@ -162,19 +167,6 @@ class Ledger:
                 raise sqlite_trouble(error, "read the ledger", self.path) from error
             except OSError as error:
                 raise os_trouble(error, "read the ledger", self.path) from error
-
-    def _event(self, row: tuple[Any, ...]) -> Event:
-        seq, kind, version, subject, time, actor, text, prev, digest = row
-        try:
-            payload = _decode(text)
-        except (msgspec.DecodeError, TypeError) as error:
-            raise Corrupt(
-                f"event {seq} has a payload that is no JSON",
-                where=str(self.path),
-                why="the row was changed after it was written",
-                fix="restore the ledger from a backup",
-            ) from error
-        return Event(seq, kind, version, subject, time, actor, payload, prev, digest)
 
     def close(self) -> None:
         """Close this process's connections. The ledger opens again when it is next used."""
@@ -317,10 +309,10 @@ def _append(db: sqlite3.Connection, drafts: Sequence[Draft], expect: str | None)
         rows = []
         for draft in drafts:
             seq += 1
-            event = seal_event(draft, seq, prev)
+            event, row = _sealed(draft, seq, prev)
             prev = event.digest
             events.append(event)
-            rows.append(_row(event))
+            rows.append(row)
         db.executemany(_INSERT, rows)
         db.execute("COMMIT")
     except BaseException:
@@ -329,21 +321,60 @@ def _append(db: sqlite3.Connection, drafts: Sequence[Draft], expect: str | None)
     return tuple(events)
 
 
-def _row(event: Event) -> tuple[Any, ...]:
-    spot = event.seq >> _STRETCH_BITS << 32 | zlib.crc32(event.subject.encode())
-    payload = canonical(event.payload).decode()
-    return (
-        event.seq,
-        event.kind,
-        event.version,
-        event.subject,
-        event.time,
-        event.actor,
-        payload,
-        event.prev,
-        event.digest,
-        spot,
+def _sealed(draft: Draft, seq: int, prev: str) -> tuple[Event, Row]:
+    """What `core.event.seal_event` makes, and its row.
+
+    Half of the work: the line is encoded once for the digest and the row, and the event's fields are set
+    in one go, where a frozen dataclass sets them one by one. A test holds the two to the same events.
+    """
+    known = KINDS.get(draft.kind)
+    if known is None:
+        raise ValueError(f"unknown event kind {draft.kind!r}")
+    kind, version, subject, moment, actor = draft.kind, known[0], draft.subject, draft.time, draft.actor
+    line = canonical([seq, kind, version, subject, moment, actor, draft.payload, prev])
+    name = digest_bytes(FORMAT + line)
+    event = _new_event(Event)
+    event.__dict__.update(
+        seq=seq,
+        kind=kind,
+        version=version,
+        subject=subject,
+        time=moment,
+        actor=actor,
+        payload=draft.payload,
+        prev=prev,
+        digest=name,
     )
+    return event, (seq, kind, _spot(seq, subject), name, line.decode())
+
+
+def _event(row: Row, path: Path) -> Event:
+    """The event of a row.
+
+    Raises:
+        Corrupt: the line is no event, or the columns that find it say something else than the line.
+    """
+    seq, kind, spot, name, line = row
+    try:
+        said, said_kind, version, subject, moment, actor, payload, prev = _decode(line)
+    except (msgspec.DecodeError, TypeError) as error:
+        raise _damaged(seq, path) from error
+    if said != seq or said_kind != kind or spot != _spot(seq, subject):
+        raise _damaged(seq, path)
+    return Event(seq, kind, version, subject, moment, actor, payload, prev, name)
+
+
+def _damaged(seq: int, path: Path) -> Corrupt:
+    return Corrupt(
+        f"event {seq} is damaged",
+        where=str(path),
+        why="its row was changed after it was written",
+        fix="restore the ledger from a backup; `headrace audit` checks the rest",
+    )
+
+
+def _spot(seq: int, subject: str) -> int:
+    return seq >> _STRETCH_BITS << 32 | crc32(subject.encode())
 
 
 def _rollback(db: sqlite3.Connection) -> None:
