@@ -1,0 +1,305 @@
+"""JSON rows to graph feeds: what a request holds, strictly typed, every mistake named by its field.
+
+Equal values give the very feeds that `graph.encode.encode_batch` gives for a snapshot, time zones included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.core.errors import DataError, Problem, did_you_mean
+from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_MICRO = timedelta(microseconds=1)
+_DAY = 86_400_000_000
+_TABLE_DAYS = 47_482  # 1970-01-01 to 2100-01-01
+
+_WANTED = {
+    Type.NUMBER: "a number, such as 12.5",
+    Type.BOOL: "true or false",
+    Type.TEXT: "a string",
+    Type.TIME: "a time, such as 2013-06-01T05:15:00-04:00",
+}
+
+
+def encode_rows(
+    rows: Sequence[Mapping[str, Any]],
+    types: Mapping[str, Type],
+    *,
+    zone: str,
+    required: Collection[str] = (),
+    where: str = "",
+) -> dict[str, np.ndarray]:
+    """Rows of a request as graph feeds: `RowEncoder(types, zone=zone, required=required).encode(rows)`.
+
+    Whoever encodes many requests keeps a `RowEncoder`.
+    """
+    return RowEncoder(types, zone=zone, required=required).encode(rows, where=where)
+
+
+class RowEncoder:
+    """Encodes JSON-like rows against one schema. Holds no rows; safe for use by several threads.
+
+    - number: int or float, not a bool, not a string
+    - bool: true or false
+    - text: a string without U+0000
+    - time: an RFC 3339 string; without an offset, or a date alone, it is local time of `zone`, the earlier
+      moment where clocks show it twice, the end of the gap where they never show it (as ingest does).
+      Python's `datetime` and `date` are taken likewise. Digits beyond microseconds are dropped.
+    - null and an absent field are null; a field in `required` has to be there, though it may be null
+    """
+
+    def __init__(self, types: Mapping[str, Type], *, zone: str, required: Collection[str] = ()) -> None:
+        """Raises DataError for a zone that is not known."""
+        self._types = dict(types)
+        self._zone = zone
+        self._required = tuple(n for n in self._types if n in set(required))
+        self._names = tuple(self._types)
+        of = {kind: [n for n in self._names if self._types[n] is kind] for kind in Type}
+        self._order = (*of[Type.NUMBER], *of[Type.BOOL], *of[Type.TEXT], *of[Type.TIME])
+        self._pick = itemgetter(*self._order) if len(self._order) > 1 else None
+        numbers, floats = len(of[Type.NUMBER]), len(of[Type.NUMBER]) + len(of[Type.BOOL])
+        self._cuts = (numbers, floats, floats + len(of[Type.TEXT]))
+        self._offsets: list[int | None] | None = None
+        if of[Type.TIME]:
+            _to_utc(np.zeros(1, dtype=np.int64), zone)
+
+    def encode(self, rows: Sequence[Mapping[str, Any]], *, where: str = "") -> dict[str, np.ndarray]:
+        """Feeds for `rows`, in order; every column of the schema is there, also for no rows at all.
+
+        Raises:
+            DataError: every unknown field, missing required field and wrong value of every row, at once; a
+                problem's `where` is the field, below the given one ("rows[3].dep"; just "dep" for one row).
+        """
+        if len(rows) == 1 and self._pick is not None:
+            feeds = self._encode_one(rows[0])
+            if feeds is not None:
+                return feeds
+        return self._encode_all(rows, where)
+
+    def _encode_one(self, row: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+        """One complete, well-typed row in microseconds; None where anything is out of the ordinary."""
+        if len(row) != len(self._names) or type(row) is not dict or self._pick is None:
+            return None
+        try:
+            values = self._pick(row)
+        except KeyError:
+            return None
+        number, boolean, text = self._cuts
+        words = values[boolean:text]
+        if not (
+            _NUMBERS.issuperset(map(type, values[:number]))
+            and _BOOLS.issuperset(map(type, values[number:boolean]))
+            and _TEXTS.issuperset(map(type, words))
+        ):
+            return None
+        if math.inf in values[:number] or -math.inf in values[:number]:
+            return None
+        moments = [self._moment(v) for v in values[text:]]
+        if None in moments or NULL_TEXT in "".join([v for v in words if v is not None]):
+            return None
+        try:
+            floats = np.array(values[:boolean], dtype=np.float64)  # None becomes NaN
+        except OverflowError:
+            return None
+        texts = np.array([NULL_TEXT if v is None else v for v in words], dtype=object)
+        times = np.array(moments, dtype=np.int64)
+        # One array a type, its rows as the columns: an array a column would cost four times as much.
+        cells = chain(floats.reshape(-1, 1), texts.reshape(-1, 1), times.reshape(-1, 1))
+        return dict(zip(self._order, cells, strict=True))
+
+    def _moment(self, value: Any) -> int | None:
+        """UTC microseconds of a plain time; None where the slow path has to look."""
+        if value is None:
+            return NULL_TIME
+        parsed = _parse_time(value)
+        if parsed is None:
+            return None
+        if parsed.tzinfo is not None:
+            return _micros(parsed)
+        local = _micros(parsed)
+        if self._offsets is None:
+            self._offsets = _day_offsets(self._zone)
+        day = local // _DAY
+        offset = self._offsets[day] if 0 <= day < len(self._offsets) else None
+        return None if offset is None else local + offset
+
+    def _encode_all(self, rows: Sequence[Mapping[str, Any]], where: str) -> dict[str, np.ndarray]:
+        problems: list[tuple[int, Problem]] = []
+        good: list[Mapping[str, Any]] = []
+        for i, row in enumerate(rows):
+            spot = _Spot(where, i if len(rows) > 1 else None)
+            if isinstance(row, Mapping):
+                problems += [(i, p) for p in self._misfits(row, spot)]
+                good.append(row)
+            else:
+                problems.append(
+                    (i, Problem(f"a row has to be an object, not {_shown(row)}", where=spot.row()))
+                )
+                good.append({})
+        feeds: dict[str, np.ndarray] = {}
+        for name, kind in self._types.items():
+            column, wrong = self._column(kind, [row.get(name) for row in good])
+            feeds[name] = column
+            for i, problem in wrong:
+                spot = _Spot(where, i if len(rows) > 1 else None)
+                problems.append((i, Problem(problem.what, spot.field(name), problem.why, problem.fix)))
+        if problems:
+            raise DataError.of([p for _, p in sorted(problems, key=lambda pair: pair[0])])
+        return feeds
+
+    def _misfits(self, row: Mapping[str, Any], spot: _Spot) -> list[Problem]:
+        missing = [
+            Problem(
+                "the field is missing", where=spot.field(n), fix=f"send {_WANTED[self._types[n]]}, or null"
+            )
+            for n in self._required
+            if n not in row
+        ]
+        unknown = [
+            Problem("unknown field", where=spot.field(str(n)), fix=did_you_mean(str(n), self._names))
+            for n in row
+            if n not in self._types
+        ]
+        return missing + unknown
+
+    def _column(self, kind: Type, values: list[Any]) -> tuple[np.ndarray, list[tuple[int, Problem]]]:
+        if kind is Type.TIME:
+            return self._time_column(values)
+        check = {Type.NUMBER: _check_number, Type.BOOL: _check_bool, Type.TEXT: _check_text}[kind]
+        wrong = [(i, p) for i, v in enumerate(values) if v is not None and (p := check(v)) is not None]
+        if kind is Type.TEXT:
+            column = np.empty(len(values), dtype=object)
+            column[:] = [NULL_TEXT if v is None else v for v in values]
+            return column, wrong
+        if wrong:
+            return np.empty(0), wrong
+        floats = np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
+        return np.where(np.isinf(floats), np.nan, floats), wrong
+
+    def _time_column(self, values: list[Any]) -> tuple[np.ndarray, list[tuple[int, Problem]]]:
+        wrong: list[tuple[int, Problem]] = []
+        column = np.full(len(values), NULL_TIME, dtype=np.int64)
+        naive = np.zeros(len(values), dtype=bool)
+        for i, value in enumerate(values):
+            if value is None:
+                continue
+            parsed = _parse_time(value)
+            if parsed is None:
+                wrong.append((i, _wrong(Type.TIME, value)))
+                continue
+            column[i] = _micros(parsed)
+            naive[i] = parsed.tzinfo is None
+        if naive.any():
+            column[naive] = _to_utc(column[naive], self._zone)
+        return column, wrong
+
+
+_NUMBERS = frozenset({int, float, type(None)})
+_BOOLS = frozenset({bool, type(None)})
+_SEPARATORS = frozenset({"", "T", "t", " "})
+_TEXTS = frozenset({str, type(None)})
+
+
+class _Spot:
+    """Where in a request: a prefix, and a row unless there is but one."""
+
+    def __init__(self, where: str, row: int | None) -> None:
+        self._parts = [p for p in (where, "" if row is None else f"rows[{row}]") if p]
+
+    def row(self) -> str:
+        return ".".join(self._parts)
+
+    def field(self, name: str) -> str:
+        return ".".join([*self._parts, name])
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _wrong(kind: Type, value: Any) -> Problem:
+    return Problem(f"expected {kind.value}, found {_shown(value)}", fix=f"send {_WANTED[kind]}, or null")
+
+
+def _check_number(value: Any) -> Problem | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _wrong(Type.NUMBER, value)
+    try:
+        float(value)
+    except OverflowError:
+        return Problem("the number is larger than a double holds", fix="send null, or a number below 1.8e308")
+    return None
+
+
+def _check_bool(value: Any) -> Problem | None:
+    return None if isinstance(value, bool) else _wrong(Type.BOOL, value)
+
+
+def _check_text(value: Any) -> Problem | None:
+    if not isinstance(value, str):
+        return _wrong(Type.TEXT, value)
+    if NULL_TEXT in value:
+        return Problem(
+            "the text holds the character U+0000",
+            why="it stands for null inside a model graph",
+            fix="send the text without it, or null",
+        )
+    return None
+
+
+def _parse_time(value: Any) -> datetime | None:
+    if type(value) is str:
+        # ISO 8601's other forms (20130601, 2013-W22-6) are no RFC 3339
+        if value[4:5] != "-" or value[7:8] != "-" or value[10:11] not in _SEPARATORS:
+            return None
+        try:
+            return datetime.fromisoformat(value.upper())
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return value
+    return datetime(value.year, value.month, value.day) if isinstance(value, date) else None
+
+
+def _micros(moment: datetime) -> int:
+    """Microseconds since 1970: in UTC where the moment has an offset, else local."""
+    return (moment - (_EPOCH if moment.tzinfo is None else _EPOCH_UTC)) // _MICRO
+
+
+def _to_utc(local: np.ndarray, zone: str) -> np.ndarray:
+    """Local microseconds of a zone as UTC microseconds, by the conversion that ingest uses."""
+    times = pa.array(local, pa.timestamp("us"))
+    try:
+        moments = pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"unknown time zone {zone!r}",
+            why=str(error),
+            fix="use an IANA name such as America/New_York, or install the system's tzdata",
+        ) from error
+    return np.asarray(moments.cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _day_offsets(zone: str) -> list[int | None]:
+    """For each local day from 1970 what to add for UTC; None on days when the clocks change.
+
+    Built from the same conversion that ingest uses, so that the fast path can't disagree with it: zone
+    libraries differ (Arrow 26 keeps the last rule's standard time after 2037, Python's zoneinfo does not).
+    """
+    midnights = np.arange(_TABLE_DAYS + 1, dtype=np.int64) * _DAY
+    shift = _to_utc(midnights, zone) - midnights
+    steady = (shift[1:] == shift[:-1]).tolist()
+    return [offset if same else None for offset, same in zip(shift[:-1].tolist(), steady, strict=True)]
