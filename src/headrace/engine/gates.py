@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 
 from headrace.core.codec import to_plain
 from headrace.core.errors import GateBlocked, Problem, UserError
@@ -60,25 +61,45 @@ def _problem(ctx: Context, verdict: Verdict) -> Problem:
     return Problem(what, where=where, why=f"{gate.asks} {verdict.reason}{detail}", fix=fix)
 
 
-def waive(ctx: Context, gate: str, *, reason: str, by: str, until: str) -> None:
-    """Write a waiver into the ledger. It holds until and including the day `until`.
+def waive_all(ctx: Context, wanted: Sequence[Mapping[str, str]]) -> None:
+    """Write waivers into the ledger, all or none. Each maps gate, reason, by and until, the last day.
 
     Raises:
-        UserError: no such gate, a gate that can't be waived, an empty reason or name, a day gone by.
+        UserError: with one problem for each gate that is unknown or can't be waived, reason or name that
+            is empty, and day that is gone by or no date.
     """
-    known = gate_of(gate)
-    problems: list[Problem] = []
-    if not known.waivable:
-        problems.append(Problem(f"gate {known.name!r} can't be waived", fix=known.fix))
-    if not reason.strip():
-        problems.append(Problem("a waiver needs a reason", fix="--reason 'why this is right this once'"))
-    if not by.strip():
-        problems.append(Problem("a waiver needs a name", fix="--by you@example.com"))
-    today = ctx.clock().date().isoformat()
-    if until < today:
-        problems.append(
-            Problem(f"the waiver ended on {until}, before today ({today})", fix="--until a later DATE")
-        )
+    problems = [p for w in wanted for p in _check_waiver(ctx, w)]
     if problems:
         raise UserError.of(problems)
-    ctx.store.append([ctx.draft("gate.waived", gate, reason=reason, by=by, until=until)])
+    if wanted:
+        ctx.store.append(
+            [
+                ctx.draft("gate.waived", w["gate"], reason=w["reason"], by=w["by"], until=w["until"])
+                for w in wanted
+            ]
+        )
+
+
+def _check_waiver(ctx: Context, wanted: Mapping[str, str]) -> list[Problem]:
+    try:
+        gate = gate_of(wanted["gate"])
+    except UserError as error:
+        return list(error.problems)
+    problems: list[Problem] = []
+    if not gate.waivable:
+        problems.append(Problem(f"gate {gate.name!r} can't be waived", fix=gate.fix))
+    if not wanted.get("reason", "").strip():
+        problems.append(Problem("a waiver needs a reason", fix="--reason 'why this is right this once'"))
+    if not wanted.get("by", "").strip():
+        problems.append(Problem("a waiver needs a name", fix="--by you@example.com"))
+    today = ctx.clock().date()
+    try:
+        until = date.fromisoformat(wanted.get("until", ""))
+    except ValueError:
+        problems.append(Problem(f"{wanted.get('until', '')!r} is no date", fix="--until 2026-12-31"))
+    else:
+        if until < today:
+            problems.append(
+                Problem(f"the waiver ended on {until}, before today ({today})", fix="--until a later DATE")
+            )
+    return problems

@@ -1,0 +1,70 @@
+"""The root command: finds commands by name, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from headrace._version import __version__
+from headrace.core.errors import HeadraceError, did_you_mean
+
+COMMANDS = {
+    "init": "headrace.cli.start:init",
+    "check": "headrace.cli.start:check",
+    "schema": "headrace.cli.start:schema",
+    "run": "headrace.cli.run:run",
+    "runs": "headrace.cli.runs:runs",
+    "show": "headrace.cli.runs:show",
+    "compare": "headrace.cli.runs:compare",
+    "release": "headrace.cli.release:release",
+    "predict": "headrace.cli.answer:predict",
+    "serve": "headrace.cli.answer:serve",
+    "audit": "headrace.cli.audit:audit",
+}
+"""Every command, in the order of help, and where it lives."""
+
+
+class Root(click.Group):
+    """A group that imports a command's module when the command is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HeadraceError as error:
+            # What went wrong goes to standard error, so that --json output stays clean.
+            for problem in error.problems:
+                click.echo(f"error: {problem}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start: headrace init flights --example flights && headrace run -C flights",
+)
+@click.version_option(__version__, prog_name="headrace", message="%(prog)s %(version)s")
+def cli() -> None:
+    """From raw data through gates to a running, watched decision.
+
+    Exit codes: 0 done or released, 1 our fault, 2 your mistake, 3 a gate blocked, 4 awaiting approval.
+    """

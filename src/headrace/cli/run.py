@@ -1,0 +1,74 @@
+"""`headrace run`."""
+
+from __future__ import annotations
+
+import click
+
+from headrace.cli.common import Ticker, in_project, number, open_project, print_json, span, table, with_json
+from headrace.engine.result import RunResult
+
+
+@click.command(
+    epilog="Example: headrace run -C flights   "
+    "Example: headrace run --waive latency --reason 'demo machine' --by me@example.com --until 2026-12-31"
+)
+@in_project
+@click.option("--waive", "gate", multiple=True, metavar="GATE", help="Waive a gate openly; may be repeated.")
+@click.option("--reason", default="", help="With --waive: why this is right.")
+@click.option("--by", default="", metavar="NAME", help="With --waive: who answers for it.")
+@click.option("--until", default="", metavar="DATE", help="With --waive: the last day on which it holds.")
+@with_json
+def run(folder: str, gate: tuple[str, ...], reason: str, by: str, until: str, as_json: bool) -> None:
+    """Run the spine: frame, ingest, split, features, learn, package, evaluate, test, promote.
+
+    Stages whose inputs have not changed are not run again. Every gate is judged anew. Exit codes:
+    0 released, 3 a gate blocked, 4 awaiting an approval, 2 a mistake in spec, data or arguments.
+    """
+    waive = [{"gate": g, "reason": reason, "by": by, "until": until} for g in gate]
+    result = open_project(folder).run(waive=waive, progress=Ticker())
+    if as_json:
+        print_json(result.plain())
+    else:
+        click.echo(render(result))
+    for problem in result.problems:
+        click.echo(f"{result.status}: {problem}", err=True)
+    raise SystemExit(result.exit_code)
+
+
+def render(result: RunResult) -> str:
+    """A run's result as text: leaderboard, gates, test, release."""
+    plain = result.plain()
+    parts = [f"{plain['run']}: {plain['name']} — {plain['status']} in {plain['seconds']:.1f} s"]
+    if not result.worked and result.stages:
+        parts[0] += " (nothing was new: no stage had to run)"
+    if plain["leaderboard"]:
+        rows = [
+            [m["model"], m["mean"], m["std"], m["seconds"], m.get("error") or ""]
+            for m in plain["leaderboard"]
+        ]
+        parts.append(table(["model", "mean", "std", "seconds", ""], rows, right=(1, 2, 3)))
+    parts.append(gates_table(plain["gates"]))
+    test = plain["test"]
+    if test:
+        if test["value"] is None:
+            parts.append(f"test: opening {test['opening']} of these rows: the verdict alone is shown")
+        else:
+            parts.append(
+                f"test: {test['metric']} {number(test['value'])} {span(test['interval'])} "
+                f"on {test['n']} rows, opening {test['opening']}"
+            )
+    if plain["release"]:
+        parts.append(f"release: {plain['release']} ({plain['status']})")
+    return "\n\n".join(p for p in parts if p)
+
+
+def gates_table(gates: list[dict[str, object]]) -> str:
+    """Verdicts as a table."""
+    if not gates:
+        return ""
+    rows = []
+    for g in gates:
+        verdict = str(g["verdict"]) + (" (waived)" if g["waiver"] else "")
+        value = number(g["value"]) if isinstance(g["value"], float | int) else "–"
+        rows.append([g["stage"], g["name"], verdict, value, span(g["interval"]), g["rule"], g["unit"]])
+    return table(["stage", "gate", "verdict", "value", "interval", "rule", "unit"], rows, right=(3,))

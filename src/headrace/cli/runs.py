@@ -1,0 +1,88 @@
+"""`headrace runs`, `show` and `compare`."""
+
+from __future__ import annotations
+
+import click
+
+from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.run import gates_table
+from headrace.core.codec import to_plain
+
+
+@click.command(epilog="Example: headrace runs -C flights")
+@in_project
+@click.option("-n", "most", default=20, show_default=True, help="Show at most this many, newest last.")
+@with_json
+def runs(folder: str, most: int, as_json: bool) -> None:
+    """List the project's runs."""
+    seen = open_project(folder).runs()[-most:]
+    if as_json:
+        print_json([to_plain(r) for r in seen])
+        return
+    if not seen:
+        click.echo("no runs yet; start one with `headrace run`")
+        return
+    rows = []
+    for r in seen:
+        test = r.summary.get("test") or {}
+        shown = f"{test['metric']} {number(test['value'])}" if test.get("value") is not None else "–"
+        rows.append([r.run, r.started[:19], r.status, shown, r.release or "–", r.name])
+    click.echo(table(["run", "started", "status", "test", "release", "name"], rows))
+
+
+@click.command(epilog="Example: headrace show run-3")
+@in_project
+@click.argument("run", required=False)
+@with_json
+def show(folder: str, run: str | None, as_json: bool) -> None:
+    """Show one run (default: the newest): stages, leaderboard, gates, test."""
+    r = open_project(folder).show(run)
+    if as_json:
+        print_json(to_plain(r))
+        return
+    s = r.summary
+    dirty = " (uncommitted changes)" if r.dirty else ""
+    click.echo(f"{r.run}: {r.name}\nstatus {r.status}, started {r.started} by {r.author}")
+    if r.commit:
+        click.echo(f"commit {r.commit[:12]}{dirty}")
+    stages = [[t["name"], t["status"], t["seconds"], t["key"][:12]] for t in s.get("stages", ())]
+    click.echo("\n" + table(["stage", "status", "seconds", "key"], stages, right=(2,)))
+    board = [[m["model"], m["mean"], m["std"], m["seconds"]] for m in s.get("leaderboard", ())]
+    if board:
+        click.echo("\n" + table(["model", "mean", "std", "seconds"], board, right=(1, 2, 3)))
+    validation = [[n, m["value"], span(m["interval"])] for n, m in s.get("validation", {}).items()]
+    if validation:
+        click.echo("\n" + table(["validation", "value", "interval"], validation, right=(1,)))
+    click.echo("\n" + gates_table(list(s.get("gates", ()))))
+    test = s.get("test")
+    if test and test["value"] is not None:
+        click.echo(f"\ntest: {test['metric']} {number(test['value'])} {span(test['interval'])}")
+    for p in s.get("problems", ()):
+        click.echo(f"\n{p['what']}\n  why: {p['why']}\n  fix: {p['fix']}")
+
+
+@click.command(epilog="Example: headrace compare run-1 run-2")
+@in_project
+@click.argument("first")
+@click.argument("second")
+@with_json
+def compare(folder: str, first: str, second: str, as_json: bool) -> None:
+    """Show what differs between two runs."""
+    found = open_project(folder).compare(first, second)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"spec: {found['spec']}")
+    same = [[n, "same" if equal else "differs"] for n, equal in found["stages"].items()]
+    click.echo("\n" + table(["stage", "key"], same))
+    board = [[n, *values] for n, values in found["leaderboard"].items()]
+    if board:
+        click.echo("\n" + table(["model", first, second], board, right=(1, 2)))
+    gates = [[n, v[0], v[1], v[2], v[3]] for n, v in found["gates"].items()]
+    headers = ["gate", first, second, f"value {first}", f"value {second}"]
+    click.echo("\n" + table(headers, gates, right=(3, 4)))
+    tests = [
+        f"{r}: {t['metric']} {number(t['value'])} {span(t['interval'])}" if t else f"{r}: –"
+        for r, t in zip(found["runs"], found["test"], strict=True)
+    ]
+    click.echo("\ntest " + "; ".join(tests))

@@ -1,0 +1,49 @@
+"""`headrace check`: the spec against the real tables' columns, before any work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.core.errors import HeadraceError, Problem, SpecError
+from headrace.core.schema import Column
+from headrace.core.spec import ParsedSpec
+from headrace.data.read import describe
+from headrace.engine.compile import Compiled, compile_spec
+from headrace.learn.registry import check_models
+
+
+def check(parsed: ParsedSpec, root: Path) -> Compiled:
+    """Read the tables' columns (not their rows) and type every expression against them.
+
+    Raises:
+        SpecError: with one problem for every mistake: unreadable tables, unknown columns, expressions,
+            splits, metrics, candidates.
+    """
+    problems: list[Problem] = []
+    tables: dict[str, tuple[Column, ...]] = {}
+    data = parsed.spec.data
+    for name, table in data.tables.items():
+        try:
+            tables[name] = describe(name, table, root=root, zone=table.zone or data.zone)
+        except HeadraceError as error:
+            place = parsed.where("data", "tables", name, "read")
+            problems += [Problem(p.what, place, p.why, p.fix) for p in error.problems]
+    compiled = None
+    try:
+        compiled = compile_spec(parsed, tables)
+    except SpecError as error:
+        # Where a table can't be read, columns of it would all seem unknown: tell of the table alone.
+        unread = [n for n in data.tables if n not in tables]
+        problems += [p for p in error.problems if not unread or not _blames(p, unread, data.events)]
+    for i, problem in check_models(parsed.spec.models, root):
+        problems.append(Problem(problem.what, parsed.where("models", i), problem.why, problem.fix))
+    if problems or compiled is None:
+        raise SpecError.of(problems)
+    return compiled
+
+
+def _blames(problem: Problem, unread: list[str], events: str) -> bool:
+    """Whether a problem may only come from a table that could not be read."""
+    if "column" not in problem.what:
+        return False
+    return events in unread or any(f"{t}." in problem.what or repr(t) in problem.what for t in unread)

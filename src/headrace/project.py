@@ -1,0 +1,269 @@
+"""The Python API: everything that the commands do, in one class of about a dozen methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.core.clock import Clock, system_clock
+from headrace.core.errors import NotFound, SpecError, did_you_mean
+from headrace.core.ports import Store
+from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
+from headrace.core.views import RUN_KINDS, Reign, Releases, ReleaseView, RunView, runs
+from headrace.engine.context import Context, Progress, silent
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from headrace.engine.compile import Compiled
+    from headrace.engine.result import RunResult
+    from headrace.release.manifest import Manifest
+    from headrace.serve.batch import Scored
+    from headrace.stores.audit import AuditReport
+
+STORE_DIR = ".headrace"
+
+
+class Project:
+    """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
+
+    Args:
+        path: the project's folder.
+        store: where events and artifacts are kept (default: the embedded store in the folder).
+        clock: the present moment, as a function (default: the machine's clock).
+        actor: the name that events carry (default: `HEADRACE_USER`, git's user.email, or the login).
+    """
+
+    def __init__(
+        self,
+        path: str | Path = ".",
+        *,
+        store: Store | None = None,
+        clock: Clock = system_clock,
+        actor: str | None = None,
+    ) -> None:
+        self.root = Path(path).resolve()
+        self._store = store
+        self._clock = clock
+        self._actor = actor
+
+    @staticmethod
+    def init(
+        folder: str | Path,
+        *,
+        example: str | None = None,
+        data: str | Path | None = None,
+        from_file: str | Path | None = None,
+        target: str | None = None,
+    ) -> Project:
+        """Write a new project: an example (`flights`; `housing` with its `data`), or one drafted from a
+        file of the user's and the column to predict.
+
+        Raises:
+            UserError: the folder holds a spec already, or what was asked for can't be drafted.
+        """
+        from headrace.draft import start
+
+        start(
+            Path(folder),
+            example=example,
+            data=Path(data) if data else None,
+            from_file=Path(from_file) if from_file else None,
+            target=target,
+        )
+        return Project(folder)
+
+    @property
+    def store(self) -> Store:
+        """The project's store; opened on first use."""
+        if self._store is None:
+            from headrace.stores import EmbeddedStore
+
+            self._store = EmbeddedStore(self.root / STORE_DIR)
+        return self._store
+
+    @property
+    def actor(self) -> str:
+        """The name that events carry. A claim, not a proof."""
+        from headrace.engine.author import actor
+
+        return actor(self.root, self._actor)
+
+    def spec(self) -> ParsedSpec:
+        """The spec as it stands in the file.
+
+        Raises:
+            SpecError: there is no spec, or it has mistakes (all of them are named).
+        """
+        file = self.root / FILE_NAME
+        try:
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SpecError(
+                f"there is no {FILE_NAME} in {self.root}",
+                fix="go to the project's folder, name it with -C DIR, or start one with `headrace init DIR`",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"{file} can't be read: {error}", fix="make it a readable UTF-8 file") from None
+        return parse_spec(text, name=FILE_NAME)
+
+    def check(self) -> Compiled:
+        """Check the spec against the tables' columns, before any work.
+
+        Raises:
+            SpecError: with one problem for every mistake.
+        """
+        from headrace.engine.check import check
+
+        return check(self.spec(), self.root)
+
+    def run(self, *, waive: Sequence[Mapping[str, str]] = (), progress: Progress = silent) -> RunResult:
+        """Check the spec, then run the spine from frame to promotion. Stages whose key is known are not run.
+
+        Args:
+            waive: waivers to write down first; each maps gate, reason, by and until (an ISO date).
+            progress: told of every stage.
+
+        Raises:
+            UserError: a mistake in spec, data or waivers. A gate that blocks is no error: see
+                `RunResult.status`.
+        """
+        from headrace.engine.check import check
+        from headrace.engine.gates import waive_all
+        from headrace.engine.run import execute
+
+        parsed = self.spec()
+        check(parsed, self.root)
+        context = Context(self.root, self.store, parsed, self._clock, self.actor, run="", progress=progress)
+        waive_all(context, waive)
+        return execute(context)
+
+    def runs(self) -> tuple[RunView, ...]:
+        """Every run, oldest first."""
+        return tuple(runs(self.store.read(kinds=RUN_KINDS)).values())
+
+    def show(self, run: str | None = None) -> RunView:
+        """One run (default: the newest).
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        seen = runs(self.store.read(kinds=RUN_KINDS))
+        if not seen:
+            raise NotFound("there are no runs yet", fix="start one with `headrace run`")
+        name = run or next(reversed(seen))
+        if name not in seen:
+            raise NotFound(f"there is no run {name!r}", fix=did_you_mean(name, seen))
+        return seen[name]
+
+    def compare(self, first: str, second: str) -> dict[str, Any]:
+        """What differs between two runs: spec components, stages' keys, gates, leaderboard and test.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        from headrace.engine.compare import compare
+
+        return compare(self.store, self.show(first), self.show(second))
+
+    def releases(self) -> Releases:
+        """Every release with its state, and who was champion when."""
+        from headrace.engine.releases import view
+
+        return view(self.store)
+
+    def release(self, name: str | None = None) -> tuple[ReleaseView, Manifest]:
+        """A release (default: the champion) and its manifest.
+
+        Raises:
+            NotFound: there is no such release.
+        """
+        from headrace.engine.releases import find, load_manifest
+
+        found = find(self.releases(), name)
+        return found, load_manifest(self.store, found)
+
+    def approve(self, release: str, *, by: str | None = None) -> ReleaseView:
+        """Approve a challenger in the name of `by` (default: the actor).
+
+        Raises:
+            UserError: it has not passed its gates, or its author may not approve it.
+        """
+        from headrace.engine.releases import approve
+
+        return approve(
+            self.store, release, by=by or self.actor, allow_self=self._allow_self(), clock=self._clock
+        )
+
+    def promote(self, release: str) -> ReleaseView:
+        """Make an approved challenger, or a former champion, the champion.
+
+        Raises:
+            AwaitingApproval: nobody who may has approved it yet.
+        """
+        from headrace.engine.releases import promote
+
+        return promote(
+            self.store, release, actor=self.actor, allow_self=self._allow_self(), clock=self._clock
+        )
+
+    def rollback(self, *, reason: str = "") -> ReleaseView:
+        """Bring the previous champion back at once."""
+        from headrace.engine.releases import rollback
+
+        return rollback(self.store, actor=self.actor, reason=reason, clock=self._clock)
+
+    def history(self) -> tuple[Reign, ...]:
+        """Who was champion when, oldest first."""
+        return self.releases().reigns
+
+    def predict(
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        release: str | None = None,
+        rejects: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Scored:
+        """Score a CSV, Parquet or JSON-lines file of any size with a release (default: the champion).
+
+        Rows that can't be scored go to `rejects` (default: beside the output) with their reasons.
+
+        Raises:
+            DataError: the file can't be read, or a column that the release needs is missing.
+        """
+        from headrace.serve.batch import score_file
+
+        found, manifest = self.release(release)
+        return score_file(
+            self.store,
+            manifest,
+            found.release,
+            Path(source),
+            Path(output),
+            rejects=Path(rejects) if rejects else None,
+            progress=lambda text, done, total: progress("predict", text, done, total),
+        )
+
+    def app(self, release: str | None = None) -> Starlette:
+        """The HTTP application that answers for a release (default: the champion)."""
+        from headrace.serve.app import make_app
+
+        found, manifest = self.release(release)
+        return make_app(self.store, manifest, found.release)
+
+    def audit(self) -> AuditReport:
+        """Verify the ledger's chain and every artifact's bytes."""
+        from headrace.stores.audit import audit
+
+        return audit(self.store)
+
+    def _allow_self(self) -> bool:
+        return self.spec().spec.problem.approval == "self"
+
+    def _repr_html_(self) -> str:
+        from headrace.report.notebook import project_html
+
+        return project_html(self.root.name, self.runs(), self.releases())
