@@ -240,7 +240,7 @@ def test_rows_without_time_are_refused_with_count_and_first_row():
             r"validation \(15 days\) takes every row that is left",
         ),
         ({"gap": "40 days"}, r"validation \(15%\) holds no row behind the gap of 40 days"),
-        ({"gap": "18 days"}, "the gap of 22 days leaves no row for train"),
+        ({"gap": "18 days"}, "the gap of 18 days leaves no row for train"),
     ],
 )
 def test_impossible_time_splits(spec, message):
@@ -275,7 +275,7 @@ def test_wall_clock_agrees_with_the_standard_library(zone):
     from zoneinfo import ZoneInfo
 
     rng = np.random.default_rng(2)
-    times = rng.integers(micros("1890-01-01"), micros("2037-01-01"), 3000)
+    times = rng.integers(micros("1900-01-02"), micros("2037-01-01"), 3000)
     expected = [
         datetime.fromtimestamp(t / 1e6, ZoneInfo(zone)).replace(tzinfo=UTC).timestamp() // 3600
         for t in (times // 1_000_000 * 1_000_000).tolist()
