@@ -42,6 +42,8 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._nodes: list[onnx.NodeProto] = []
+        self.memo: dict[Any, Any] = {}
+        """For emitters: what they made already, by what it means, so that equal work is done once."""
 
     def _name(self, hint: str) -> str:
         self._count += 1
@@ -53,6 +55,10 @@ class GraphBuilder:
             self._inputs[name] = helper.make_tensor_value_info(name, INPUT_TYPES[kind], [None])
             self._types[name] = kind
         return name
+
+    def rows_like(self) -> str | None:
+        """The tensor of some raw column, whose length is the number of rows; None before the first."""
+        return next((name for name, kind in self._types.items() if kind is not None), None)
 
     def matrix_input(self, name: str, width: int) -> str:
         """Declare a float32 matrix [rows, width] as input: where a model graph joins a feature graph."""
@@ -68,8 +74,10 @@ class GraphBuilder:
             key = ("str", shape, "\x01".join(texts).encode())
             if key not in self._constants:
                 name = self._name("c")
-                encoded: Any = [t.encode() for t in texts]  # onnx's annotation forgets that strings are bytes
-                self._initializers.append(helper.make_tensor(name, TensorProto.STRING, shape, encoded))
+                # field by field: make_tensor goes through numpy's bytes, which lose NULL_TEXT
+                tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=shape)
+                tensor.string_data.extend(t.encode() for t in texts)
+                self._initializers.append(tensor)
                 self._constants[key] = name
             return self._constants[key]
         array = np.asarray(value, dtype=dtype)

@@ -1,0 +1,314 @@
+"""Expressions to DuckDB's SQL, with the graph's meaning to the bit.
+
+Raw columns are named as in the expression, quoted; times in them are TIMESTAMP in UTC. A result is DOUBLE,
+BOOLEAN, VARCHAR or TIMESTAMP (UTC).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from headrace.core.schema import Type
+from headrace.expr.nodes import MAX_TIME, MIN_TIME, NUMBER_TEXT, Expr, Node, Param
+from headrace.expr.zones import edge_offsets
+
+_SHORT = 120
+_ZERO_MICROS = 719_468 * 86_400_000_000
+_UNIT_MICROS = {"second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
+_TYPES = {Type.NUMBER: "DOUBLE", Type.BOOL: "BOOLEAN", Type.TEXT: "VARCHAR", Type.TIME: "TIMESTAMP"}
+
+
+def to_sql(expr: Expr) -> str:
+    """One DuckDB expression. Its size stays proportional to the expression's."""
+    return _Writer().value(expr.node)
+
+
+@dataclass
+class _Writer:
+    """Writes nodes; `number` may be infinite or NaN where a node's bound is infinite, `value` is not."""
+
+    names: int = 0
+    done: dict[tuple[bool, Node], str] = field(default_factory=dict)
+
+    def number(self, node: Node) -> str:
+        key = (False, node)
+        if key not in self.done:
+            self.done[key] = _WRITE[node.op](self, node)
+        return self.done[key]
+
+    def value(self, node: Node) -> str:
+        plain = self.number(node)
+        if node.type is not Type.NUMBER or node.bound < math.inf:
+            return plain
+        key = (True, node)
+        if key not in self.done:
+            self.done[key] = self.let(plain, lambda v: f"CASE WHEN isfinite({v}) THEN {v} END")
+        return self.done[key]
+
+    def let(self, sql: str, use: Callable[[str], str]) -> str:
+        """Use a value several times; a long one through a lambda, so that nesting can't blow up."""
+        if len(sql) <= _SHORT:
+            return use(sql)
+        self.names += 1
+        return f"list_transform([{sql}], lambda v{self.names}: {use(f'v{self.names}')})[1]"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _moment(micros: int) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=micros)
+    return f"TIMESTAMP '{moment.isoformat(sep=' ')}'"
+
+
+def _spell(kind: Type, value: Param) -> str:
+    if value is None:
+        return f"CAST(NULL AS {_TYPES[kind]})"
+    match kind:
+        case Type.NUMBER:
+            spelled = repr(float(str(value)))
+            spelled = spelled if "e" in spelled else spelled + "e0"
+            return f"({spelled})" if spelled.startswith("-") else spelled
+        case Type.BOOL:
+            return "true" if value else "false"
+        case Type.TIME:
+            return _moment(int(str(value)))
+        case Type.TEXT:
+            return _quote(str(value))
+
+
+def _literal(_w: _Writer, node: Node) -> str:
+    return _spell(node.type, node.param)
+
+
+def _column(w: _Writer, node: Node) -> str:
+    name = '"' + str(node.param).replace('"', '""') + '"'
+    if node.type is Type.TIME:
+        return _in_range(w, name)
+    return f"CAST({name} AS {_TYPES[node.type]})"
+
+
+def _in_range(w: _Writer, sql: str) -> str:
+    low, high = _moment(MIN_TIME), _moment(MAX_TIME)
+    return w.let(sql, lambda v: f"CASE WHEN {v} BETWEEN {low} AND {high} THEN {v} END")
+
+
+def _infix(sign: str) -> Callable[[_Writer, Node], str]:
+    return lambda w, node: f"({w.number(node.args[0])} {sign} {w.number(node.args[1])})"
+
+
+def _infix_clean(sign: str) -> Callable[[_Writer, Node], str]:
+    return lambda w, node: f"({w.value(node.args[0])} {sign} {w.value(node.args[1])})"
+
+
+def _divide(sign: str) -> Callable[[_Writer, Node], str]:
+    return lambda w, node: f"({w.number(node.args[0])} {sign} {w.value(node.args[1])})"
+
+
+def _call(name: str) -> Callable[[_Writer, Node], str]:
+    return lambda w, node: f"{name}({', '.join(w.value(a) for a in node.args)})"
+
+
+def _call_number(name: str) -> Callable[[_Writer, Node], str]:
+    return lambda w, node: f"{name}({w.number(node.args[0])})"
+
+
+def _guarded(name: str, condition: str) -> Callable[[_Writer, Node], str]:
+    return lambda w, node: w.let(
+        w.value(node.args[0]), lambda v: f"CASE WHEN {v} {condition} 0 THEN {name}({v}) END"
+    )
+
+
+def _round_even(w: _Writer, node: Node) -> str:
+    return f"round_even({w.value(node.args[0])}, 0)"
+
+
+def _sign(w: _Writer, node: Node) -> str:
+    return f"CAST(sign({w.value(node.args[0])}) AS DOUBLE)"
+
+
+def _not(w: _Writer, node: Node) -> str:
+    return f"(NOT {w.value(node.args[0])})"
+
+
+def _is_null(w: _Writer, node: Node) -> str:
+    return f"({w.value(node.args[0])} IS NULL)"
+
+
+def _is_true(w: _Writer, node: Node) -> str:
+    return f"({w.value(node.args[0])} IS NOT DISTINCT FROM true)"
+
+
+def _case(w: _Writer, node: Node) -> str:
+    write = w.number if node.type is Type.NUMBER else w.value
+    pairs = zip(node.args[:-1:2], node.args[1::2], strict=True)
+    branches = " ".join(f"WHEN {w.value(c)} THEN {write(v)}" for c, v in pairs)
+    return f"CASE {branches} ELSE {write(node.args[-1])} END"
+
+
+def _in(w: _Writer, node: Node) -> str:
+    kind, values = node.args[0].type, node.param if isinstance(node.param, tuple) else ()
+    members = ", ".join(_spell(kind, v) for v in values)
+    return f"({w.value(node.args[0])} IN ({members}))"
+
+
+def _concat(w: _Writer, node: Node) -> str:
+    return "(" + " || ".join(w.value(a) for a in node.args) + ")"
+
+
+def _upper(w: _Writer, node: Node) -> str:
+    # DuckDB turns ß into ẞ; C's towupper, which the graph uses, keeps it
+    return f"array_to_string(list_transform(string_split({w.value(node.args[0])}, 'ß'), lambda p: upper(p)), 'ß')"
+
+
+def _match(w: _Writer, node: Node) -> str:
+    kind, words = node.param if isinstance(node.param, tuple) else ("", "")
+    name = {"prefix": "starts_with", "suffix": "ends_with", "contains": "contains"}[str(kind)]
+    return f"{name}({w.value(node.args[0])}, {_quote(str(words))})"
+
+
+def _parse(w: _Writer, node: Node) -> str:
+    pattern = _quote(NUMBER_TEXT)
+    return w.let(
+        w.value(node.args[0]),
+        lambda v: f"CASE WHEN regexp_full_match({v}, {pattern}) THEN TRY_CAST({v} AS DOUBLE) END",
+    )
+
+
+def _words(node: Node) -> tuple[str, str]:
+    assert isinstance(node.param, tuple)  # noqa: S101  (made so by every builder of these nodes)
+    return str(node.param[0]), str(node.param[1])
+
+
+def _wall(w: _Writer, time: Node, zone: str) -> str:
+    """The wall clock's reading as a naive TIMESTAMP."""
+    sql = w.value(time)
+    if zone == "UTC":
+        return sql
+    first, last = edge_offsets(zone)
+
+    def use(v: str) -> str:
+        return (
+            f"CASE WHEN {v} < TIMESTAMP '1900-01-01' THEN {v} + to_seconds({first}) "
+            f"WHEN {v} >= TIMESTAMP '2100-01-01' THEN {v} + to_seconds({last}) "
+            f"ELSE timezone({_quote(zone)}, timezone('UTC', {v})) END"
+        )
+
+    return w.let(sql, use)
+
+
+def _utc(w: _Writer, wall: str, zone: str) -> str:
+    """A naive TIMESTAMP on the wall clock as UTC: the first of two, and in a gap as before it."""
+    if zone == "UTC":
+        return wall
+    first, last = edge_offsets(zone)
+    name = _quote(zone)
+
+    def earlier(u: str, wall: str) -> str:
+        # ICU takes the later of two moments that read the same
+        before = f"{u} - to_hours(1)"
+        return f"CASE WHEN timezone({name}, timezone('UTC', {before})) = {wall} THEN {before} ELSE {u} END"
+
+    def use(v: str) -> str:
+        later = f"timezone('UTC', timezone({name}, {v}))"
+        return (
+            f"CASE WHEN {v} < TIMESTAMP '1900-01-01' + to_seconds({first}) THEN {v} - to_seconds({first}) "
+            f"WHEN {v} >= TIMESTAMP '2100-01-01' + to_seconds({last}) THEN {v} - to_seconds({last}) "
+            f"ELSE {earlier(later, v)} END"
+        )
+
+    return w.let(wall, use)
+
+
+def _part(w: _Writer, node: Node) -> str:
+    name, zone = _words(node)
+    if name == "epoch":
+        return f"(CAST(epoch_us({w.value(node.args[0])}) AS DOUBLE) / 1e6)"
+    return f"CAST({name}({_wall(w, node.args[0], zone)}) AS DOUBLE)"
+
+
+def _index(w: _Writer, node: Node) -> str:
+    unit, zone = _words(node)
+    wall = _wall(w, node.args[0], zone)
+    if unit in _UNIT_MICROS:
+        return f"CAST((epoch_us({wall}) + {_ZERO_MICROS}) // {_UNIT_MICROS[unit]} AS DOUBLE)"
+    if unit == "week":
+        day = _UNIT_MICROS["day"]
+        return f"CAST((epoch_us({wall}) + {_ZERO_MICROS + 2 * day}) // {7 * day} AS DOUBLE)"
+    if unit == "year":
+        return f"CAST(year({wall}) AS DOUBLE)"
+    many = {"quarter": 4, "month": 12}[unit]
+    return w.let(wall, lambda v: f"CAST(year({v}) * {many} + {unit}({v}) AS DOUBLE)")
+
+
+def _start(w: _Writer, node: Node) -> str:
+    unit, zone = _words(node)
+    wall = _wall(w, node.args[0], zone)
+    if zone == "UTC":
+        return f"CAST(date_trunc('{unit}', {wall}) AS TIMESTAMP)"
+    if unit in ("second", "minute", "hour"):
+        into = w.let(wall, lambda v: f"({v} - date_trunc('{unit}', {v}))")
+        return _in_range(w, f"({w.value(node.args[0])} - {into})")
+    return _in_range(w, _utc(w, f"CAST(date_trunc('{unit}', {wall}) AS TIMESTAMP)", zone))
+
+
+def _shift(w: _Writer, node: Node) -> str:
+    return _in_range(w, f"({w.value(node.args[0])} + to_microseconds({node.param}))")
+
+
+def _elapsed(w: _Writer, node: Node) -> str:
+    first, last = (f"epoch_us({w.value(a)})" for a in node.args)
+    return f"(CAST({last} - {first} AS DOUBLE) / 1e6)"
+
+
+_WRITE: dict[str, Callable[[_Writer, Node], str]] = {
+    "lit": _literal,
+    "col": _column,
+    "add": _infix("+"),
+    "sub": _infix("-"),
+    "mul": _infix("*"),
+    "div": _divide("/"),
+    "mod": _divide("%"),
+    "neg": lambda w, node: f"(- {w.number(node.args[0])})",
+    "abs": _call_number("abs"),
+    "floor": _call_number("floor"),
+    "ceil": _call_number("ceil"),
+    "trunc": _call_number("trunc"),
+    "round": _call_number("round"),
+    "round_even": _round_even,
+    "sign": _sign,
+    "sqrt": _guarded("sqrt", ">="),
+    "ln": _guarded("ln", ">"),
+    "exp": _call("exp"),
+    "pow": _call("pow"),
+    "sin": _call("sin"),
+    "cos": _call("cos"),
+    "greatest": _call("greatest"),
+    "least": _call("least"),
+    "eq": _infix_clean("="),
+    "lt": _infix_clean("<"),
+    "le": _infix_clean("<="),
+    "and": _infix_clean("AND"),
+    "or": _infix_clean("OR"),
+    "not": _not,
+    "is_null": _is_null,
+    "is_true": _is_true,
+    "case": _case,
+    "coalesce": _call("coalesce"),
+    "in": _in,
+    "concat": _concat,
+    "lower": _call("lower"),
+    "upper": _upper,
+    "match": _match,
+    "parse": _parse,
+    "part": _part,
+    "index": _index,
+    "start": _start,
+    "shift": _shift,
+    "elapsed": _elapsed,
+}
+"""Every operation of `nodes.OPS`."""
