@@ -1,0 +1,154 @@
+"""Learn the categories' vocabularies: one pass over the training rows, and nothing but training rows.
+
+Numbers and booleans learn nothing here, so rows are read only where there is a category.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace.core.schema import NULL_TEXT, Type
+from headrace.core.task import Feature, FeatureKind
+from headrace.features.compile import category_graph
+from headrace.features.plan import Planned, raw_types
+from headrace.features.values import text_of
+from headrace.graph.encode import Batch
+from headrace.graph.run import Runner
+
+KEPT = 100_000
+"""Distinct values that a category remembers."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A column of the feature matrix with what was learned for it.
+
+    `rare` are values seen in training that have no code of their own. For a category `rows`, `nulls` and
+    `distinct` are counts of the training rows; `capped` says that there were more than `KEPT` distinct
+    values: then counts are lower bounds, and a rare value that was let go is coded as unseen.
+    """
+
+    planned: Planned
+    vocabulary: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
+    rows: int = 0
+    nulls: int = 0
+    distinct: int = 0
+    capped: bool = False
+
+    @property
+    def feature(self) -> Feature:
+        """The record that learners and releases see."""
+        return Feature(self.planned.name, self.planned.kind, self.vocabulary, self.planned.expr.text)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the training rows were counted and held nothing but nulls."""
+        return self.rows > 0 and self.rows == self.nulls
+
+
+@dataclass(frozen=True)
+class FittedFeatures:
+    """The feature matrix, fitted: all that the feature graph is made from."""
+
+    columns: tuple[Fitted, ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The matrix's columns, in order."""
+        return tuple(c.feature for c in self.columns)
+
+    @property
+    def types(self) -> dict[str, Type]:
+        """The raw columns that the features read."""
+        return raw_types(tuple(c.planned for c in self.columns))
+
+
+def fit_features(
+    planned: tuple[Planned, ...],
+    batches: Iterable[Batch],
+    *,
+    min_count: int = 20,
+    max_categories: int = 200,
+    threads: int = 1,
+) -> FittedFeatures:
+    """Count the categories' values over the training rows and give the frequent ones codes.
+
+    A vocabulary is ordered by falling count, then by text. A value seen fewer than `min_count` times, or
+    beyond the `max_categories` most frequent, is rare: all rare values share the code RARE. A value never
+    seen in training gets UNSEEN at prediction. No training row has the code UNSEEN, so a learner has
+    nothing to fit for it and has to treat it as a level without effect (a zero one-hot block; in a tree,
+    whatever side its split sends it to); a fold of cross-validation that fits its own vocabulary meets it.
+
+    `batches` are Arrow or feeds, every training row once, in a fixed order. Memory holds a batch and at most
+    twice `KEPT` distinct values a category.
+
+    Raises:
+        DataError: a batch lacks a column or has it in another type.
+    """
+    categories = [p for p in planned if p.kind is FeatureKind.CATEGORY]
+    counts = {p.name: _Counts() for p in categories}
+    if categories:
+        runner = Runner(category_graph(tuple(categories)), threads=threads)
+        for outputs in runner.run_batches(batches):
+            for p, values in zip(categories, outputs.values(), strict=True):
+                counts[p.name].add(values)
+    columns = [
+        _fitted(p, counts[p.name], min_count, max_categories) if p.name in counts else Fitted(p)
+        for p in planned
+    ]
+    return FittedFeatures(tuple(columns))
+
+
+class _Counts:
+    """Counts of one category's values, in bounded memory.
+
+    Beyond twice `KEPT` distinct values the least frequent half is let go, so that a frequent value keeps
+    its place even among millions of identifiers.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.nulls = 0
+        self.capped = False
+        self.values: Counter[str | float] = Counter()
+
+    def add(self, values: np.ndarray) -> None:
+        self.rows += len(values)
+        if values.dtype == np.object_:
+            self.values.update(values.tolist())
+            self.nulls += self.values.pop(NULL_TEXT, 0)
+        else:
+            known = values[~np.isnan(values)] + 0.0  # minus zero is zero
+            self.nulls += len(values) - len(known)
+            distinct, times = np.unique(known, return_counts=True)
+            for value, count in zip(distinct.tolist(), times.tolist(), strict=True):
+                self.values[value] += count
+        if len(self.values) > 2 * KEPT:
+            self.capped = True
+            self.values = Counter(dict(_ranked(self.values)[:KEPT]))
+
+
+def _ranked(values: Mapping[str | float, int]) -> list[tuple[str | float, int]]:
+    return sorted(values.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _fitted(planned: Planned, counts: _Counts, min_count: int, max_categories: int) -> Fitted:
+    is_bool = planned.expr.type is Type.BOOL
+    ranked = _ranked(counts.values)
+    capped = counts.capped or len(ranked) > KEPT
+    frequent = [v for v, n in ranked[:max_categories] if n >= min_count]
+    rare = [v for v, _ in ranked[len(frequent) : KEPT]]
+    return Fitted(
+        planned,
+        vocabulary=tuple(text_of(v, is_bool=is_bool) for v in frequent),
+        rare=tuple(text_of(v, is_bool=is_bool) for v in rare),
+        rows=counts.rows,
+        nulls=counts.nulls,
+        distinct=len(ranked),
+        capped=capped,
+    )
