@@ -32,7 +32,12 @@ class EmbeddedStore:
         return self._ledger.head()
 
     def append(self, drafts: Sequence[Draft], *, expect: str | None = None) -> tuple[Event, ...]:
-        """See `Store.append`. A killed process loses nothing that was acknowledged; a power cut may."""
+        """See `Store.append`. A killed process loses nothing that was acknowledged; a power cut may.
+
+        Raises:
+            TypeError: a draft has another type in it than its record says, or a payload that is no JSON
+                (dates and decimals become text; numpy's numbers must be made Python's first).
+        """
         return self._ledger.append(drafts, expect)
 
     def read(
@@ -52,7 +57,7 @@ class EmbeddedStore:
         return self._ledger.read(after, kinds, subject, newest_first)
 
     def put(self, source: bytes | Path) -> Artifact:
-        """See `Store.put`. A file that `scratch` named is moved, any other is copied.
+        """See `Store.put`. A file made under a `scratch` path is moved, any other is copied.
 
         Where an artifact of the same digest is there with another length, it was edited by hand: it is
         written anew. An edit that keeps the length is found by `audit` only.
@@ -64,10 +69,7 @@ class EmbeddedStore:
         return self._files.put(source)
 
     def scratch(self, suffix: str = "") -> Path:
-        """A fresh path inside the store for a file that the caller writes, closes and gives to `put`.
-
-        What is never given to `put` is removed by a later process, once this one is gone.
-        """
+        """See `Store.scratch`. What is left there is removed by a later process, once this one is gone."""
         return self._files.scratch(suffix)
 
     def get(self, digest: str) -> Path:

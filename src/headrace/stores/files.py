@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ class Files:
                     yield Artifact(name, path.stat().st_size)
 
     def scratch(self, suffix: str = "") -> Path:
-        """A fresh path for a file that the caller will write and then `put`."""
+        """A fresh path for a file or folder that the caller makes; `put` moves files made there."""
         with self._medium(self.tmp_folder):
             self.tmp_folder.mkdir(parents=True, exist_ok=True)
         if not self._swept:
@@ -153,7 +154,7 @@ class Files:
 
     def _is_scratch(self, source: Path) -> bool:
         """Whether only we know this file. A link has another owner, whose edits would change the artifact."""
-        if source.is_symlink() or source.parent.resolve() != self.tmp_folder.resolve():
+        if source.is_symlink() or not source.parent.resolve().is_relative_to(self.tmp_folder.resolve()):
             return False
         return source.is_file() and source.stat().st_nlink == 1
 
@@ -168,8 +169,8 @@ class Files:
 def sweep(folder: Path) -> None:
     """Remove what dead processes left in `folder`.
 
-    A file of this host goes when its process is gone; one of another host (a shared folder, a container)
-    when it is a day old, as nobody here can tell whether its process lives.
+    What a process of this host made goes when the process is gone; what one of another host made (a shared
+    folder, a container) when it is a day old, as nobody here can tell whether that process lives.
     """
     now = time.time()
     for path in folder.iterdir():
@@ -181,7 +182,9 @@ def sweep(folder: Path) -> None:
                 stale = not _alive(int(match[2]))
             else:
                 stale = now - path.stat().st_mtime > _STALE_SECONDS
-            if stale:
+            if stale and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif stale:
                 path.unlink()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -12,8 +13,8 @@ _OS_TROUBLE = {
     errno.ENOSPC: ("the disk is full", "free some space and run the command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the command again"),
     errno.EFBIG: ("the file would grow beyond the limit for one file", "raise the limit (`ulimit -f`)"),
-    errno.EROFS: ("the folder is on a read-only medium", "choose a folder that can be written to"),
-    errno.EACCES: ("the folder is read-only for this user", "choose a folder that this user can write to"),
+    errno.EROFS: ("the folder is read-only", "choose a folder that can be written to"),
+    errno.EACCES: ("the folder is read-only", "choose a folder that this user can write to"),
     errno.EPERM: ("this user may not do that here", "choose a folder that this user can write to"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder for the store"),
     errno.EEXIST: ("there is a file where a folder should be", "choose another folder for the store"),
@@ -60,5 +61,7 @@ def sqlite_trouble(error: sqlite3.Error, doing: str, place: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     primary = (code or 0) & 0xFF
     why, fix = _SQLITE_TROUBLE.get(primary, (str(error), "check the ledger's file and the disk"))
+    if primary == sqlite3.SQLITE_CANTOPEN and not os.access(place.parent, os.W_OK):
+        why, fix = _OS_TROUBLE[errno.EACCES]  # what SQLite couldn't open is a file that it has to make
     kind = Corrupt if primary == sqlite3.SQLITE_CORRUPT else StoreError
     return kind(f"can't {doing}", where=str(place), why=why, fix=fix)
