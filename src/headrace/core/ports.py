@@ -55,6 +55,13 @@ class Store(Protocol):
         """
         ...
 
+    def scratch(self, suffix: str = "") -> Path:
+        """A path of its own, with nothing there yet, for a file or folder in the making.
+
+        `put` of a file made there moves it instead of copying. What a dead process left is swept later.
+        """
+        ...
+
     def get(self, digest: str) -> Path:
         """A local, readable file with the artifact's bytes. The caller must not write to it.
 

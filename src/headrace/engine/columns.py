@@ -1,0 +1,51 @@
+"""Whole columns of a snapshot, in raw-column convention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from headrace.core.schema import Type
+from headrace.expr import Expr
+from headrace.graph.encode import encode_batch
+from headrace.graph.run import Runner
+
+BATCH = 65_536
+
+
+def read_columns(path: Path, types: Mapping[str, Type]) -> dict[str, NDArray[Any]]:
+    """These columns of a Parquet file, each as one vector [rows]."""
+    parts: dict[str, list[NDArray[Any]]] = {n: [] for n in types}
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, columns=list(types)):
+            for name, vector in encode_batch(batch, types).items():
+                parts[name].append(vector)
+    return {n: join_vectors(p) for n, p in parts.items()}
+
+
+def evaluate(
+    expressions: Mapping[str, Expr], path: Path, types: Mapping[str, Type]
+) -> dict[str, NDArray[Any]]:
+    """Expressions over every row of a Parquet file, each as one vector [rows]."""
+    from headrace.expr import compile_exprs
+
+    runner = Runner(compile_exprs(expressions))
+    needed = {c: types[c] for e in expressions.values() for c in e.columns}
+    parts: dict[str, list[NDArray[Any]]] = {n: [] for n in expressions}
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, columns=list(needed)):
+            result = runner.run(encode_batch(batch, needed), batch.num_rows)
+            for name in expressions:
+                parts[name].append(result[name])
+    return {n: join_vectors(p) for n, p in parts.items()}
+
+
+def join_vectors(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """One vector from several; empty float64 where there are none."""
+    listed = list(parts)
+    return np.concatenate(listed) if listed else np.empty(0)

@@ -1,0 +1,207 @@
+"""Stage 4: one graph from raw columns to the feature matrix, fitted on train alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from headrace.core.codec import to_plain
+from headrace.core.evidence import Rule
+from headrace.core.schema import Type
+from headrace.data.rows import Rows
+from headrace.engine.columns import join_vectors
+from headrace.engine.compile import Compiled
+from headrace.engine.context import Context, Made, Output, Stage
+from headrace.engine.ranges import Ranges
+from headrace.engine.stages.ingest import compiled_of, snapshots_of
+from headrace.engine.stages.split import load_array, put_array, task_of
+from headrace.engine.targets import codes
+from headrace.features.compile import feature_graph
+from headrace.features.edges import edge_rows
+from headrace.features.fit import fit_features
+from headrace.features.plan import plan_features
+from headrace.graph.encode import encode_batch
+from headrace.graph.run import Runner
+
+PROBE_ROWS = 2_000
+
+
+def _slice(ctx: Context) -> Any:
+    data, problem = ctx.spec.data, ctx.spec.problem
+    return {
+        "features": {n: [f.expr, f.kind] for n, f in ctx.spec.feature_specs().items()},
+        "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
+        "time": [data.time, data.lead, ctx.zone],
+        "target": [problem.task, problem.target, problem.positive],
+        "today": problem.today.model_dump(mode="json") if problem.today else None,
+    }
+
+
+def rows_of(ctx: Context, made: Made, part: str, **opened: Any) -> Rows:
+    """The handle on one part's rows; the test needs its opening."""
+    return Rows.of(
+        part,
+        store=ctx.store,
+        events=snapshots_of(made)[ctx.spec.data.events],
+        data=ctx.spec.data,
+        tables=snapshots_of(made),
+        parts=ctx.store.get(made["split"].outputs["parts"]),
+        **opened,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of a part: y and today's answers as vectors; the matrix is a file."""
+
+    y: NDArray[np.float64]
+    today: NDArray[np.float64] | None
+
+
+def _work(ctx: Context, made: Made) -> Output:
+    compiled, tell = compiled_of(ctx, made), ctx.tell("features")
+    columns = raw_columns(compiled)
+    kinds = {n: f.kind for n, f in ctx.spec.feature_specs().items()}
+    plan = plan_features(compiled.features, kinds)
+    train, validation = rows_of(ctx, made, "train"), rows_of(ctx, made, "validation")
+    feature_columns = sorted({c for e in compiled.features.values() for c in e.columns})
+    tell("fitting on train", 0, train.count)
+    fitted = fit_features(plan, _feeds(train, feature_columns, compiled.types))
+    graph = feature_graph(fitted)
+    runner = Runner(graph, threads=ctx.spec.limits.threads)
+    ranges = Ranges({c: compiled.types[c] for c in columns})
+    outputs = {"graph": ctx.store.put(graph).digest}
+    for rows, part in ((train, "train"), (validation, "validation")):
+        tell(f"computing {part}", 0, rows.count)
+        file = ctx.store.scratch(".npy")
+        seen = ranges if part == "train" else None
+        vectors = _matrix(ctx, made, compiled, runner, rows, file, len(fitted.features), seen)
+        outputs[f"X_{part}"] = ctx.store.put(file).digest
+        outputs[f"y_{part}"] = put_array(ctx, vectors.y).digest
+        if vectors.today is not None:
+            outputs[f"today_{part}"] = put_array(ctx, vectors.today).digest
+        outputs[f"units_{part}"] = put_array(ctx, units_of(ctx, made, rows)).digest
+    outputs |= _probe(ctx, compiled, runner, train, feature_columns)
+    return Output(
+        outputs=outputs,
+        facts={
+            "features": [to_plain(f) for f in fitted.features],
+            "fields": {n: to_plain(r) for n, r in ranges.result().items()},
+        },
+    )
+
+
+def raw_columns(compiled: Compiled) -> list[str]:
+    """Every raw column that features, target or today's rule read."""
+    expressions = [
+        *compiled.features.values(),
+        compiled.target,
+        *([compiled.today] if compiled.today else []),
+    ]
+    return sorted({c for e in expressions for c in e.columns})
+
+
+def _feeds(rows: Rows, columns: list[str], types: Mapping[str, Type]) -> Iterator[dict[str, NDArray[Any]]]:
+    wanted = {c: types[c] for c in columns}
+    for batch in rows.batches(columns):
+        yield encode_batch(batch, wanted)
+
+
+def units_of(ctx: Context, made: Made, rows: Rows) -> NDArray[np.int64]:
+    """The independent unit of each of these rows."""
+    units: NDArray[np.int64] = load_array(ctx, made["split"].outputs["units"])[rows.row_numbers()]
+    return units
+
+
+def _matrix(
+    ctx: Context,
+    made: Made,
+    compiled: Compiled,
+    runner: Runner,
+    rows: Rows,
+    file: Path,
+    width: int,
+    ranges: Ranges | None,
+) -> _Part:
+    """Write the feature matrix of a part to a .npy file, batch by batch; return what goes beside it."""
+    X = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(rows.count, width))
+    answers = answer_runner(compiled)
+    wanted = {c: compiled.types[c] for c in raw_columns(compiled)}
+    ys, todays, at = [], [], 0
+    tell = ctx.tell("features")
+    for batch in rows.batches(list(wanted)):
+        feeds = encode_batch(batch, wanted)
+        if ranges is not None:
+            ranges.add(feeds)
+        X[at : at + batch.num_rows] = runner.run(feeds, batch.num_rows)["features"]
+        answer = answers.run(feeds, batch.num_rows)
+        ys.append(codes(task_of(made), compiled.target.type, answer["target"]))
+        if compiled.today is not None:
+            todays.append(today_codes(made, compiled, answer["today"]))
+        at += batch.num_rows
+        tell("computing", at, rows.count)
+    X.flush()
+    del X  # unmap before the file is moved into the store
+    return _Part(join_vectors(ys), join_vectors(todays) if compiled.today is not None else None)
+
+
+def answer_runner(compiled: Compiled) -> Runner:
+    """The graph of the target and of today's rule."""
+    from headrace.expr import compile_exprs
+
+    wanted = {"target": compiled.target}
+    if compiled.today is not None:
+        wanted["today"] = compiled.today
+    return Runner(compile_exprs(wanted))
+
+
+def today_codes(made: Made, compiled: Compiled, values: NDArray[Any]) -> NDArray[np.float64]:
+    """What today's rule answers: class codes, or values. In a binary task true is the positive class, and a
+    rule that is null does not act; elsewhere null stays NaN."""
+    task = task_of(made)
+    if compiled.today is not None and compiled.today.type == Type.BOOL and len(task.classes) == 2:
+        return np.where(np.isnan(values), 0.0, values)
+    return codes(task, compiled.target.type, values)
+
+
+def _probe(
+    ctx: Context, compiled: Compiled, runner: Runner, train: Rows, columns: list[str]
+) -> dict[str, str]:
+    """Real rows and edge rows, raw and as features: what parity is measured on."""
+    wanted = {c: compiled.types[c] for c in columns}
+    batches: list[pa.RecordBatch] = []
+    have = 0
+    for batch in train.batches(columns):
+        batches.append(batch.slice(0, PROBE_ROWS - have))
+        have += batches[-1].num_rows
+        if have >= PROBE_ROWS:
+            break
+    real = pa.Table.from_batches(batches)
+    probe = pa.concat_tables([real, edge_rows(wanted, real)])
+    file = ctx.store.scratch(".parquet")
+    pq.write_table(probe, file)
+    X = runner.run(encode_batch(probe, wanted), probe.num_rows)["features"]
+    return {"probe": ctx.store.put(file).digest, "X_probe": put_array(ctx, X).digest}
+
+
+def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
+    """This stage measures nothing that can block."""
+    del ctx, made
+    return {}
+
+
+STAGE = Stage(
+    "features",
+    ("ingest", "split"),
+    _slice,
+    _work,
+    code=lambda _: (__name__,),
+    libraries=("numpy", "pyarrow", "duckdb", "onnx", "onnxruntime", "sqlglot"),
+)

@@ -1,0 +1,211 @@
+"""Stage 6: one graph from raw columns to the decision. Everything after this measures the very graph that
+will serve."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from headrace.core.clock import parse_duration
+from headrace.core.codec import from_plain, to_plain
+from headrace.core.evidence import Evidence, Rule
+from headrace.core.schema import Type
+from headrace.core.spec.models import parse_size
+from headrace.core.task import Kind
+from headrace.engine.compile import keys_of
+from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.ranges import Range
+from headrace.engine.stages.ingest import snapshots_of
+from headrace.engine.stages.split import load_array, task_of
+from headrace.graph.join import join
+from headrace.graph.rows import encode_rows
+from headrace.graph.run import Runner
+from headrace.release.manifest import Field, Lookup, Serving
+
+TOLERANCE = 1e-5
+"""The largest relative difference of a score that parity allows (double graphs differ by about 1e-12)."""
+
+SINGLE_ROWS = 300
+
+
+def _slice(ctx: Context) -> Any:
+    data = ctx.spec.data
+    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone]
+
+
+def _work(ctx: Context, made: Made) -> Output:
+    tell = ctx.tell("package")
+    tell("joining the graphs", 0, 0)
+    graph = join(
+        ctx.store.get(made["features"].outputs["graph"]).read_bytes(),
+        ctx.store.get(made["learn"].outputs["model"]).read_bytes(),
+        edges={"features": "features"},
+    )
+    kept = ctx.store.put(graph)
+    runner = Runner(graph)
+    serving = _serving(ctx, made, runner, kept.digest)
+    probe = pq.read_table(ctx.store.get(made["features"].outputs["probe"]))
+    tell("comparing with the trained model", 0, probe.num_rows)
+    feeds = encode_rows(_as_requests(probe), runner.inputs, zone=ctx.zone)
+    evidence = (
+        *_parity(ctx, made, runner, feeds, probe.num_rows),
+        _latency(runner, feeds),
+        Evidence("size", kept.size / 1e6, unit="MB", n=1),
+        _lineage(ctx, made, serving),
+    )
+    return Output(outputs={"graph": kept.digest}, facts={"serving": to_plain(serving)}, evidence=evidence)
+
+
+def serving_of(made: Made) -> Serving:
+    """What answering needs, as packaged."""
+    return from_plain(made["package"].facts["serving"], Serving)
+
+
+def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
+    data = ctx.spec.data
+    seen = {n: from_plain(r, Range) for n, r in made["features"].facts["fields"].items()}
+    events = {c.name: c.type for c in snapshots_of(made)[data.events].columns}
+    fields = []
+    for name, kind in runner.inputs.items():
+        source = "event" if name in events else name.partition(".")[0]
+        known = seen[name]
+        fields.append(Field(name, kind, source, known.low, known.high, known.categories, known.null_share))
+    tables = sorted({f.source for f in fields} - {"event"})
+    lookups = tuple(_lookup(ctx, made, table, fields) for table in tables)
+    keys = {k: events[k] for lookup in lookups for k in lookup.key}
+    if data.time and any(lookup.time or lookup.known_at for lookup in lookups):
+        keys[data.time] = Type.TIME
+    return Serving(
+        graph=graph,
+        task=task_of(made),
+        fields=tuple(fields),
+        lookups=lookups,
+        keys=keys,
+        zone=ctx.zone,
+        time=data.time,
+        lead_us=ctx.lead_us,
+        threshold=made["learn"].facts.get("threshold"),
+    )
+
+
+def _lookup(ctx: Context, made: Made, table: str, fields: Sequence[Field]) -> Lookup:
+    spec = ctx.spec.data.tables[table]
+    columns = tuple(f.name.partition(".")[2] for f in fields if f.source == table)
+    return Lookup(
+        table=table,
+        artifact=snapshots_of(made)[table].artifact,
+        key=keys_of(spec.key),
+        columns=columns,
+        time=spec.time,
+        known_at=spec.known_at,
+        ttl_us=micros(spec.ttl) if spec.ttl else None,
+    )
+
+
+def _as_requests(probe: pa.Table) -> list[dict[str, Any]]:
+    """Rows as a caller would send them: times as text, as JSON has no times."""
+    plain: list[dict[str, Any]] = (_texts(probe) if _has_times(probe) else probe).to_pylist()
+    return plain
+
+
+def _has_times(probe: pa.Table) -> bool:
+    return any(pa.types.is_timestamp(f.type) for f in probe.schema)
+
+
+def _texts(probe: pa.Table) -> pa.Table:
+    """Times as RFC 3339 text. By hand, because Arrow has no text for years beyond what Python holds."""
+    columns = []
+    for name in probe.column_names:
+        column = probe.column(name)
+        if pa.types.is_timestamp(column.type):
+            column = pa.array([_rfc3339(v) for v in column.cast(pa.int64()).to_pylist()], pa.string())
+        columns.append(column)
+    return pa.table(dict(zip(probe.column_names, columns, strict=True)))
+
+
+def _rfc3339(value: int | None) -> str | None:
+    if value is None:
+        return None
+    moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=value)
+    return moment.isoformat()
+
+
+def _parity(
+    ctx: Context, made: Made, runner: Runner, feeds: Mapping[str, NDArray[Any]], rows: int
+) -> tuple[Evidence, Evidence]:
+    """The packaged graph on request rows against the trained model on its own feature matrix."""
+    task = task_of(made)
+    expected = load_array(ctx, made["learn"].outputs["probe_scores"])
+    got = runner.run(feeds, rows)
+    scores = got["prediction"] if task.kind == Kind.REGRESSION else got["probability"]
+    apart = np.abs(scores - expected) / np.maximum(1.0, np.abs(expected))
+    apart = np.where(np.isnan(scores) & np.isnan(expected), 0.0, apart)
+    worst = float(np.max(apart)) if not np.isnan(apart).any() else math.inf
+    row = int(np.nanargmax(apart.reshape(rows, -1).max(axis=1))) if rows else 0
+    where = f"largest at probe row {row}" if worst > 0 else ""
+    similar = Evidence("parity: scores", worst, unit="relative difference", n=rows, where=where)
+    if task.kind == Kind.REGRESSION:
+        differing = int(np.sum(apart > TOLERANCE))
+    else:
+        differing = int(np.sum(got["decision"] != _decisions(made, expected)))
+    return similar, Evidence("parity: decisions", float(differing), unit="rows that differ", n=rows)
+
+
+def _decisions(made: Made, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    if scores.ndim == 2:
+        return np.argmax(scores, axis=1).astype(np.int64)
+    return (scores >= made["learn"].facts["threshold"]).astype(np.int64)
+
+
+def _latency(runner: Runner, feeds: Mapping[str, NDArray[Any]]) -> Evidence:
+    """One row through the graph, over and over: the 95th percentile on this machine."""
+    rows = len(next(iter(feeds.values()))) if feeds else 1
+    took = []
+    for i in range(SINGLE_ROWS):
+        one = {n: v[i % rows : i % rows + 1] for n, v in feeds.items()}
+        started = time.perf_counter()
+        runner.run(one, 1)
+        took.append((time.perf_counter() - started) * 1e3)
+    return Evidence("latency", float(np.percentile(took, 95)), unit="ms", n=SINGLE_ROWS)
+
+
+def _lineage(ctx: Context, made: Made, serving: Serving) -> Evidence:
+    """Every snapshot, graph and stage that the package rests on is kept and named."""
+    needed = {f"snapshot of {n}": s.artifact for n, s in snapshots_of(made).items()}
+    needed |= {f"{stage} {role}": d for stage, o in made.items() for role, d in o.outputs.items()}
+    missing = [what for what, digest in needed.items() if not ctx.store.has(digest)]
+    sources = {f.source for f in serving.fields} - {"event"}
+    missing += [f"lookup table {t}" for t in sources - {lookup.table for lookup in serving.lookups}]
+    where = f"missing: {', '.join(missing)}" if missing else ""
+    return Evidence("lineage", float(len(missing)), unit="links missing", n=len(needed), where=where)
+
+
+def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
+    """Parity within rounding and no decision changed; latency and size within the spec's limits."""
+    del made
+    limits = ctx.spec.limits
+    return {
+        "parity: scores": Rule("<=", TOLERANCE),
+        "parity: decisions": Rule("==", 0),
+        "latency": Rule("<=", parse_duration(limits.latency) / dt.timedelta(milliseconds=1)),
+        "size": Rule("<=", parse_size(limits.size) / 1e6),
+        "lineage": Rule("==", 0),
+    }
+
+
+STAGE = Stage(
+    "package",
+    ("ingest", "split", "features", "learn"),
+    _slice,
+    _work,
+    code=lambda _: (__name__,),
+    libraries=("numpy", "onnx", "onnxruntime", "pyarrow"),
+)
