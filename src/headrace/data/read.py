@@ -1,0 +1,177 @@
+"""Which reader reads a source, and what columns it has."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from headrace.core.errors import DataError, did_you_mean
+from headrace.core.schema import Column
+from headrace.core.spec.models import TableSpec
+from headrace.data.convert import Plan, plan_columns
+from headrace.data.raw import Raw
+
+_KINDS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+_FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What `read:` names: files of one kind in sorted order, or a function in a Python file. `labels` are
+    the files' names for messages, relative to the project where they lie in it."""
+
+    kind: str
+    files: tuple[Path, ...]
+    labels: tuple[str, ...]
+    function: str = ""
+
+
+def resolve(table: TableSpec, *, root: Path) -> Source:
+    """Find what `read:` names. Paths are relative to the project's folder `root`.
+
+    Raises:
+        DataError: there is no such file, the pattern matches none, the kind of file is unknown, or a
+            Python file lies outside of the project.
+    """
+    text = table.read
+    function = _FUNCTION.fullmatch(text)
+    if function is not None:
+        path = (root / function["file"]).resolve()
+        if not path.is_relative_to(root.resolve()):
+            raise DataError(f"{text!r} lies outside of the project", fix=f"move it under {root}")
+        _must_exist(path, function["file"])
+        return Source("python", (path,), (function["file"],), function["function"])
+    if glob.has_magic(text) and not (root / text).exists():
+        # glob, not Path.glob: a pattern may be absolute.
+        found = sorted(p for p in glob.glob(text, root_dir=root, recursive=True) if (root / p).is_file())  # noqa: PTH207 - see above
+        if not found:
+            raise DataError(
+                f"no file matches {text!r}", where=str(root), fix="check the pattern under `read:`"
+            )
+    else:
+        _must_exist(root / text, text)
+        found = [text]
+    kinds = {_kind(f) for f in found}
+    if len(kinds) > 1:
+        raise DataError(f"{text!r} matches files of several kinds: {', '.join(sorted(kinds))}")
+    return Source(kinds.pop(), tuple(root / f for f in found), tuple(found))
+
+
+def _must_exist(path: Path, text: str) -> None:
+    if path.is_dir():
+        raise DataError(f"{text!r} is a folder", fix=f"write a pattern, such as {text.rstrip('/')}/*.parquet")
+    if path.is_file():
+        return
+    here = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    folder = path.parent if path.parent.is_dir() else None
+    hint = did_you_mean(path.name, here) if folder else f"there is no folder {path.parent}"
+    raise DataError(f"there is no file {text!r}", where=str(folder or ""), fix=hint)
+
+
+def _kind(name: str) -> str:
+    bare = re.sub(r"\.(gz|zst)$", "", name.lower())
+    ending = Path(bare).suffix
+    if ending not in _KINDS:
+        raise DataError(
+            f"{name!r}: files ending in {ending or 'nothing'} can't be read",
+            fix=f"write one of {', '.join(_KINDS)}, or a Python function as sources.py:name",
+        )
+    if bare != name.lower() and _KINDS[ending] == "parquet":
+        raise DataError(f"{name!r} is a compressed Parquet file", fix="Parquet compresses itself: unpack it")
+    return _KINDS[ending]
+
+
+def open_source(
+    source: Source, *, table: TableSpec, scratch: Path | None, times: Collection[str] = ()
+) -> Raw:
+    """Open a source. `scratch` takes what a Python source yields; with `sample`, its first rows suffice.
+
+    Raises:
+        DataError: see `csvfile.open_csv`, `parquet.open_parquet`, `jsonfile.open_json`.
+        UserCodeError: the user's function raised.
+    """
+    if source.kind == "csv":
+        from headrace.data.csvfile import open_csv
+
+        return open_csv(source.files, source.labels)
+    from headrace.data.parquet import open_parquet
+
+    return open_parquet(source.files, source.labels, declared_times(table, times))
+
+
+def declared_times(table: TableSpec, times: Collection[str]) -> tuple[str, ...]:
+    """Columns that the spec declares as times."""
+    own = [c for c in (table.time, table.known_at) if c is not None]
+    return tuple(dict.fromkeys([*own, *times]))
+
+
+def key_columns(table: TableSpec) -> tuple[str, ...]:
+    """The columns of a table's key, none where it has none."""
+    if table.key is None:
+        return ()
+    return (table.key,) if isinstance(table.key, str) else table.key
+
+
+def plan(name: str, table: TableSpec, raw: Raw, *, zone: str | None, times: Collection[str] = ()) -> Plan:
+    """What becomes of an opened source's columns (see `convert.plan_columns` for what is raised)."""
+    declared = declared_times(table, times)
+    return plan_columns(
+        name,
+        raw.schema,
+        raw.formats,
+        zone=table.zone or zone,
+        times=declared,
+        needed=tuple(dict.fromkeys([*key_columns(table), *declared])),
+        where=raw.name,
+    )
+
+
+def describe(
+    name: str, table: TableSpec, *, root: Path, zone: str | None, times: Collection[str] = ()
+) -> tuple[Column, ...]:
+    """The usable columns of a source, from its schema or a sample: cheap, and without reading all of it.
+
+    `times` are columns that the spec declares as times elsewhere (`data.time`). A Python source is run,
+    and its first rows are looked at. Columns of types without a place in headrace are left out.
+
+    Raises:
+        DataError: the file is missing, broken within the sample, or not as the spec says.
+        UserCodeError: the user's function raised.
+    """
+    source = resolve(table, root=root)
+    raw = open_source(source, table=table, times=times, scratch=None)
+    return tuple(c.column for c in plan(name, table, raw, zone=zone, times=times).columns)
+
+
+def connect(memory: int, threads: int, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in memory that keeps to `memory` bytes and spills into `scratch`.
+
+    Rows keep their order; no extension is fetched or loaded on its own.
+    """
+    db = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{max(memory, 64_000_000) // 1_000_000}MB",
+            "threads": threads,
+            "temp_directory": str(scratch / "duckdb"),
+            "preserve_insertion_order": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+        },
+    )
+    db.execute("set TimeZone = 'UTC'")
+    return db

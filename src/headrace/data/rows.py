@@ -1,0 +1,255 @@
+"""Handles on the rows of a part: the only way to the events, and none to the test rows without an opening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.core.clock import parse_duration
+from headrace.core.errors import DataError, HeadraceError, Problem, did_you_mean
+from headrace.core.ports import Store
+from headrace.core.schema import NULL_TIME, Snapshot, Type
+from headrace.core.spec.models import Data
+from headrace.data.buffers import fixed, fixed_array, known
+from headrace.data.lookup import LookupTable
+from headrace.data.parquet import open_file
+from headrace.data.split import PARTS, TEST
+
+_READ = 65_536
+_THROUGH_OF = object()
+
+
+class Rows:
+    """The rows of one part, in the order of the events table. Made by `of`, never changed.
+
+    A handle on the test rows can't be made without an `Opening`, which exists only once the ledger has
+    its event.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        path: Path,
+        events: Snapshot,
+        data: Data,
+        sides: Mapping[str, tuple[Path, Snapshot]],
+        parts: NDArray[np.int8],
+        *,
+        through: object,
+    ) -> None:
+        if through is not _THROUGH_OF:
+            raise TypeError("make rows with Rows.of(...)")
+        self._part, self._path, self._events, self._data = part, path, events, data
+        self._sides = sides
+        self._selected = parts == PARTS.index(part)
+
+    @classmethod
+    def of(
+        cls,
+        part: str,
+        *,
+        store: Store,
+        events: Snapshot,
+        data: Data,
+        tables: Mapping[str, Snapshot],
+        parts: Path,
+        opening: Any = None,
+    ) -> Rows:
+        """A handle on the part `train`, `validation` or `test`.
+
+        `tables` are the snapshots of the side tables by name, `parts` the .npy file of the split (int8 a
+        row: 0 train, 1 validation, 2 test, -1 left out).
+
+        Raises:
+            HeadraceError: the test rows were asked for without an opening.
+            NotFound: an artifact is missing.
+            ValueError: there is no such part, or the split is of another table.
+        """
+        if part not in PARTS:
+            raise ValueError(f"there is no part {part!r}: {', '.join(PARTS)}")
+        if part == PARTS[TEST] and opening is None:
+            raise HeadraceError(
+                "the test rows are sealed",
+                why="a number measured on rows that a choice has seen is no estimate",
+                fix="open the seal first: the opening is an event, and spends from the error budget",
+            )
+        codes = np.load(parts, allow_pickle=False)
+        if codes.shape != (events.rows,):
+            raise ValueError(f"the split has {codes.shape} rows, the events {events.rows}")
+        sides = {n: (store.get(s.artifact), s) for n, s in tables.items()}
+        return cls(part, store.get(events.artifact), events, data, sides, codes, through=_THROUGH_OF)
+
+    @property
+    def part(self) -> str:
+        """Its name: train, validation or test."""
+        return self._part
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self._selected.sum())
+
+    def row_numbers(self) -> NDArray[np.int64]:
+        """Positions in the events table, ascending."""
+        return np.flatnonzero(self._selected)
+
+    def types(self, columns: Sequence[str]) -> dict[str, Type]:
+        """The types of event columns (`distance`) and of lookups (`weather.temp`).
+
+        Raises:
+            DataError: there is no such column.
+        """
+        own = self._events.types()
+        known_columns = own | {
+            f"{n}.{c}": t for n, (_, s) in self._sides.items() for c, t in s.types().items()
+        }
+        missing = [c for c in columns if c not in known_columns]
+        if missing:
+            raise DataError.of(
+                [Problem(f"there is no column {c!r}", fix=did_you_mean(c, known_columns)) for c in missing]
+            )
+        return {c: known_columns[c] for c in columns}
+
+    def batches(self, columns: Sequence[str], size: int = _READ) -> Iterator[pa.RecordBatch]:
+        """The part's rows with these columns, in order, `size` rows a batch (the last may be shorter).
+
+        Event columns are read as they stream by; side tables are held in memory with the columns that are
+        asked for. A lookup sees what was known at the moment of prediction (`data.time` less
+        `data.lead`); see `lookup` for which row it finds.
+
+        Raises:
+            DataError: a column is unknown, or a table with times is looked up without `data.time`.
+        """
+        self.types(columns)
+        plan = _Lookups(self._events, self._data, self._sides, columns)
+        read = list(dict.fromkeys([*plan.own, *plan.needed]))
+        schema: pa.Schema | None = None
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for batch in _selected(self._path, read, self._selected):
+            held.append(plan.answer(batch))
+            count += batch.num_rows
+            schema = schema or held[0].schema
+            while count >= size:
+                merged = pa.Table.from_batches(held, schema)
+                yield _one(merged.slice(0, size))
+                held, count = merged.slice(size).to_batches(), count - size
+        if count:
+            yield _one(pa.Table.from_batches(held, schema))
+
+
+def read_columns(
+    store: Store, snapshot: Snapshot, columns: Sequence[str], size: int = _READ
+) -> Iterator[pa.RecordBatch]:
+    """Columns of a whole table, in order: for the split, which is made before any part exists."""
+    for batch in open_file(store.get(snapshot.artifact)).iter_batches(size, columns=list(columns)):
+        yield batch.select(list(columns))
+
+
+def moments(times: pa.Array, lead: str | None) -> NDArray[np.int64]:
+    """The moments of prediction in UTC microseconds: `time - lead`, `NULL_TIME` where time is null."""
+    before = 0 if lead is None else parse_duration(lead) // timedelta(microseconds=1)
+    return np.where(known(times), fixed(times) - before, NULL_TIME)
+
+
+def _one(table: pa.Table) -> pa.RecordBatch:
+    return table.combine_chunks().to_batches()[0]
+
+
+def _selected(path: Path, columns: Sequence[str], selected: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+    """The selected rows; row groups without any are not read."""
+    file = open_file(path)
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    for run in _runs([bool(selected[a:b].any()) for a, b in zip(starts, starts[1:], strict=False)]):
+        at = int(starts[run[0]])
+        for batch in file.iter_batches(_READ, columns=list(columns), row_groups=run):
+            flags = selected[at : at + batch.num_rows]
+            at += batch.num_rows
+            if flags.all():
+                yield batch.select(list(columns))
+            elif flags.any():
+                yield batch.select(list(columns)).filter(fixed_array(flags, pa.bool_()))
+
+
+def _runs(wanted: Sequence[bool]) -> Iterator[list[int]]:
+    run: list[int] = []
+    for i, want in enumerate(wanted):
+        if want:
+            run.append(i)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+class _Lookups:
+    """What has to be read and looked up for these columns."""
+
+    def __init__(
+        self,
+        events: Snapshot,
+        data: Data,
+        sides: Mapping[str, tuple[Path, Snapshot]],
+        columns: Sequence[str],
+    ) -> None:
+        self._columns, self._data = tuple(columns), data
+        own = events.types()
+        self.own = [c for c in columns if c in own]
+        asked: dict[str, list[str]] = {}
+        for column in columns:
+            if column not in own:
+                table, _, name = column.partition(".")
+                asked.setdefault(table, []).append(name)
+        self._tables = {
+            name: LookupTable.load(name, sides[name][0], data.tables[name], names)
+            for name, names in asked.items()
+        }
+        problems = [p for t in self._tables.values() for p in _problems(t, own, sides[t.name][1], data)]
+        if problems:
+            raise DataError.of(problems)
+        self.needed = [k for t in self._tables.values() for k in t.keys]
+        if data.time is not None and any(t.timed for t in self._tables.values()):
+            self.needed.append(data.time)
+
+    def answer(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The columns that were asked for, for these rows."""
+        found: dict[str, pa.Array] = {c: batch.column(c) for c in self.own}
+        now = None
+        if self._data.time is not None and any(t.timed for t in self._tables.values()):
+            now = moments(batch.column(self._data.time), self._data.lead)
+        for name, table in self._tables.items():
+            rows = table.match([batch.column(k) for k in table.keys], now)
+            for column in table.columns:
+                found[f"{name}.{column}"] = table.take(column, rows)
+        if not self._columns:
+            return batch
+        return pa.RecordBatch.from_arrays([found[c] for c in self._columns], list(self._columns))
+
+
+def _problems(table: LookupTable, own: Mapping[str, Type], side: Snapshot, data: Data) -> Iterator[Problem]:
+    where = f"data.tables.{table.name}"
+    for key in table.keys:
+        if key not in own:
+            yield Problem(
+                f"the events have no column {key!r} to look up by", where, fix=did_you_mean(key, own)
+            )
+        elif own[key] is not side.types()[key]:
+            yield Problem(
+                f"the key {key!r} is {own[key]} in the events and {side.types()[key]} in {table.name!r}",
+                where,
+                fix="make the key's columns of one type in both tables",
+            )
+    if table.timed and data.time is None:
+        yield Problem(
+            f"{table.name!r} has times, and the events have none to look it up at",
+            where,
+            fix="declare data.time, the column that says when an event happens",
+        )

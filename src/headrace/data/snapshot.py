@@ -1,0 +1,228 @@
+"""A source, frozen: streamed into content-addressed Parquet in memory that doesn't grow with it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.core.digest import digest, digest_file
+from headrace.core.errors import DataError, Problem
+from headrace.core.ports import Store
+from headrace.core.schema import Snapshot, Type
+from headrace.core.spec.models import Limits, TableSpec, parse_size
+from headrace.data.content import ColumnDigest, table_digest, updates
+from headrace.data.convert import ColumnPlan, Plan, convert
+from headrace.data.raw import Raw, Retyped
+from headrace.data.read import connect, key_columns, open_source, plan, resolve
+from headrace.data.times import BadValue
+
+_CELLS = 4_000_000
+_BLOCK_BYTES = 64_000_000
+_RETYPES = 3
+
+Progress = Callable[[int], None]
+"""Called now and then with the number of rows done."""
+
+
+def fingerprint(table: TableSpec, *, root: Path, today: date, salt: str) -> str:
+    """What decides whether a source is read again: the ingest key's part that stands for its bytes.
+
+    Files: the SHA-256 of each, in the order of their names. Python sources: the code of the function's
+    file and of the modules beside it that it imports, with `salt` (`refresh: always`; give a fresh one
+    each run), `today` (daily) or nothing (never).
+
+    Raises:
+        DataError: there is no such file.
+    """
+    source = resolve(table, root=root)
+    if source.kind == "python":
+        from headrace.data.sources import code_files
+
+        seen = {"always": salt, "daily": today.isoformat(), "never": ""}[table.refresh]
+        code = [[name, digest_file(path)] for name, path in code_files(source.files[0], root)]
+        return digest(["python", source.function, code, seen])
+    return digest(["files", [[p.name, digest_file(p)] for p in source.files]])
+
+
+def snapshot(
+    name: str,
+    table: TableSpec,
+    *,
+    store: Store,
+    root: Path,
+    zone: str | None,
+    limits: Limits,
+    taken: str,
+    scratch: Path,
+    progress: Progress | None = None,
+    times: Collection[str] = (),
+) -> Snapshot:
+    """Read a source once, from its first row to its last, into a Parquet artifact.
+
+    Rows keep the source's order. Times become UTC microseconds (wall-clock times of `table.zone`, else of
+    `zone`; a date is its midnight there; an hour that the clock repeats is its first, an hour that it
+    skips the moment after). NaN and infinities become null, decimals doubles. Columns of other types are
+    left out. `times` are columns declared as times elsewhere in the spec. Files in the making lie in the
+    folder `scratch`; memory is bounded by blocks of rows, whatever the source's size.
+
+    Raises:
+        DataError: the source is missing, empty, broken or not as the spec says; a key of a table without
+            `time` names two rows. File, line and column are named.
+        UserCodeError: the user's function raised.
+        StoreError: the store refused the artifact.
+    """
+    source = resolve(table, root=root)
+    folder = scratch / f"ingest-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    path = folder / "table.parquet"
+    try:
+        raw = open_source(source, table=table, times=times, scratch=folder)
+        planned, rows, content = _written(
+            name, table, raw, path, zone=zone, limits=limits, times=times, progress=progress
+        )
+        if not rows:
+            raise DataError(f"the table {name!r} has no rows", where=raw.name, fix="give a source with rows")
+        if table.key is not None and table.time is None and table.known_at is None:
+            _require_unique(name, key_columns(table), path, raw, limits=limits, scratch=folder)
+        artifact = store.put(path)
+    finally:
+        _remove(folder)
+    columns = tuple(c.column for c in planned.columns)
+    return Snapshot(name, artifact.digest, content, rows, columns, table.read, taken)
+
+
+def _written(
+    name: str,
+    table: TableSpec,
+    raw: Raw,
+    path: Path,
+    *,
+    zone: str | None,
+    limits: Limits,
+    times: Collection[str],
+    progress: Progress | None,
+) -> tuple[Plan, int, str]:
+    """Write the source; begin again where its sample was too small to see a column's type."""
+    for _ in range(_RETYPES):
+        planned = plan(name, table, raw, zone=zone, times=times)
+        if not planned.columns:
+            raise DataError(f"the table {name!r} has no usable column", where=raw.name)
+        try:
+            rows, content = _write(raw, planned, path, limits.threads, progress)
+        except Retyped as again:
+            raw = again.raw
+            continue
+        return planned, rows, content
+    raise DataError("the columns' types keep changing while the file is read", where=raw.name)
+
+
+def _write(raw: Raw, planned: Plan, path: Path, threads: int, progress: Progress | None) -> tuple[int, str]:
+    schema = planned.schema()
+    text = [c.name for c in planned.columns if c.column.type is Type.TEXT]
+    sums = [ColumnDigest(c.column, c.target) for c in planned.columns]
+    block = _block_rows(len(planned.columns))
+    rows = 0
+    waiting: list[Future[None]] = []
+    with (
+        pq.ParquetWriter(
+            path, schema, compression="zstd", compression_level=1, use_dictionary=text, write_statistics=False
+        ) as writer,
+        ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-snapshot") as pool,
+    ):
+        for batch in _blocks(_converted(raw, planned, schema), schema, block):
+            for future in waiting:
+                future.result()
+            waiting = [pool.submit(writer.write_batch, batch)]
+            waiting += [pool.submit(job) for job in updates(sums, batch)]
+            rows += batch.num_rows
+            if progress is not None:
+                progress(rows)
+        for future in waiting:
+            future.result()
+    return rows, table_digest(rows, sums)
+
+
+def _block_rows(columns: int) -> int:
+    """Rows of one block: a power of two, so that a block of a wide table is no larger than that of a
+    narrow one."""
+    return max(1024, min(131_072, 1 << (_CELLS // columns).bit_length() - 1))
+
+
+def _converted(raw: Raw, planned: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    done = 0
+    for batch in raw.batches():
+        arrays = [_column(raw, batch.column(c.name), c, done) for c in planned.columns]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        done += batch.num_rows
+
+
+def _column(raw: Raw, values: pa.Array, column: ColumnPlan, offset: int) -> pa.Array:
+    try:
+        return convert(values, column)
+    except BadValue as bad:
+        raise DataError.of(
+            [Problem(f"column {column.name!r} {bad.reason}", where=raw.where(offset + bad.index))]
+        ) from bad
+
+
+def _blocks(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in blocks of `rows` (fewer where texts are long, always a multiple of eight but for
+    the last)."""
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        held.append(batch)
+        count += batch.num_rows
+        size += batch.nbytes
+        while count >= rows or (size >= _BLOCK_BYTES and count >= 8):
+            cut = min(rows, count - count % 8)
+            merged = pa.Table.from_batches(held, schema)
+            yield _one(merged.slice(0, cut))
+            held = merged.slice(cut).to_batches()
+            count -= cut
+            size = sum(b.nbytes for b in held)
+    if count:
+        yield _one(pa.Table.from_batches(held, schema))
+
+
+def _one(table: pa.Table) -> pa.RecordBatch:
+    return table.combine_chunks().to_batches()[0]
+
+
+def _require_unique(
+    name: str, key: tuple[str, ...], path: Path, raw: Raw, *, limits: Limits, scratch: Path
+) -> None:
+    quoted = ['"' + k.replace('"', '""') + '"' for k in key]
+    known = " and ".join(f"{q} is not null" for q in quoted)
+    sql = (
+        f"select {', '.join(quoted)}, min(file_row_number), max(file_row_number), count(*) "
+        f"from read_parquet(?, file_row_number=true) where {known} group by {', '.join(quoted)} "
+        f"having count(*) > 1 order by min(file_row_number) limit 1"
+    )
+    with connect(parse_size(limits.memory), limits.threads, scratch) as db:
+        found = db.execute(sql, [str(path)]).fetchone()
+    if found is None:
+        return
+    *values, first, last, count = found
+    told = ", ".join(f"{k} = {v!r}" for k, v in zip(key, values, strict=True))
+    raise DataError(
+        f"the key {told} names {count} rows of the table {name!r}",
+        where=f"{raw.where(first)} and {raw.where(last)}",
+        why="a row of the events table would find several rows, and none is the newest without a time",
+        fix=f"keep one row a key, or declare `time:` under data.tables.{name}",
+    )
+
+
+def _remove(folder: Path) -> None:
+    for item in sorted(folder.rglob("*"), reverse=True):
+        if item.is_dir():
+            item.rmdir()
+        else:
+            item.unlink()
+    folder.rmdir()
