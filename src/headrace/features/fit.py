@@ -130,7 +130,14 @@ class _Counts:
                 self.values[value] += count
         if len(self.values) > 2 * KEPT:
             self.capped = True
-            self.values = Counter(dict(_ranked(self.values)[:KEPT]))
+            self.values = _most_frequent(self.values)
+
+
+def _most_frequent(values: Counter[str | float]) -> Counter[str | float]:
+    """The `KEPT` most frequent; of equals, those met first."""
+    order = np.argsort(-np.fromiter(values.values(), np.int64, len(values)), kind="stable")
+    names = list(values)
+    return Counter({names[i]: values[names[i]] for i in order[:KEPT].tolist()})
 
 
 def _ranked(values: Mapping[str | float, int]) -> list[tuple[str | float, int]]:

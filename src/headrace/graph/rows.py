@@ -43,7 +43,7 @@ def encode_rows(
 ) -> dict[str, np.ndarray]:
     """Rows of a request as graph feeds: `RowEncoder(types, zone=zone, required=required).encode(rows)`.
 
-    Whoever encodes many requests keeps a `RowEncoder`.
+    Whoever encodes many requests keeps a `RowEncoder`: making one for times takes some milliseconds.
     """
     return RowEncoder(types, zone=zone, required=required).encode(rows, where=where)
 
@@ -71,9 +71,8 @@ class RowEncoder:
         self._pick = itemgetter(*self._order) if len(self._order) > 1 else None
         numbers, floats = len(of[Type.NUMBER]), len(of[Type.NUMBER]) + len(of[Type.BOOL])
         self._cuts = (numbers, floats, floats + len(of[Type.TEXT]))
-        self._offsets: list[int | None] | None = None
-        if of[Type.TIME]:
-            _to_utc(np.zeros(1, dtype=np.int64), zone)
+        # Made here, not at the first request: the zone is checked, and no caller waits for the table.
+        self._offsets = _day_offsets(zone) if of[Type.TIME] else []
 
     def encode(self, rows: Sequence[Mapping[str, Any]], *, where: str = "") -> dict[str, np.ndarray]:
         """Feeds for `rows`, in order; every column of the schema is there, also for no rows at all.
@@ -129,8 +128,6 @@ class RowEncoder:
         if parsed.tzinfo is not None:
             return _micros(parsed)
         local = _micros(parsed)
-        if self._offsets is None:
-            self._offsets = _day_offsets(self._zone)
         day = local // _DAY
         offset = self._offsets[day] if 0 <= day < len(self._offsets) else None
         return None if offset is None else local + offset
