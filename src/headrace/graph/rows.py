@@ -278,6 +278,10 @@ def _micros(moment: datetime) -> int:
 
 def _to_utc(local: np.ndarray, zone: str) -> np.ndarray:
     """Local microseconds of a zone as UTC microseconds, by the conversion that ingest uses."""
+    if zone == "UTC":
+        return (
+            local  # Arrow reads every zone of the system at its first use: a second that UTC can do without
+        )
     times = pa.array(local, pa.timestamp("us"))
     try:
         moments = pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")
