@@ -3,11 +3,12 @@
 `synchronous=NORMAL`: what was committed survives the death of every process; a power cut may take the
 newest commits with it, never a part of one, and never the file.
 
-A row holds an event's `line`, the canonical JSON that its digest names, and what finds it: two indexes serve
-`read`. `kind` is plain. An index on the subject would scatter each batch over the whole file (subjects are
-digests), which makes appending slower as the ledger grows; so `spot` packs the event's *stretch* (its number
-over 8,192) above the subject's CRC-32: writes touch the newest stretch alone, and looking a subject up costs
-one probe for each stretch, some 4 µs for 8,192 events.
+A row holds an event's `line`, the canonical JSON that its digest names, and what finds it. Two indexes serve
+`read`. The one on `kind` leaves out the two kinds that most events have: reading these by kind alone walks
+the table, most of which it yields. An index on the subject would scatter each batch over the whole file
+(subjects are digests), which makes appending slower as the ledger grows; so `spot` packs the event's *stretch*
+(its number over 8,192) above the subject's CRC-32: writes touch the newest stretch alone, and looking a
+subject up costs one probe for each stretch, some 5 µs for 8,192 events.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
@@ -24,7 +26,7 @@ import msgspec
 from headrace.core.digest import FORMAT, canonical, digest_bytes
 from headrace.core.errors import Conflict, Corrupt
 from headrace.core.event import GENESIS, KINDS, Draft, Event
-from headrace.stores.connect import Line, rollback
+from headrace.stores.connect import BULK_KINDS, RARE, Line, rollback
 from headrace.stores.trouble import os_trouble, sqlite_trouble
 
 T = TypeVar("T")
@@ -34,11 +36,14 @@ _PAGE_ROWS = 1024
 
 _COLUMNS = "seq, kind, spot, digest, line"
 _INSERT = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?)"
+_MANY = 250
+_INSERT_MANY = _INSERT + ", (?,?,?,?,?)" * (_MANY - 1)
 _HEAD = "SELECT seq, digest FROM event ORDER BY seq DESC LIMIT 1"
 _new_event = object.__new__
 _decode = msgspec.json.Decoder(tuple[int, str, int, str, str, str, dict[str, Any], str]).decode
 
 Row = tuple[int, str, int, str, str]
+Arm = tuple[str, tuple[str, ...]]
 
 
 class Ledger:
@@ -101,15 +106,14 @@ class Ledger:
     ) -> Iterator[list[Row]]:
         order = "DESC" if newest_first else "ASC"
         select = f"SELECT {_COLUMNS} FROM event WHERE seq > ? AND seq <= ?"
-        # One arm for each kind: SQLite merges the arms in order, where `IN` would sort them on each page.
-        arms = [select] if kinds is None else [f"{select} AND kind = ?"] * len(kinds)
-        sql = " UNION ALL ".join(arms) + f" ORDER BY seq {order} LIMIT {_PAGE_ROWS}"
+        arms: list[Arm] = [("", ())] if kinds is None else _arms(kinds)
+        sql = (
+            " UNION ALL ".join(select + also for also, _ in arms)
+            + f" ORDER BY seq {order} LIMIT {_PAGE_ROWS}"
+        )
         low, high = after, head
         while low < high:
-            values: list[Any] = []
-            for kind in kinds if kinds is not None else (None,):
-                values += [low, high] if kind is None else [low, high, kind]
-            page = self._fetch(sql, values)
+            page = self._fetch(sql, [value for _, names in arms for value in (low, high, *names)])
             if page:
                 yield page
             if len(page) < _PAGE_ROWS:
@@ -159,6 +163,17 @@ class Ledger:
                 line.close()
 
 
+def _arms(kinds: Collection[str]) -> list[Arm]:
+    """Conditions with their values, together `kind IN kinds`.
+
+    Each rare kind has its own, as SQLite merges the arms of a union in order where it would sort what it
+    finds by `IN`. The kinds that make up most of the ledger share one, which walks the table.
+    """
+    bulk = tuple(k for k in kinds if k in BULK_KINDS)
+    rare: list[Arm] = [(f" AND kind = ? AND {RARE}", (k,)) for k in kinds if k not in BULK_KINDS]
+    return [(f" AND kind IN ({','.join('?' * len(bulk))})", bulk), *rare] if bulk else rare
+
+
 def _head(db: sqlite3.Connection) -> tuple[int, str]:
     row = db.execute(_HEAD).fetchone()
     return (0, GENESIS) if row is None else (row[0], row[1])
@@ -175,19 +190,27 @@ def _append(db: sqlite3.Connection, drafts: Sequence[Draft], expect: str | None)
                 fix="read the new events and try again",
             )
         events = []
-        rows = []
+        rows: list[Row] = []
         for draft in drafts:
             seq += 1
             event, row = _sealed(draft, seq, prev)
             prev = event.digest
             events.append(event)
             rows.append(row)
-        db.executemany(_INSERT, rows)
+        _insert(db, rows)
         db.execute("COMMIT")
     except BaseException:
         rollback(db)
         raise
     return tuple(events)
+
+
+def _insert(db: sqlite3.Connection, rows: list[Row]) -> None:
+    """Many rows a statement where there are many: a fifth cheaper than one by one."""
+    whole = len(rows) - len(rows) % _MANY
+    for start in range(0, whole, _MANY):
+        db.execute(_INSERT_MANY, list(chain.from_iterable(rows[start : start + _MANY])))
+    db.executemany(_INSERT, rows[whole:])
 
 
 def _sealed(draft: Draft, seq: int, prev: str) -> tuple[Event, Row]:
@@ -202,7 +225,7 @@ def _sealed(draft: Draft, seq: int, prev: str) -> tuple[Event, Row]:
     kind, version, subject, moment, actor = draft.kind, known[0], draft.subject, draft.time, draft.actor
     if not (isinstance(subject, str) and isinstance(moment, str) and isinstance(actor, str)):
         raise TypeError(f"subject, time and actor of an event are strings: {draft}")
-    if not isinstance(draft.payload, Mapping):
+    if type(draft.payload) is not dict and not isinstance(draft.payload, Mapping):
         raise TypeError(f"the payload of an event is a mapping: {draft}")
     line = canonical([seq, kind, version, subject, moment, actor, draft.payload, prev])
     name = digest_bytes(FORMAT + line)
