@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import NotFound, SpecError, did_you_mean
+from headrace.core.html import table
 from headrace.core.ports import Store
 from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
 from headrace.core.views import RUN_KINDS, Reign, Releases, ReleaseView, RunView, runs
@@ -264,6 +265,5 @@ class Project:
         return self.spec().spec.problem.approval == "self"
 
     def _repr_html_(self) -> str:
-        from headrace.report.notebook import project_html
-
-        return project_html(self.root.name, self.runs(), self.releases())
+        rows = [[r.run, r.started, r.status, r.release or None, r.name] for r in self.runs()]
+        return table(["run", "started", "status", "release", "name"], rows, title=str(self.root))

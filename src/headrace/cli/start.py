@@ -68,9 +68,8 @@ def check(folder: str, as_json: bool) -> None:
         print_json({"ok": True, "problems": [], "features": list(compiled.features)})
         return
     looked_up = ", ".join(compiled.lookups) or "none"
-    click.echo(
-        f"ok: {len(compiled.features)} features, {len(compiled.expectations)} expectations, lookups: {looked_up}"
-    )
+    features, expectations = len(compiled.features), len(compiled.expectations)
+    click.echo(f"ok: {features} features, {expectations} expectations, lookups: {looked_up}")
 
 
 @click.command(epilog="Example: headrace schema -o headrace.schema.json")

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.core.event import Event
 from headrace.core.evidence import Waiver
+from headrace.core.html import table
 
 RUN_KINDS = ("run.started", "run.finished")
 RELEASE_KINDS = (
@@ -38,6 +39,11 @@ class RunView:
     finished: str = ""
     release: str = ""
     summary: Mapping[str, Any] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        rows = [["status", self.status], ["started", self.started], ["author", self.author]]
+        rows += [["commit", self.commit or "outside git"], ["release", self.release or None]]
+        return table(["", ""], rows, title=f"{self.run}: {self.name}")
 
 
 def runs(events: Iterable[Event]) -> dict[str, RunView]:
@@ -115,6 +121,10 @@ class Releases:
         if self.reigns and not self.reigns[-1].until:
             return self.releases[self.reigns[-1].release]
         return None
+
+    def _repr_html_(self) -> str:
+        rows = [[r.release, r.state.value, r.run, r.made, r.author] for r in self.releases.values()]
+        return table(["release", "state", "run", "made", "author"], rows, title="releases")
 
     def before_champion(self) -> str:
         """The release that a rollback brings back: the champion before the present one, skipping those

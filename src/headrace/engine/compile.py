@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from headrace.core.errors import HeadraceError, Problem, SpecError, did_you_mean
 from headrace.core.evidence import Rule
 from headrace.core.schema import Column, Type
 from headrace.core.spec import ParsedSpec
-from headrace.core.task import Kind
 from headrace.data.expect import Expectation, plan_expectations
+from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
-from headrace.metrics import metric
 
 T = TypeVar("T")
 Tables = Mapping[str, tuple[Column, ...]]
@@ -245,20 +245,15 @@ def share_of(amount: str | float) -> float | None:
 
 
 def _check_metrics(check: _Checker) -> None:
-    problem = check.parsed.spec.problem
-    kind = Kind(problem.task)
-    if problem.metric == "value" and problem.value is None:
-        check.add(
-            "metric 'value' needs problem.value", "problem", "metric", fix="say what each outcome is worth"
-        )
-    elif problem.metric != "value":
-        check.attempt(lambda: metric(problem.metric, kind), "problem", "metric")
-    if isinstance(problem.ship_at, Mapping):
-        for name in problem.ship_at:
-            if name != "value" or problem.value is None:
-                check.attempt(lambda name=name: metric(name, kind), "problem", "ship_at", name)  # type: ignore[misc]  # mypy can't infer a lambda with a default
-    if problem.value is not None and kind != Kind.BINARY:
+    spec = check.parsed.spec
+    problem = spec.problem
+    if problem.value is not None and problem.task != "binary":
         check.add("problem.value only works for binary tasks", "problem", "value", fix="remove it")
+    named: list[tuple[str, tuple[str, ...]]] = [(problem.metric, ("problem", "metric"))]
+    if isinstance(problem.ship_at, Mapping):
+        named += [(name, ("problem", "ship_at", name)) for name in problem.ship_at]
+    for name, path in named:
+        check.attempt(partial(find_metric, spec, name), *path)
 
 
 def _check_features(check: _Checker, features: Mapping[str, Expr], target: Expr | None) -> None:
@@ -319,8 +314,7 @@ def _expectations(check: _Checker) -> tuple[Expectation, ...]:
     ]
     for gate, text, path in named:
         planned = check.attempt(
-            lambda text=text, gate=gate: plan_expectations([text], tables, spec.data.events, gate=gate),  # type: ignore[misc]  # mypy can't infer a lambda with a default
-            *path,
+            partial(plan_expectations, [text], tables, spec.data.events, gate=gate), *path
         )
         found += planned or ()
     return tuple(found)

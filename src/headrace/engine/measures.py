@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from headrace.core.evidence import Rule, parse_rule
 from headrace.core.spec import Spec
-from headrace.core.task import Kind
-from headrace.metrics import METRICS, Metric, metric, value_metric
+from headrace.core.task import Kind, Task
+from headrace.metrics.catalog import metric, names
+from headrace.metrics.record import Metric
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,19 @@ class Bar:
 
 def find_metric(spec: Spec, name: str) -> Metric:
     """A metric of the catalog, or `value` with the worth that the spec gives outcomes."""
-    if name == "value" and spec.problem.value is not None:
-        worth = spec.problem.value.model_dump(exclude={"unit"})
-        return value_metric(worth, unit=spec.problem.value.unit)
-    return metric(name, Kind(spec.problem.task))
+    worth = spec.problem.value
+    return metric(
+        name,
+        Task(Kind(spec.problem.task)),
+        value=worth.model_dump(exclude={"unit"}) if worth else None,
+        unit=worth.unit if worth else "",
+    )
 
 
 def metrics_of(spec: Spec) -> dict[str, Metric]:
     """Every metric that fits the task, the declared one first."""
-    kind = Kind(spec.problem.task)
-    names = [spec.problem.metric, *(["value"] if spec.problem.value else [])]
-    names += [n for n, m in METRICS.items() if kind in m.kinds]
-    return {n: find_metric(spec, n) for n in dict.fromkeys(names)}
+    fitting = [n for n in names(Kind(spec.problem.task)) if n != "value" or spec.problem.value is not None]
+    return {n: find_metric(spec, n) for n in dict.fromkeys([spec.problem.metric, *fitting])}
 
 
 def bars_of(spec: Spec) -> tuple[Bar, ...]:
@@ -51,5 +53,5 @@ def bars_of(spec: Spec) -> tuple[Bar, ...]:
     elif ship_at is not None:
         op = ">=" if find_metric(spec, main).higher_is_better else "<="
         rules = {main: Rule(op, ship_at, safe_end=True)}
-    names = dict.fromkeys([main, *rules])
-    return tuple(Bar(n, find_metric(spec, n), rules.get(n), n == main) for n in names)
+    wanted = dict.fromkeys([main, *rules])
+    return tuple(Bar(n, find_metric(spec, n), rules.get(n), n == main) for n in wanted)

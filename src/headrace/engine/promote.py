@@ -28,7 +28,9 @@ from headrace.engine.stages.ingest import snapshots_of
 from headrace.engine.stages.package import serving_of
 from headrace.engine.stages.split import identities, load_array
 from headrace.graph.run import Runner
-from headrace.metrics import Predictions, paired
+from headrace.metrics.intervals import paired
+from headrace.metrics.measure import measure
+from headrace.metrics.record import Predictions
 from headrace.release.manifest import Manifest, Standing, TestEstimate
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb", "pyarrow", "sqlglot")
@@ -146,7 +148,7 @@ def _against_champion(ctx: Context, trail: Trail, champion: ReleaseView | None, 
         return Evidence("champion", None, why_none=why)
     metric = find_metric(ctx.spec, ctx.spec.problem.metric)
     estimate = paired(metric, ours, theirs, seed=ctx.spec.seed)
-    base = abs(metric.measure(theirs)) or 1.0
+    base = abs(measure(metric, theirs)) or 1.0
     interval = estimate.interval
     if interval is not None:
         interval = dataclasses.replace(interval, low=interval.low / base, high=interval.high / base)

@@ -9,6 +9,7 @@ from typing import Any
 from headrace.core.codec import to_plain
 from headrace.core.errors import Problem
 from headrace.core.evidence import Verdict
+from headrace.core.html import table
 from headrace.engine.context import Output
 from headrace.engine.memo import Ran
 
@@ -74,6 +75,22 @@ class RunResult:
             "release": self.release or None,
             "problems": [to_plain(p) for p in self.problems],
         }
+
+    def _repr_html_(self) -> str:
+        plain = self.plain()
+        parts = [
+            table(
+                ["stage", "status", "seconds"],
+                [[s["name"], s["status"], s["seconds"]] for s in plain["stages"]],
+                title=f"{self.run}: {self.name} — {self.status}",
+            )
+        ]
+        if plain["leaderboard"]:
+            lines = [[m["model"], m["mean"], m["std"], m["seconds"]] for m in plain["leaderboard"]]
+            parts.append(table(["model", "mean", "std", "seconds"], lines, title="leaderboard"))
+        gates = [[g["stage"], g["name"], g["verdict"], g["value"], g["rule"]] for g in plain["gates"]]
+        parts.append(table(["stage", "gate", "verdict", "value", "rule"], gates, title="gates"))
+        return "".join(parts)
 
 
 def gate_line(verdict: Verdict) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from headrace.engine.stages.split import task_of
 from headrace.engine.targets import codes
 from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
-from headrace.metrics import Predictions
+from headrace.metrics.record import Predictions
 
 
 def score_rows(ctx: Context, made: Made, runner: Runner, rows: Rows, stage: str) -> Predictions:

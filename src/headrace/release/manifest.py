@@ -69,7 +69,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Serving:
-    """All that answering needs: the graph, what it reads, and how lookups are resolved."""
+    """All that answering needs: the graph, what it reads, and how lookups are resolved.
+
+    `keys` are the event columns that lookups need beside the graph's own; `unused` are further columns of
+    the events table, which a caller may send and nothing reads.
+    """
 
     graph: str
     task: Task
@@ -80,6 +84,7 @@ class Serving:
     time: str | None
     lead_us: int
     threshold: float | None
+    unused: tuple[str, ...] = ()
 
     def event_types(self) -> dict[str, Type]:
         """The columns that a caller sends: the graph's event columns, lookup keys, and the time column

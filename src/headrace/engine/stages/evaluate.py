@@ -12,7 +12,7 @@ from headrace.engine.measures import metrics_of
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
 from headrace.graph.run import Runner
-from headrace.metrics import interval
+from headrace.metrics.intervals import intervals
 
 
 def _slice(ctx: Context) -> Any:
@@ -23,19 +23,19 @@ def _slice(ctx: Context) -> Any:
 def _work(ctx: Context, made: Made) -> Output:
     runner = Runner(ctx.store.get(made["package"].outputs["graph"]), threads=ctx.spec.limits.threads)
     predictions = score_rows(ctx, made, runner, rows_of(ctx, made, "validation"), "evaluate")
-    tell = ctx.tell("evaluate")
-    measured: dict[str, Any] = {}
-    wanted = metrics_of(ctx.spec)
-    for i, (name, metric) in enumerate(wanted.items()):
-        tell(f"interval of {name}", i, len(wanted))
-        estimate = interval(metric, predictions, seed=ctx.spec.seed)
-        measured[name] = {
-            "value": estimate.value,
-            "interval": to_plain(estimate.interval) if estimate.interval else None,
-            "rows": estimate.n_rows,
-            "units": estimate.n_units,
-            "unit": metric.unit,
+    metrics = metrics_of(ctx.spec)
+    ctx.tell("evaluate")("resampling", 0, 0)
+    estimates = intervals(metrics.values(), predictions, seed=ctx.spec.seed)
+    measured = {
+        name: {
+            "value": e.value,
+            "interval": to_plain(e.interval) if e.interval else None,
+            "rows": e.n_rows,
+            "units": e.n_units,
+            "unit": metrics[name].unit,
         }
+        for name, e in estimates.items()
+    }
     return Output(facts={"metrics": measured})
 
 

@@ -93,6 +93,7 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         time=data.time,
         lead_us=ctx.lead_us,
         threshold=made["learn"].facts.get("threshold"),
+        unused=tuple(sorted(set(events) - set(keys) - {f.name for f in fields})),
     )
 
 

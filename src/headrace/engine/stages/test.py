@@ -19,7 +19,7 @@ from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.split import seal_of
 from headrace.graph.run import Runner
-from headrace.metrics import Estimate, bound, interval
+from headrace.metrics.intervals import Estimate, bound, intervals
 from headrace.release.manifest import TestEstimate
 
 
@@ -36,7 +36,7 @@ def _work(ctx: Context, made: Made) -> Output:
     predictions = score_rows(ctx, made, runner, rows, "test")
     ctx.progress("test", "measuring", 0, 0)
     bars = bars_of(ctx.spec)
-    estimates = {bar.name: interval(bar.metric, predictions, seed=ctx.spec.seed) for bar in bars}
+    estimates = intervals([bar.metric for bar in bars], predictions, seed=ctx.spec.seed)
     main = next(bar for bar in bars if bar.main)
     evidence = tuple(_evidence(bar, estimates[bar.name], opening) for bar in bars if bar.rule)
     estimate = estimates[main.name]
