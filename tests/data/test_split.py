@@ -275,7 +275,7 @@ def test_wall_clock_agrees_with_the_standard_library(zone):
     from zoneinfo import ZoneInfo
 
     rng = np.random.default_rng(2)
-    times = rng.integers(micros("1900-01-02"), micros("2037-01-01"), 3000)
+    times = rng.integers(micros("1900-01-02"), micros("2025-01-01"), 3000)
     expected = [
         datetime.fromtimestamp(t / 1e6, ZoneInfo(zone)).replace(tzinfo=UTC).timestamp() // 3600
         for t in (times // 1_000_000 * 1_000_000).tolist()

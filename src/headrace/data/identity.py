@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 
-_NUMBER, _INTEGER, _BOOL, _TIME, _NULL = (np.uint64(k * 0x9E3779B97F4A7C15 % 2**64) for k in range(1, 6))
+_NUMBER, _INTEGER, _NEGATIVE, _BOOL, _TIME, _NULL = (
+    np.uint64(k * 0x9E3779B97F4A7C15 % 2**64) for k in range(1, 7)
+)
 _BATCH = 131_072
 
 
@@ -131,11 +133,12 @@ def _number_names(numbers: NDArray[Any]) -> NDArray[np.uint64]:
     double = numbers.astype(np.float64) + 0.0  # -0 + 0 is 0
     names = _mix(double.view(np.uint64) ^ _NUMBER)
     if numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8:
-        large = np.flatnonzero(np.abs(double) > 2.0**53)
-        fits = np.abs(double[large]) < (2.0**63 if numbers.dtype.kind == "i" else 2.0**64)
-        back = np.where(fits, double[large], 0.0).astype(numbers.dtype)
-        inexact = large[~fits | (back != numbers[large])]
-        names[inexact] = _mix(numbers[inexact].astype(np.uint64) ^ _INTEGER)
+        large = np.flatnonzero(np.abs(double) >= 2.0**53)
+        top = 2.0**63 if numbers.dtype.kind == "i" else 2.0**64  # rounded up to it: not exact
+        back = np.where(double[large] < top, double[large], 0.0).astype(numbers.dtype)
+        inexact = large[back != numbers[large]]
+        sign = np.where(numbers[inexact] < 0, _NEGATIVE, _INTEGER)  # bits alone mix up -1 and 2^64 - 1
+        names[inexact] = _mix(numbers[inexact].astype(np.uint64) ^ sign)
     return names
 
 
