@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from headrace.core.schema import Type
 from headrace.draft.look import Look, Profile, one
 from headrace.draft.meanings import names_an_id
-from headrace.draft.names import distinct_slug, quoted, shown, sql_name, sql_text, usable, words
+from headrace.draft.names import distinct_slug, listed, quoted, shown, sql_name, sql_text, usable, words
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Roles
 from headrace.draft.suspects import Suspect
@@ -16,15 +16,11 @@ from headrace.expr.nodes import NUMBER_TEXT
 
 MOST_CATEGORIES = 1_000
 _FEW = 20
-_MISSING = frozenset(
-    ["?", "-", "--", ".", "*", "none", "missing", "unknown", "n.a.", "na", "n/a", "nil", "#n/a"]
-)
+_MISSING = frozenset(listed("? - -- . * none missing unknown n.a. na n/a nil #n/a"))
 """Spellings of "no value" that the reader of files takes for text."""
 
 _DAY = 86_400_000_000
-_CODES = frozenset(
-    ["zip", "zipcode", "postcode", "postal", "plz", "code", "class", "type", "category", "kind"]
-)
+_CODES = frozenset(listed("zip zipcode postcode postal plz code class type category kind"))
 
 
 @dataclass(frozen=True)

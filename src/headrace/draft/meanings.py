@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from headrace.draft.names import words
+from headrace.draft.names import listed, words
 
-_ID_WORDS = frozenset(["id", "ids", "uid", "uuid", "guid", "key", "pk", "rowid", "idx", "index"])
-_ENTITIES = [
-    "patient",
-    "customer",
-    "client",
-    "user",
-    "person",
-    "member",
-    "subject",
-    "account",
-    "household",
-    "driver",
-    "player",
-    "student",
-    "employee",
-    "borrower",
-    "tenant",
-    "visitor",
-    "session",
-    "device",
-    "machine",
-    "engine",
-    "sensor",
-    "vehicle",
-    "store",
-    "shop",
-    "hospital",
-    "company",
-    "merchant",
-    "supplier",
-    "seller",
-    "group",
-    "cluster",
-    "family",
-]
-_MOMENT_WORDS = frozenset(
-    ["ts", "timestamp", "time", "date", "epoch", "unix", "created", "updated", "at", "utc"]
+_ID_WORDS = frozenset(listed("id ids uid uuid guid key pk rowid idx index"))
+_ENTITIES = listed(
+    """patient customer client user person member subject account household driver player student employee
+    borrower tenant visitor session device machine engine sensor vehicle store shop hospital company
+    merchant supplier seller group cluster family"""
 )
+_MOMENT_WORDS = frozenset(listed("ts timestamp time date epoch unix created updated at utc"))
 _PERSONAL = {
     "email": "an e-mail address",
     "mail": "an e-mail address",

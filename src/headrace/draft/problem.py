@@ -10,7 +10,7 @@ from headrace.core.schema import Type
 from headrace.core.task import Kind
 from headrace.draft.look import Look, Profile
 from headrace.draft.meanings import names_an_id
-from headrace.draft.names import quoted, shown, sql_name, sql_text, usable
+from headrace.draft.names import listed, quoted, shown, sql_name, sql_text, usable
 
 FEW_CLASSES = 20
 """Whole numbers with up to so many different values are classes; with more, a quantity."""
@@ -20,61 +20,13 @@ FEWEST_ROWS = 10
 """Rows that a class needs to be in every part and fold."""
 
 _POSITIVE = frozenset(
-    [
-        "yes",
-        "y",
-        "true",
-        "t",
-        "1",
-        "positive",
-        "pos",
-        "malignant",
-        "sick",
-        "disease",
-        "late",
-        "delayed",
-        "churn",
-        "churned",
-        "bad",
-        "default",
-        "defaulted",
-        "fraud",
-        "spam",
-        "fail",
-        "failed",
-        "failure",
-        "abnormal",
-        "dead",
-        "died",
-        "exited",
-        "left",
-        "attrited",
-        "clicked",
-        "bought",
-        "converted",
-        ">50k",
-    ]
+    listed(
+        """yes y true t 1 positive pos malignant sick disease late delayed churn churned bad default defaulted
+    fraud spam fail failed failure abnormal dead died exited left attrited clicked bought converted >50k"""
+    )
 )
 _NEGATIVE = frozenset(
-    [
-        "no",
-        "n",
-        "false",
-        "f",
-        "0",
-        "negative",
-        "neg",
-        "benign",
-        "healthy",
-        "ontime",
-        "good",
-        "paid",
-        "ok",
-        "normal",
-        "ham",
-        "pass",
-        "passed",
-    ]
+    listed("no n false f 0 negative neg benign healthy ontime good paid ok normal ham pass passed")
 )
 
 

@@ -18,7 +18,7 @@ from headrace.core.task import Kind
 from headrace.data.split import TEST, TRAIN, VALIDATION, Split, split
 from headrace.draft.look import ZONE, Look, Profile, one
 from headrace.draft.meanings import names_a_moment, names_an_entity, names_an_id
-from headrace.draft.names import quoted, words
+from headrace.draft.names import listed, quoted, words
 from headrace.draft.problem import Aim
 
 _DAY = 86_400_000_000
@@ -30,19 +30,7 @@ FEWEST_DAYS = 40
 
 FEWEST_GROUPS = 20
 _LATER = frozenset(
-    [
-        "end",
-        "ended",
-        "close",
-        "closed",
-        "finish",
-        "finished",
-        "arrival",
-        "arrived",
-        "delivered",
-        "returned",
-        "updated",
-    ]
+    listed("end ended close closed finish finished arrival arrived delivered returned updated")
 )
 _BIRTH = frozenset(["birth", "born", "dob", "birthday", "birthdate"])
 

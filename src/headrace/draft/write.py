@@ -112,9 +112,7 @@ _METRICS = {
     Kind.MULTICLASS: "every class counts alike; or f1_weighted, accuracy",
     Kind.REGRESSION: "in the target's unit; or mae, r2, mape",
 }
-_TODAY = (
-    "{value: 0.5, source: last report}   # reached without a model, which has to beat it"
-)
+_TODAY = "{value: 0.5, source: last report}   # reached without a model, which has to beat it"
 _SHIP_AT = {
     Kind.BINARY: "0.5",
     Kind.MULTICLASS: "0.5",
