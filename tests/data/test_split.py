@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.core.errors import DataError
-from headrace.core.schema import NULL_TIME
+from headrace.core.schema import NULL_TEXT, NULL_TIME
 from headrace.core.spec.models import SplitSpec
 from headrace.data.blocks import time_blocks
 from headrace.data.draw import encode
@@ -101,6 +101,17 @@ def test_null_is_a_stratum_of_its_own():
     assert np.bincount(made.parts[40:]).tolist() == [12, 4, 4]
     coded = encode(np.array([2.0, np.nan, -0.0, 0.0]))
     assert coded.codes.tolist() == [1, 2, 0, 0] and coded.label(2) is None and len(coded) == 3
+
+
+def test_the_null_marks_of_raw_columns_are_null():
+    for values in (
+        np.array(["b", NULL_TEXT, "a", NULL_TEXT], dtype=object),
+        np.array([7, NULL_TIME, 3, NULL_TIME]),
+        np.array([7.5, np.nan, 3.5, np.nan]),
+        pa.array([True, None, False, None]),
+    ):
+        coded = encode(values)
+        assert coded.codes.tolist() == [1, 2, 0, 2] and coded.null and len(coded) == 3
 
 
 def test_rows_without_target_are_dropped_first_and_counted():

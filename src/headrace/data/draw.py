@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.core.schema import NULL_TEXT, NULL_TIME
+
 Values: TypeAlias = "NDArray[Any] | pa.Array[Any] | pa.ChunkedArray[Any]"
-"""A column of numbers, booleans or text. Null is None, NaN or an Arrow null."""
+"""A column of any headrace type. Null is None, NaN, an Arrow null, `NULL_TEXT` or `NULL_TIME`."""
 
 
 def take(values: Values, rows: NDArray[np.int64]) -> Values:
@@ -39,7 +41,7 @@ class Coded:
 
 
 def encode(values: Values) -> Coded:
-    """Distinct values and their codes. None and NaN are null, -0 is 0.
+    """Distinct values and their codes, nulls as in `Values`; -0 is 0.
 
     Raises:
         pyarrow.ArrowInvalid: an object array mixes types.
@@ -51,7 +53,11 @@ def encode(values: Values) -> Coded:
         coded = encode(array.cast(pa.int8()))
         return Coded(coded.codes, coded.values.cast(pa.bool_()), coded.null)
     if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), pc.add(array, 0.0))
+        array = _without(pc.add(array, 0.0), pc.is_nan(array))
+    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = _without(array, pc.equal(array, pa.scalar(NULL_TEXT)))
+    elif pa.types.is_int64(array.type):
+        array = _without(array, pc.equal(array, pa.scalar(NULL_TIME)))
     chunked: Any = pa.chunked_array(
         array.chunks if isinstance(array, pa.ChunkedArray) else [array], array.type
     )
@@ -67,6 +73,10 @@ def encode(values: Values) -> Coded:
         codes[start : start + len(chunk)] = rank[chunk.indices.fill_null(len(order)).to_numpy()]
         start += len(chunk)
     return Coded(codes, distinct.take(order), bool(encoded.null_count))
+
+
+def _without(array: Any, null: Any) -> Any:
+    return pc.if_else(null, pa.scalar(None, array.type), array)
 
 
 def group_units(groups: Values) -> NDArray[np.int64]:

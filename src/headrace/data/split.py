@@ -290,11 +290,7 @@ def _span(ordered: NDArray[np.int64]) -> str:
 
 
 def _by_draw(
-    spec: SplitSpec,
-    n: int,
-    strata: Coded | None,
-    amounts: tuple[_Amount, _Amount],
-    seed: int,
+    spec: SplitSpec, n: int, strata: Coded | None, amounts: tuple[_Amount, _Amount], seed: int
 ) -> NDArray[np.int8]:
     parts = np.zeros(n, dtype=np.int8)
     left: NDArray[np.int64] | None = None
