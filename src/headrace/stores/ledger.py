@@ -7,8 +7,8 @@ A row holds an event's `line`, the canonical JSON that its digest names, and wha
 `read`. The one on `kind` leaves out the two kinds that most events have: reading these by kind alone walks
 the table, most of which it yields. An index on the subject would scatter each batch over the whole file
 (subjects are digests), which makes appending slower as the ledger grows; so `spot` packs the event's
-*stretch* (its number over 8,192) above the subject's CRC-32: writes touch the newest stretch alone, and looking a
-subject up costs one probe for each stretch, some 5 µs for 8,192 events.
+*stretch* (its number over 8,192) above the subject's CRC-32: writes touch the newest stretch alone, and
+looking a subject up costs one probe for each stretch, some 5 µs for 8,192 events.
 """
 
 from __future__ import annotations
