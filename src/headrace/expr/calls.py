@@ -15,9 +15,10 @@ from headrace.expr.operators import negate
 from headrace.expr.reader import Handler, Reader, a
 from headrace.expr.syntax import spell
 
-_WHOLE = "TINYINT SMALLINT INT BIGINT INT128 UTINYINT USMALLINT UINT UBIGINT UINT128 MEDIUMINT".split()
+_SIGNED = ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "INT128")
+_UNSIGNED = ("UTINYINT", "USMALLINT", "UINT", "UBIGINT", "UINT128")
 _KINDS = {
-    **dict.fromkeys(_WHOLE, "whole"),
+    **dict.fromkeys((*_SIGNED, *_UNSIGNED), "whole"),
     **dict.fromkeys(("DOUBLE", "FLOAT"), "number"),
     "BOOLEAN": "bool",
     **dict.fromkeys(("TEXT", "VARCHAR", "CHAR", "NVARCHAR", "NCHAR"), "text"),
@@ -26,7 +27,7 @@ _KINDS = {
 }
 
 
-def call(r: Reader, e: exp.Expression) -> Node | None:
+def call(r: Reader, e: exp.Expr) -> Node | None:
     """A function call by name."""
     name, trees = e.name.lower(), e.expressions
     function = FUNCTIONS.get(name)
@@ -44,16 +45,14 @@ def call(r: Reader, e: exp.Expression) -> Node | None:
     return None
 
 
-def constant_call(r: Reader, e: exp.Expression) -> None:
+def constant_call(r: Reader, e: exp.Expr) -> None:
     """`current_date` and its like, which SQL writes without parentheses."""
     name = cast("exp.Func", e).sql_name().lower()
     why, fix = REFUSED.get(name, REFUSED["now"])
     r.wrong(f"{name} is refused", fix, why)
 
 
-def _arguments(
-    r: Reader, f: Function, trees: Sequence[exp.Expression], e: exp.Expression
-) -> list[Node] | None:
+def _arguments(r: Reader, f: Function, trees: Sequence[exp.Expr], e: exp.Expr) -> list[Node] | None:
     if len(trees) < f.least or (f.most is not None and len(trees) > f.most):
         r.wrong(f"{f.name}() can't take {len(trees)} arguments: `{spell(e)}`", f"write {f.signature}")
         return None
@@ -74,7 +73,7 @@ def _arguments(
     return known
 
 
-def _argument(r: Reader, f: Function, index: int, tree: exp.Expression) -> Node | None:
+def _argument(r: Reader, f: Function, index: int, tree: exp.Expr) -> Node | None:
     word, use = f.parameter(index), f"{f.name}()"
     if word == "any":
         return r.read(tree)
@@ -105,7 +104,7 @@ def _allowed(r: Reader, use: str, word: str, value: str) -> bool:
     return True
 
 
-def extract(r: Reader, e: exp.Expression) -> Node | None:
+def extract(r: Reader, e: exp.Expr) -> Node | None:
     """`extract(part from time)`."""
     word = e.this.name
     part = part_name(word)
@@ -116,7 +115,7 @@ def extract(r: Reader, e: exp.Expression) -> Node | None:
     return None if time is None else part_of(part)([time], r.zone)
 
 
-def cast_to(r: Reader, e: exp.Expression) -> Node | None:
+def cast_to(r: Reader, e: exp.Expr) -> Node | None:
     """`cast(x as type)`, `x::type`, and typed literals such as `timestamp '2013-01-31'`."""
     target = e.args["to"]
     kind = _KINDS.get(target.this.name) if not target.expressions else None
@@ -152,7 +151,7 @@ def _cast(r: Reader, node: Node, kind: str) -> Node | tuple[str, str] | None:
         case Type.NUMBER, "bool":
             return negate(Node("eq", Type.BOOL, (node, number(0))))
         case Type.BOOL, "number" | "whole":
-            return _spelled(node, number(1), number(0))
+            return Node("code", Type.NUMBER, (node,))
         case Type.BOOL, "text":
             yes, no = (Node("lit", Type.TEXT, param=word) for word in ("true", "false"))
             return _spelled(node, yes, no)
@@ -180,7 +179,7 @@ def _midnight(node: Node, zone: str) -> Node:
     return Node("start", Type.TIME, (node,), ("day", zone))
 
 
-HANDLERS: dict[type[exp.Expression], Handler] = {
+HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.Anonymous: call,
     exp.Extract: extract,
     exp.Cast: cast_to,

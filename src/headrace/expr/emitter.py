@@ -1,8 +1,8 @@
 """What the rooms that emit ONNX share: one emitter a builder, and who makes which operation.
 
 Inside a graph a number is double with NaN for null; before the law is applied it may be infinite
-(`number`), after it is not (`clean`). A truth is two BOOL tensors, `yes` (is true) and `no` (is false), made
-only where needed; neither holds for null. Texts and times carry their null marks.
+(`number`), after it is not (`clean`). A condition is two BOOL tensors, `yes` (is true) and `no` (is false),
+made only where needed; neither holds for null. Texts and times carry their null marks.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ import numpy as np
 from onnx import TensorProto
 
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.expr.nodes import Node
+from headrace.expr.nodes import MAX_TIME, MIN_TIME, Node
+from headrace.expr.nulls import doubts, never_null
 from headrace.graph.build import GraphBuilder
 
 Make = Callable[["Emitter", Node], str]
+
+
+RANGED = ("col", "shift", "start")
+"""Operations whose times have to be checked for the years 1 to 9999."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Rooms:
     numbers: Mapping[str, Make]
     yes: Mapping[str, Make]
     no: Mapping[str, Make]
+    truth: Make
     texts: Mapping[str, Make]
     times: Mapping[str, Make]
 
@@ -53,12 +59,9 @@ class Emitter:
 
     def clean(self, node: Node) -> str:
         """Double; null is NaN, never infinite."""
-        if node.bound < math.inf:
-            return self.number(node)
-        # C's fmod: fmod(x, inf) is x where x is finite, and fmod(inf, inf) is NaN: the law in one operation
-        return self.once(
-            ("clean", node), lambda: self.g.node("Mod", self.number(node), self.double(math.inf), fmod=1)
-        )
+        tensor = self.number(node)
+        # C's fmod(x, inf) is x where x is finite, and fmod(inf, inf) is NaN: the law in one operation
+        return tensor if node.bound < math.inf else self.fmod(tensor, self.double(math.inf))
 
     def yes(self, node: Node) -> str:
         """BOOL: the condition is true."""
@@ -68,17 +71,29 @@ class Emitter:
         """BOOL: the condition is false (not null)."""
         return self.once(("no", node), lambda: self.rooms.no[node.op](self, node))
 
+    def truth(self, node: Node) -> str:
+        """Double: 1 where the condition is true, 0 where false, NaN where null."""
+        return self.once(("truth", node), lambda: self.rooms.truth(self, node))
+
     def text(self, node: Node) -> str:
         """String; null is NULL_TEXT."""
         return self.once(("text", node), lambda: self.rooms.texts[node.op](self, node))
 
+    def moment(self, node: Node) -> str:
+        """int64 microseconds; where the time is not `known`, whatever."""
+        return self.once(("moment", node), lambda: self.rooms.times[node.op](self, node))
+
     def time(self, node: Node) -> str:
         """int64 microseconds within the years 1 to 9999; null is NULL_TIME."""
-        return self.once(("time", node), lambda: self.rooms.times[node.op](self, node))
+        tensor = self.moment(node)
+        if node.op not in RANGED:
+            return tensor
+        return self.op("Where", self.known(node), tensor, self.whole(NULL_TIME))
 
     def value(self, node: Node) -> str:
-        """The tensor of a number, text or time, clean."""
-        return {Type.NUMBER: self.clean, Type.TEXT: self.text, Type.TIME: self.time}[node.type](node)
+        """The tensor of a value, clean, in the form of a raw column."""
+        kinds = {Type.NUMBER: self.clean, Type.BOOL: self.truth, Type.TEXT: self.text, Type.TIME: self.time}
+        return kinds[node.type](node)
 
     def known(self, node: Node) -> str:
         """BOOL: the value is not null."""
@@ -86,12 +101,15 @@ class Emitter:
 
     def _known(self, node: Node) -> str:
         match node.type:
-            case Type.BOOL:
-                return self.op("Or", self.yes(node), self.no(node))
+            case Type.TIME if node.op in RANGED:
+                tensor = self.moment(node)
+                limits = (self.whole(MIN_TIME), self.whole(MAX_TIME))
+                return self.op("Equal", tensor, self.op("Clip", tensor, *limits))
             case Type.TIME:
-                return self.op("Greater", self.time(node), self.whole(NULL_TIME))
-            case _:
-                return self.op("Not", self.missing(node))
+                return self.op("Greater", self.moment(node), self.whole(NULL_TIME))
+            case Type.BOOL if doubts(node) is None:
+                return self.op("Or", self.yes(node), self.no(node))
+        return self.op("Not", self.missing(node))
 
     def missing(self, node: Node) -> str:
         """BOOL: the value is null."""
@@ -103,20 +121,29 @@ class Emitter:
                 return self.op("IsNaN", self.clean(node))
             case Type.TEXT:
                 return self.op("Equal", self.text(node), self.g.constant(NULL_TEXT))
-            case Type.TIME:
-                return self.op("Equal", self.time(node), self.whole(NULL_TIME))
-            case Type.BOOL:
-                return self.op("Not", self.known(node))
+            case Type.BOOL if node.op == "col":
+                return self.op("IsNaN", self.truth(node))
+            case Type.BOOL if (below := doubts(node)) is not None:
+                return self.any_missing(*sorted(below, key=str)) or self.flag(False)
+        return self.op("Not", self.known(node))
+
+    def any_missing(self, *nodes: Node) -> str | None:
+        """BOOL: one of the values is null; None where that is certainly not so."""
+        doubtful = [n for n in nodes if not never_null(n)]
+        return self.fold("Or", [self.missing(n) for n in doubtful]) if doubtful else None
 
     def all_known(self, *nodes: Node) -> str | None:
-        """BOOL: none of the values is null; None where that is certain without looking."""
+        """BOOL: none of the values is null; None where that is certain."""
         doubtful = [n for n in nodes if not never_null(n)]
         return self.fold("And", [self.known(n) for n in doubtful]) if doubtful else None
 
     def masked(self, tensor: str, null: str, *nodes: Node) -> str:
         """The tensor where none of the nodes is null, else a null."""
-        known = self.all_known(*nodes)
-        return tensor if known is None else self.op("Where", known, tensor, null)
+        if all(n.type is Type.TIME for n in nodes):  # of a time it is cheaper to see that it is known
+            known = self.all_known(*nodes)
+            return tensor if known is None else self.op("Where", known, tensor, null)
+        missing = self.any_missing(*nodes)
+        return tensor if missing is None else self.op("Where", missing, null, tensor)
 
     def choose(self, node: Node, emit: Callable[[Node], str]) -> str:
         """A `case` of numbers, texts or times."""
@@ -129,12 +156,19 @@ class Emitter:
         """A `coalesce` of numbers, texts or times."""
         made = emit(node.args[-1])
         for value in reversed(node.args[:-1]):
-            made = self.op("Where", self.known(value), emit(value), made)
+            if value.type is Type.TIME:
+                made = self.op("Where", self.known(value), emit(value), made)
+            else:
+                made = self.op("Where", self.missing(value), made, emit(value))
         return made
 
     def op(self, name: str, *tensors: str) -> str:
         """A plain operation without attributes, once for equal tensors."""
         return self.once(("op", name, *tensors), lambda: self.g.node(name, *tensors))
+
+    def fmod(self, tensor: str, by: str) -> str:
+        """C's fmod of two doubles: exact, with the sign of the first."""
+        return self.once(("fmod", tensor, by), lambda: self.g.node("Mod", tensor, by, fmod=1))
 
     def fold(self, name: str, tensors: list[str]) -> str:
         """An operation of two, over several from the left."""
@@ -162,18 +196,3 @@ class Emitter:
     def flag(self, value: bool) -> str:
         """A constant BOOL."""
         return self.g.constant(value, np.bool_)
-
-
-def never_null(node: Node) -> bool:
-    """Whether the node's value can't be null, whatever the row."""
-    match node.op:
-        case "lit":
-            return node.param is not None
-        case "coalesce":
-            return any(never_null(a) for a in node.args)
-        case "concat" | "lower" | "upper":
-            return all(never_null(a) for a in node.args)
-        case "is_null" | "is_true":
-            return True
-        case _:
-            return False

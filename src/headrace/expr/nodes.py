@@ -51,6 +51,7 @@ OPS: dict[str, str] = {
     "case": "args are c1, v1, c2, v2, ..., else: the value of the first condition that is true",
     "coalesce": "the first argument that is not null",
     "in": "a equals one of the literals in param; a null among them makes a miss null",
+    "code": "1 where the condition is true, 0 where it is false",
     "concat": "the arguments end to end; null where one is null",
     "lower": "lower case",
     "upper": "upper case",
@@ -64,8 +65,10 @@ OPS: dict[str, str] = {
 }
 """Every operation: its definition. Both emitters cover exactly these."""
 
-PARTS = ("year", "quarter", "month", "day", "hour", "minute", "second")
-PARTS += ("dayofweek", "isodow", "dayofyear", "week", "epoch")
+PARTS = (
+    *("year", "quarter", "month", "day", "hour", "minute", "second"),
+    *("dayofweek", "isodow", "dayofyear", "week", "epoch"),
+)
 UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 NUMBER_TEXT = r"[+-]?[0-9]{1,17}(\.[0-9]{0,17})?([eE][+-]?[0-9]{1,2})?"
@@ -163,7 +166,7 @@ def _bound(node: Node) -> float:
             return args[0].bound / abs(by) if isinstance(by, float) and by != 0 else math.inf
         case "neg" | "abs" | "floor" | "ceil" | "trunc" | "round" | "round_even":
             return args[0].bound + 1
-        case "sin" | "cos" | "sign":
+        case "sin" | "cos" | "sign" | "code":
             return 1.0
         case "greatest" | "least":
             return max(_seen(a) for a in args)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto, numpy_helper
 
-from headrace.core.schema import Type
-from headrace.expr.emitter import Emitter, Make, never_null
-from headrace.expr.nodes import Node
-
-FEW = 4
-"""Up to so many list members are compared one by one; more are looked up."""
+from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.expr.emitter import Emitter, Make
+from headrace.expr.nodes import Node, Param
+from headrace.expr.nulls import doubts, never_null
 
 
 def _literal(truth: bool) -> Make:
@@ -30,17 +29,20 @@ def _certain(e: Emitter, truth: str, *nodes: Node) -> str:
 
 def _order(e: Emitter, node: Node, name: str) -> str:
     a, b = node.args
-    compared = e.op(name, e.value(a), e.value(b))
-    return compared if a.type is Type.NUMBER else _certain(e, compared, a, b)  # NaN orders with nothing
+    if a.type is Type.NUMBER:
+        return e.op(name, e.clean(a), e.clean(b))  # NaN orders with nothing
+    return _certain(e, e.op(name, e.moment(a), e.moment(b)), a, b)
 
 
 def _equal(e: Emitter, node: Node) -> str:
     a, b = node.args
     if a.type is Type.BOOL:
         return e.op("Or", e.op("And", e.yes(a), e.yes(b)), e.op("And", e.no(a), e.no(b)))
+    if a.type is Type.TIME:
+        return _certain(e, e.op("Equal", e.moment(a), e.moment(b)), a, b)
     same = e.op("Equal", e.value(a), e.value(b))
     if a.type is Type.NUMBER or never_null(a) or never_null(b):
-        return same  # NaN equals nothing; a null mark equals no value
+        return same  # NaN equals nothing; the null mark equals no text
     return e.op("And", same, e.known(a))
 
 
@@ -48,9 +50,12 @@ def _unequal(e: Emitter, node: Node) -> str:
     a, b = node.args
     if a.type is Type.BOOL:
         return e.op("Or", e.op("And", e.yes(a), e.no(b)), e.op("And", e.no(a), e.yes(b)))
+    if _lookup(node):
+        return _is_coded(e, node, 0.0)
     if a.type is Type.NUMBER:
         return e.op("Or", e.op("Less", e.clean(a), e.clean(b)), e.op("Greater", e.clean(a), e.clean(b)))
-    return _certain(e, e.op("Not", e.op("Equal", e.value(a), e.value(b))), a, b)
+    emit = e.text if a.type is Type.TEXT else e.moment
+    return _certain(e, e.op("Not", e.op("Equal", emit(a), emit(b))), a, b)
 
 
 def _choose(e: Emitter, node: Node, side: str) -> str:
@@ -75,41 +80,71 @@ def _first_known(e: Emitter, node: Node, side: str) -> str:
     return made
 
 
-def _members(node: Node) -> list[bool | int | float | str]:
-    values: Sequence[object] = node.param if isinstance(node.param, tuple) else ()
-    return [v for v in values if isinstance(v, bool | int | float | str)]
+def _coded(e: Emitter, subject: Node, members: tuple[Param, ...]) -> str:
+    """Double: 1 where the subject is one of the literals, NaN where null, else 0, in one operation."""
+    real = [m for m in members if m is not None]
+    miss = math.nan if None in members else 0.0  # the null may be equal: a miss is unknown
+    match subject.type:
+        case Type.TEXT:
+            tensor, keys = e.text(subject), [*real, NULL_TEXT]
+        case Type.TIME:
+            tensor, keys = e.time(subject), [*real, NULL_TIME]
+        case _:
+            tensor, keys = e.number(subject), [*real, math.nan, math.inf, -math.inf]
+    codes = [1.0] * len(real) + [math.nan] * (len(keys) - len(real))
 
-
-def _in(e: Emitter, node: Node) -> str:
-    subject, members = node.args[0], _members(node)
-    if not members:
-        return e.flag(False)
-    if len(members) <= FEW:
-        literals = [Node("lit", subject.type, param=m) for m in members]
-        return e.fold("Or", [e.op("Equal", e.value(subject), e.value(m)) for m in literals])
-    ones, dtype = [1] * len(members), {Type.NUMBER: np.float64, Type.TIME: np.int64}.get(subject.type)
-    if dtype is None:
-        keys = helper.make_tensor(
-            "keys", TensorProto.STRING, [len(members)], [str(m).encode() for m in members]
+    def make() -> str:
+        return e.g.node(
+            "LabelEncoder",
+            tensor,
+            domain="ai.onnx.ml",
+            keys_tensor=_keys(subject.type, keys),
+            values_tensor=numpy_helper.from_array(np.array(codes), "values"),
+            default_tensor=numpy_helper.from_array(np.array([miss]), "default"),
         )
-    else:
-        keys = _keys(members, dtype)
-    values = helper.make_tensor("values", TensorProto.INT64, [len(members)], ones)
-    found = e.g.node("LabelEncoder", e.value(subject), domain="ai.onnx.ml", keys_tensor=keys, values_tensor=values,
-                     default_tensor=helper.make_tensor("default", TensorProto.INT64, [1], [0]))  # fmt: skip
-    return e.cast(found, TensorProto.BOOL)
+
+    return e.once(("coded", subject, members), make)
 
 
-def _keys(values: Sequence[object], dtype: type) -> object:
-    """A list of numbers as a tensor attribute."""
-    kind = TensorProto.DOUBLE if dtype is np.float64 else TensorProto.INT64
-    return helper.make_tensor("keys", kind, [len(values)], values)
+def _keys(kind: Type, members: Sequence[Param]) -> TensorProto:
+    if kind is Type.TEXT:
+        keys = TensorProto(name="keys", data_type=TensorProto.STRING, dims=[len(members)])
+        keys.string_data.extend(str(m).encode() for m in members)
+        return keys
+    dtype = np.float64 if kind is Type.NUMBER else np.int64
+    return numpy_helper.from_array(np.array(members, dtype), "keys")
 
 
-def _not_in(e: Emitter, node: Node) -> str:
-    if isinstance(node.param, tuple) and None in node.param:
-        return e.flag(False)  # the null may be equal: a miss is unknown
-    return _certain(e, e.op("Not", e.yes(node)), node.args[0])
+def _is_coded(e: Emitter, node: Node, code: float) -> str:
+    return e.op("Equal", e.truth(node), e.double(code))
+
+
+def truth(e: Emitter, node: Node) -> str:
+    """1 where the condition is true, 0 where false, NaN where null: by the cheapest way there is."""
+    match node.op:
+        case "lit":
+            return e.double(math.nan if node.param is None else float(bool(node.param)))
+        case "col":
+            return e.g.input(str(node.param), Type.BOOL)
+        case "in":
+            return _coded(e, node.args[0], node.param if isinstance(node.param, tuple) else ())
+        case "eq" if _lookup(node):
+            return _coded(e, node.args[0], (node.args[1].param,))
+        case "not":
+            return e.op("Sub", e.double(1), e.truth(node.args[0]))
+    below = doubts(node)
+    if below is None:
+        return e.op(
+            "Where", e.yes(node), e.double(1), e.op("Where", e.no(node), e.double(0), e.double(math.nan))
+        )
+    missing, made = e.any_missing(*sorted(below, key=str)), e.to_double(e.yes(node))
+    return made if missing is None else e.op("Where", missing, e.double(math.nan), made)
+
+
+def _lookup(node: Node) -> bool:
+    """Whether an equality compares something with a literal on its right."""
+    left, right = node.args
+    return left.type is not Type.BOOL and left.op != "lit" and right.op == "lit" and right.param is not None
 
 
 def _match(e: Emitter, node: Node) -> str:
@@ -138,7 +173,7 @@ YES: dict[str, Make] = {
     "is_true": lambda e, n: e.yes(n.args[0]),
     "case": lambda e, n: _choose(e, n, "yes"),
     "coalesce": lambda e, n: _first_known(e, n, "yes"),
-    "in": _in,
+    "in": lambda e, n: _is_coded(e, n, 1.0),
     "match": _match,
 }
 """Where a condition is true."""
@@ -156,7 +191,7 @@ NO: dict[str, Make] = {
     "is_true": lambda e, n: e.op("Not", e.yes(n.args[0])),
     "case": lambda e, n: _choose(e, n, "no"),
     "coalesce": lambda e, n: _first_known(e, n, "no"),
-    "in": _not_in,
+    "in": lambda e, n: _is_coded(e, n, 0.0),
     "match": _no_match,
 }
 """Where a condition is false."""

@@ -34,21 +34,20 @@ def _division(e: Emitter, node: Node) -> str:
 
 
 def _remainder(e: Emitter, node: Node) -> str:
-    return e.g.node("Mod", e.number(node.args[0]), e.clean(node.args[1]), fmod=1)
+    return e.fmod(e.number(node.args[0]), e.clean(node.args[1]))
 
 
 def _trunc(e: Emitter, node: Node) -> str:
     a = e.number(node.args[0])
-    return e.op("Where", e.op("Less", a, e.double(0)), e.op("Ceil", a), e.op("Floor", a))
+    return e.op("Sub", a, e.fmod(a, e.double(1)))
 
 
 def _round(e: Emitter, node: Node) -> str:
-    # ONNX rounds ties to even; |a| - floor(|a|) is exact, so this is C's round()
+    # ONNX rounds ties to even. The fraction f = fmod(a, 1) is exact, and so is a + f (no bit below a's last),
+    # whose whole part is that of a and of 2f together: C's round()
     a = e.number(node.args[0])
-    size = e.op("Abs", a)
-    low = e.op("Floor", size)
-    up = e.to_double(e.op("GreaterOrEqual", e.op("Sub", size, low), e.double(0.5)))
-    return e.op("Mul", e.op("Sign", a), e.op("Add", low, up))
+    twice = e.op("Add", a, e.fmod(a, e.double(1)))
+    return e.op("Sub", twice, e.fmod(twice, e.double(1)))
 
 
 def _power(e: Emitter, node: Node) -> str:
@@ -103,7 +102,8 @@ NUMBERS: dict[str, Make] = {
     "greatest": _extreme("Greater"),
     "least": _extreme("Less"),
     "case": lambda e, node: e.choose(node, e.number),
-    "coalesce": lambda e, node: e.first_known(node, e.clean),
+    "coalesce": lambda e, node: e.first_known(node, e.number),
+    "code": lambda e, node: e.truth(node.args[0]),
     "parse": _parse,
 }
 """What makes a number, times aside."""

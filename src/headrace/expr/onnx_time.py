@@ -1,7 +1,7 @@
 """Times in ONNX: whole arithmetic on seconds in doubles, which is exact to 2^53.
 
-The calendar is Neri and Schneider's ("Euclidean affine functions", 2022) with a table for the months: days
-are counted from 0000-03-01, so that the leap day ends a year.
+The calendar follows Neri and Schneider ("Euclidean affine functions", 2022) with a table for the months:
+days are counted from 0000-03-01, so that the leap day ends a year and nothing is negative.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 from headrace.core.schema import NULL_TIME, Type
 from headrace.expr.emitter import Emitter, Make
-from headrace.expr.nodes import MAX_TIME, MIN_TIME, Node
-from headrace.expr.zones import offsets
+from headrace.expr.nodes import Node
+from headrace.expr.zones import Offsets, offsets
 
 DAY = 86_400
 ZERO_DAYS = 719_468
@@ -35,30 +35,27 @@ def _literal(e: Emitter, node: Node) -> str:
 
 
 def _column(e: Emitter, node: Node) -> str:
-    return _in_range(e, e.g.input(str(node.param), Type.TIME))
-
-
-def _in_range(e: Emitter, tensor: str) -> str:
-    within = e.op("And", e.op("GreaterOrEqual", tensor, e.whole(MIN_TIME)),
-                  e.op("LessOrEqual", tensor, e.whole(MAX_TIME)))  # fmt: skip
-    return e.op("Where", within, tensor, e.whole(NULL_TIME))
+    return e.g.input(str(node.param), Type.TIME)
 
 
 def _shift(e: Emitter, node: Node) -> str:
-    return _in_range(e, e.op("Add", e.time(node.args[0]), e.whole(int(str(node.param)))))
+    return e.op("Add", e.time(node.args[0]), e.whole(int(str(node.param))))
 
 
 def _greatest(e: Emitter, node: Node) -> str:
-    return e.fold("Max", [e.time(a) for a in node.args])  # null is the least of all int64
+    # onnxruntime's Max and Min on int64 compare as float32: wrong for near moments
+    best, *rest = (e.time(a) for a in node.args)
+    for other in rest:
+        best = e.op("Where", e.op("Greater", best, other), best, other)  # null is the least of all int64
+    return best
 
 
 def _least(e: Emitter, node: Node) -> str:
     best, *rest = (e.time(a) for a in node.args)
+    null = e.whole(NULL_TIME)
     for other in rest:
-        real = e.op("Greater", best, e.whole(NULL_TIME))
-        sooner = e.op("And", real, e.op("Less", best, other))
-        better = e.op("Or", sooner, e.op("Equal", other, e.whole(NULL_TIME)))
-        best = e.op("Where", better, best, other)
+        sooner = e.op("And", e.op("Greater", best, null), e.op("Less", best, other))
+        best = e.op("Where", e.op("Or", sooner, e.op("Equal", other, null)), best, other)
     return best
 
 
@@ -66,31 +63,36 @@ def _floor_div(e: Emitter, tensor: str, by: float) -> str:
     return e.op("Floor", e.op("Div", tensor, e.double(by)))
 
 
-def _remainder(e: Emitter, tensor: str, by: float) -> str:
-    return e.op("Sub", tensor, e.op("Mul", _floor_div(e, tensor, by), e.double(by)))
-
-
 def _affine(e: Emitter, tensor: str, factor: float, plus: float) -> str:
     return e.op("Add", e.op("Mul", tensor, e.double(factor)), e.double(plus))
 
 
 def _seconds(e: Emitter, time: Node) -> str:
-    """Whole UTC seconds since 0000-03-01, floored. A null gives some finite number, masked at the end."""
-    micros = e.op("Add", e.time(time), e.whole(ZERO_MICROS))
-    return e.to_double(e.op("Div", micros, e.whole(1_000_000)))
+    """Whole UTC seconds since 0000-03-01, floored; NaN for null."""
+    micros = e.op("Add", e.moment(time), e.whole(ZERO_MICROS))
+    seconds = e.to_double(e.op("Div", micros, e.whole(1_000_000)))
+    return e.masked(seconds, e.double(math.nan), time)
 
 
 def _wall(e: Emitter, time: Node, zone: str) -> str:
     """Whole seconds on the zone's wall clock since 0000-03-01."""
     seconds = _seconds(e, time)
-    known = offsets(zone)
+    known = _offsets(e, zone)
     return e.op("Add", seconds, _stairs(e, seconds, known.moments, known.offsets))
 
 
 def _utc(e: Emitter, wall: str, zone: str) -> str:
     """Seconds on the wall clock to UTC seconds, both since 0000-03-01."""
-    known = offsets(zone)
+    known = _offsets(e, zone)
     return e.op("Sub", wall, _stairs(e, wall, known.local_moments(), known.offsets))
+
+
+def _offsets(e: Emitter, zone: str) -> Offsets:
+    key = ("zone", zone)
+    if key not in e.g.memo:
+        e.g.memo[key] = offsets(zone)
+    found: Offsets = e.g.memo[key]
+    return found
 
 
 def _stairs(e: Emitter, seconds: str, moments: tuple[int, ...], values: tuple[int, ...]) -> str:
@@ -135,21 +137,30 @@ def _day(e: Emitter, time: Node, zone: str) -> str:
     return _floor_div(e, _wall(e, time, zone), DAY)
 
 
-def _civil(e: Emitter, day: str) -> tuple[str, str]:
-    """The year and the day within the year that begins in March, from days since 0000-03-01."""
-    n1 = _affine(e, day, 4, 3)
-    century = _floor_div(e, n1, 146_097)
-    in_century = _floor_div(e, e.op("Sub", n1, e.op("Mul", century, e.double(146_097))), 4)
-    n2 = _affine(e, in_century, 4, 3)
-    years = _floor_div(e, n2, 1_461)
-    in_year = _floor_div(e, e.op("Sub", n2, e.op("Mul", years, e.double(1_461))), 4)
-    march_year = e.op("Add", e.op("Mul", century, e.double(100)), years)
+def _in_year(e: Emitter, day: str) -> str:
+    """The day within the year that begins in March, 0 to 365, from days since 0000-03-01."""
+    in_century = e.fmod(_affine(e, day, 4, 3), e.double(146_097))
+    whole = e.op("Sub", in_century, e.fmod(in_century, e.double(4)))
+    in_leap_cycle = e.fmod(e.op("Add", whole, e.double(3)), e.double(1_461))
+    return e.op("Floor", e.op("Mul", in_leap_cycle, e.double(0.25)))
+
+
+def _looked_up(e: Emitter, table: np.ndarray, day: str) -> str:
+    """table[day within the year]; NaN where the day is."""
+    in_year = _in_year(e, day)
+    missing = e.op("IsNaN", day)
+    index = e.cast(e.op("Where", missing, e.double(0), in_year), TensorProto.INT64)
+    found = e.op("Gather", e.g.constant(table, np.float64), index)
+    return e.op("Where", missing, e.double(math.nan), found)
+
+
+def _year(e: Emitter, day: str) -> str:
+    # a year begins about 365.2425 days after the one before: at most 2 days off over all years, so the
+    # beginning of the March year, divided, rounds to the year (January and February count for the next)
+    in_year = _in_year(e, day)
     next_year = e.to_double(e.op("GreaterOrEqual", in_year, e.double(306)))
-    return e.op("Add", march_year, next_year), in_year
-
-
-def _looked_up(e: Emitter, table: np.ndarray, in_year: str) -> str:
-    return e.op("Gather", e.g.constant(table, np.float64), e.cast(in_year, TensorProto.INT64))
+    march_year = e.op("Round", e.op("Div", e.op("Sub", day, in_year), e.double(365.2425)))
+    return e.op("Add", march_year, next_year)
 
 
 def _january(e: Emitter, year: str) -> str:
@@ -161,25 +172,25 @@ def _january(e: Emitter, year: str) -> str:
 
 
 def _week(e: Emitter, day: str) -> str:
-    thursday = e.op("Add", e.op("Sub", day, _remainder(e, e.op("Add", day, e.double(2)), 7)), e.double(3))
-    into = e.op("Sub", thursday, _january(e, _civil(e, thursday)[0]))
+    thursday = e.op("Add", e.op("Sub", day, _weekday(e, day, 2)), e.double(3))
+    into = e.op("Sub", thursday, _january(e, _year(e, thursday)))
     return e.op("Add", _floor_div(e, into, 7), e.double(1))
 
 
 def _weekday(e: Emitter, day: str, shift: int) -> str:
-    return _remainder(e, e.op("Add", day, e.double(shift)), 7)
+    return e.fmod(e.op("Add", day, e.double(shift)), e.double(7))
 
 
 def _wall_part(e: Emitter, name: str, time: Node, zone: str) -> str:
-    """A part of the wall clock; some number where the time is null."""
+    """A part of the wall clock; NaN where the time is null."""
     wall = _wall(e, time, zone)
     match name:
         case "second":
-            return _remainder(e, wall, 60)
+            return e.fmod(wall, e.double(60))
         case "minute":
-            return _remainder(e, _floor_div(e, wall, 60), 60)
+            return _floor_div(e, e.fmod(wall, e.double(3_600)), 60)
         case "hour":
-            return _remainder(e, _floor_div(e, wall, 3_600), 24)
+            return _floor_div(e, e.fmod(wall, e.double(DAY)), 3_600)
     day = _day(e, time, zone)
     match name:
         case "dayofweek":
@@ -188,38 +199,34 @@ def _wall_part(e: Emitter, name: str, time: Node, zone: str) -> str:
             return e.op("Add", _weekday(e, day, 2), e.double(1))
         case "week":
             return _week(e, day)
-    year, in_year = _civil(e, day)
-    match name:
         case "year":
-            return year
+            return _year(e, day)
         case "dayofyear":
-            return e.op("Add", e.op("Sub", day, _january(e, year)), e.double(1))
-    return _looked_up(e, {"month": _MONTHS, "day": _DAYS, "quarter": _QUARTERS}[name], in_year)
+            return e.op("Add", e.op("Sub", day, _january(e, _year(e, day))), e.double(1))
+    return _looked_up(e, {"month": _MONTHS, "day": _DAYS, "quarter": _QUARTERS}[name], day)
 
 
 def _part(e: Emitter, node: Node) -> str:
     name, zone = _words(node)
     time = node.args[0]
-    if name == "epoch":
-        made = e.op("Div", e.to_double(e.time(time)), e.double(1e6))
-    else:
-        made = _wall_part(e, name, time, zone)
-    return e.masked(made, e.double(math.nan), time)
+    if name != "epoch":
+        return _wall_part(e, name, time, zone)
+    seconds = e.op("Div", e.to_double(e.moment(time)), e.double(1e6))
+    return e.masked(seconds, e.double(math.nan), time)
 
 
 def _index(e: Emitter, node: Node) -> str:
     unit, zone = _words(node)
     time = node.args[0]
     if unit in SECONDS:
-        made = _floor_div(e, _wall(e, time, zone), SECONDS[unit])
-    elif unit == "week":
-        made = _floor_div(e, e.op("Add", _day(e, time, zone), e.double(2)), 7)
-    else:
-        made = _wall_part(e, "year", time, zone)
-        if unit != "year":
-            times = e.op("Mul", made, e.double({"quarter": 4, "month": 12}[unit]))
-            made = e.op("Add", times, _wall_part(e, unit, time, zone))
-    return e.masked(made, e.double(math.nan), time)
+        return _floor_div(e, _wall(e, time, zone), SECONDS[unit])
+    if unit == "week":
+        return _floor_div(e, e.op("Add", _day(e, time, zone), e.double(2)), 7)
+    year = _wall_part(e, "year", time, zone)
+    if unit == "year":
+        return year
+    times = e.op("Mul", year, e.double({"quarter": 4, "month": 12}[unit]))
+    return e.op("Add", times, _wall_part(e, unit, time, zone))
 
 
 def _start(e: Emitter, node: Node) -> str:
@@ -227,14 +234,13 @@ def _start(e: Emitter, node: Node) -> str:
     time = node.args[0]
     if unit in ("second", "minute", "hour"):
         # within the offset that holds at the time itself: never later than it
-        into = _remainder(e, _wall(e, time, zone), SECONDS[unit])
+        into = e.fmod(_wall(e, time, zone), e.double(SECONDS[unit]))
         seconds = e.op("Sub", _seconds(e, time), into)
     else:
         seconds = _utc(e, e.op("Mul", _start_day(e, unit, _day(e, time, zone)), e.double(DAY)), zone)
     whole = e.op("Mul", e.cast(seconds, TensorProto.INT64), e.whole(1_000_000))
     micros = e.op("Sub", whole, e.whole(ZERO_MICROS))
-    made = micros if zone == "UTC" else _in_range(e, micros)
-    return e.masked(made, e.whole(NULL_TIME), time)
+    return e.masked(micros, e.whole(NULL_TIME), time)  # what a NaN is cast to differs by machine
 
 
 def _start_day(e: Emitter, unit: str, day: str) -> str:
@@ -242,19 +248,19 @@ def _start_day(e: Emitter, unit: str, day: str) -> str:
         return day
     if unit == "week":
         return e.op("Sub", day, _weekday(e, day, 2))
-    year, in_year = _civil(e, day)
     if unit == "month":
-        return e.op("Sub", day, e.op("Sub", _looked_up(e, _DAYS, in_year), e.double(1)))
-    january = _january(e, year)
+        return e.op("Sub", day, e.op("Sub", _looked_up(e, _DAYS, day), e.double(1)))
+    january = _january(e, _year(e, day))
     if unit == "year":
         return january
-    march = e.op("Less", in_year, e.double(31))  # the only month whose quarter began before the leap day
-    return e.op("Where", march, january, e.op("Sub", day, _looked_up(e, _INTO_QUARTER, in_year)))
+    # March is the only month whose quarter began before the leap day
+    march = e.op("Less", _in_year(e, day), e.double(31))
+    return e.op("Where", march, january, e.op("Sub", day, _looked_up(e, _INTO_QUARTER, day)))
 
 
 def _elapsed(e: Emitter, node: Node) -> str:
     first, last = node.args
-    micros = e.op("Sub", e.time(last), e.time(first))
+    micros = e.op("Sub", e.moment(last), e.moment(first))
     return e.masked(e.op("Div", e.to_double(micros), e.double(1e6)), e.double(math.nan), first, last)
 
 

@@ -12,7 +12,7 @@ from headrace.expr.nodes import Node, is_null_literal, number
 from headrace.expr.reader import Handler, Reader
 from headrace.expr.syntax import spell
 
-SIGNS: dict[type[exp.Expression], str] = {
+SIGNS: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
     exp.Mul: "*",
@@ -29,7 +29,14 @@ SIGNS: dict[type[exp.Expression], str] = {
     exp.NullSafeEQ: "is not distinct from",
     exp.NullSafeNEQ: "is distinct from",
 }
-_ARITHMETIC = {exp.Add: "add", exp.Sub: "sub", exp.Mul: "mul", exp.Div: "div", exp.Mod: "mod", exp.Pow: "pow"}
+_ARITHMETIC: dict[type[exp.Expr], str] = {
+    exp.Add: "add",
+    exp.Sub: "sub",
+    exp.Mul: "mul",
+    exp.Div: "div",
+    exp.Mod: "mod",
+    exp.Pow: "pow",
+}
 
 
 def negate(node: Node) -> Node:
@@ -42,7 +49,7 @@ def both(op: str, first: Node, second: Node) -> Node:
     return Node(op, Type.BOOL, (first, second))
 
 
-def arithmetic(r: Reader, e: exp.Expression) -> Node | None:
+def arithmetic(r: Reader, e: exp.Expr) -> Node | None:
     sign, sides = SIGNS[type(e)], (e.this, e.expression)
     if any(_is_span(t) for t in sides):
         return _shift(r, e)
@@ -74,17 +81,17 @@ def _mend_arithmetic(nodes: Sequence[Node]) -> str:
     return "use numbers"
 
 
-def _is_span(e: exp.Expression) -> bool:
+def _is_span(e: exp.Expr) -> bool:
     return isinstance(_bare(e), exp.Interval)
 
 
-def _bare(e: exp.Expression) -> exp.Expression:
+def _bare(e: exp.Expr) -> exp.Expr:
     while isinstance(e, exp.Paren):
         e = e.this
     return e
 
 
-def _shift(r: Reader, e: exp.Expression) -> Node | None:
+def _shift(r: Reader, e: exp.Expr) -> Node | None:
     left, right = e.this, e.expression
     if _is_span(left) and isinstance(e, exp.Add):
         left, right = right, left
@@ -99,7 +106,7 @@ def _shift(r: Reader, e: exp.Expression) -> Node | None:
     return Node("shift", Type.TIME, (time,), -span if isinstance(e, exp.Sub) else span)
 
 
-def _span(r: Reader, e: exp.Expression) -> int | None:
+def _span(r: Reader, e: exp.Expr) -> int | None:
     size, unit = e.this, e.args.get("unit")
     if isinstance(size, exp.Neg):
         words = "-" + str(size.this.name)
@@ -115,26 +122,26 @@ def _span(r: Reader, e: exp.Expression) -> int | None:
     return found
 
 
-def lonely_span(r: Reader, e: exp.Expression) -> None:
+def lonely_span(r: Reader, e: exp.Expr) -> None:
     r.wrong(f"a span of time can only be added to or taken from a time: `{spell(e)}`",
             "write t + interval '3 hours'")  # fmt: skip
 
 
-def negative(r: Reader, e: exp.Expression) -> Node | None:
+def negative(r: Reader, e: exp.Expr) -> Node | None:
     node = r.read_as(e.this, Type.NUMBER, "`-`")
     if node is not None and node.op == "lit" and isinstance(node.param, float):
         return number(-node.param)
     return None if node is None else Node("neg", Type.NUMBER, (node,))
 
 
-def comparison(r: Reader, e: exp.Expression) -> Node | None:
+def comparison(r: Reader, e: exp.Expr) -> Node | None:
     sides = (e.this, e.expression)
     nodes = r.read_all(sides)
     nodes = None if nodes is None else r.unify(nodes, sides, f"`{SIGNS[type(e)]}`")
     return None if nodes is None else compare(r, type(e), nodes[0], nodes[1])
 
 
-def compare(r: Reader, sign: type[exp.Expression], left: Node, right: Node) -> Node | None:
+def compare(r: Reader, sign: type[exp.Expr], left: Node, right: Node) -> Node | None:
     """A comparison of two nodes of one type."""
     if sign in (exp.EQ, exp.NEQ):
         same = Node("eq", Type.BOOL, (left, right))
@@ -157,7 +164,7 @@ def _not_distinct(left: Node, right: Node) -> Node:
     return both("or", same, nulls)
 
 
-def between(r: Reader, e: exp.Expression) -> Node | None:
+def between(r: Reader, e: exp.Expr) -> Node | None:
     trees = (e.this, e.args["low"], e.args["high"])
     nodes = r.read_all(trees)
     nodes = None if nodes is None else r.unify(nodes, trees, "`between`")
@@ -167,19 +174,19 @@ def between(r: Reader, e: exp.Expression) -> Node | None:
     return None if low is None or high is None else both("and", low, high)
 
 
-def connective(r: Reader, e: exp.Expression) -> Node | None:
+def connective(r: Reader, e: exp.Expr) -> Node | None:
     word = "and" if isinstance(e, exp.And) else "or"
     sides = [r.read_as(t, Type.BOOL, f"`{word}`") for t in (e.this, e.expression)]
     known = [n for n in sides if n is not None]
     return both(word, known[0], known[1]) if len(known) == 2 else None
 
 
-def negation(r: Reader, e: exp.Expression) -> Node | None:
+def negation(r: Reader, e: exp.Expr) -> Node | None:
     node = r.read_as(e.this, Type.BOOL, "`not`")
     return None if node is None else negate(node)
 
 
-def test_is(r: Reader, e: exp.Expression) -> Node | None:
+def test_is(r: Reader, e: exp.Expr) -> Node | None:
     tested = e.expression
     if isinstance(tested, exp.Null):
         node = r.read(e.this)
@@ -193,8 +200,8 @@ def test_is(r: Reader, e: exp.Expression) -> Node | None:
     return None
 
 
-def case(r: Reader, e: exp.Expression) -> Node | None:
-    branches: Sequence[exp.Expression] = e.args["ifs"]
+def case(r: Reader, e: exp.Expr) -> Node | None:
+    branches: Sequence[exp.Expr] = e.args["ifs"]
     default = e.args.get("default") or exp.Null()
     conditions = [_condition(r, e.this, b) for b in branches]
     trees = [*(b.args["true"] for b in branches), default]
@@ -207,7 +214,7 @@ def case(r: Reader, e: exp.Expression) -> Node | None:
     return Node("case", values[0].type, (*flat, values[-1]))
 
 
-def _condition(r: Reader, subject: exp.Expression | None, branch: exp.Expression) -> Node | None:
+def _condition(r: Reader, subject: exp.Expr | None, branch: exp.Expr) -> Node | None:
     if subject is None:
         return r.read_as(branch.this, Type.BOOL, "`when`")
     sides = (subject, branch.this)
@@ -216,7 +223,7 @@ def _condition(r: Reader, subject: exp.Expression | None, branch: exp.Expression
     return None if nodes is None else Node("eq", Type.BOOL, tuple(nodes))
 
 
-def membership(r: Reader, e: exp.Expression) -> Node | None:
+def membership(r: Reader, e: exp.Expr) -> Node | None:
     if e.args.get("query") is not None or not e.expressions:
         r.wrong(f"`in` needs a list of literals: `{spell(e)}`", "write x in ('a', 'b')")
         return None
@@ -238,13 +245,13 @@ def membership(r: Reader, e: exp.Expression) -> Node | None:
     return Node("in", Type.BOOL, (nodes[0],), tuple(dict.fromkeys(n.param for n in nodes[1:])))
 
 
-def join_texts(r: Reader, e: exp.Expression) -> Node | None:
+def join_texts(r: Reader, e: exp.Expr) -> Node | None:
     sides = [r.read_as(t, Type.TEXT, "`||`") for t in (e.this, e.expression)]
     known = tuple(n for n in sides if n is not None)
     return Node("concat", Type.TEXT, known) if len(known) == 2 else None
 
 
-def like(r: Reader, e: exp.Expression) -> Node | None:
+def like(r: Reader, e: exp.Expr) -> Node | None:
     text = r.read_as(e.this, Type.TEXT, "`like`")
     pattern = e.expression
     if not isinstance(pattern, exp.Literal) or not pattern.is_string:
@@ -267,7 +274,7 @@ def like(r: Reader, e: exp.Expression) -> Node | None:
     return negate(found) if e.args.get("negate") else found
 
 
-def choice(r: Reader, e: exp.Expression) -> Node | None:
+def choice(r: Reader, e: exp.Expr) -> Node | None:
     """if(condition, then, else): the grammar reads it apart from other calls."""
     trees = [e.args["true"], e.args.get("false") or exp.Null()]
     condition = r.read_as(e.this, Type.BOOL, "if()")
@@ -276,7 +283,7 @@ def choice(r: Reader, e: exp.Expression) -> Node | None:
     return None if values is None or condition is None else Node("case", values[0].type, (condition, *values))
 
 
-HANDLERS: dict[type[exp.Expression], Handler] = {
+HANDLERS: dict[type[exp.Expr], Handler] = {
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow), arithmetic),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), comparison),
     **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), comparison),

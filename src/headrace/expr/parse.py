@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlglot import exp
 
@@ -14,6 +13,7 @@ from headrace.expr import calls, operators
 from headrace.expr.nodes import Expr, Node, is_null_literal, null, number, walk
 from headrace.expr.reader import Handler, Reader
 from headrace.expr.syntax import read_syntax, spell, too_deep
+from headrace.expr.zones import zone_exists
 
 DEEPEST = 150
 """How many operations may nest: emitters and onnxruntime follow them by recursion."""
@@ -32,11 +32,12 @@ def parse(text: str, columns: Mapping[str, Type], *, zone: str = "UTC", where: s
         ExprError: with every mistake that was found.
     """
     place = where or f"expression `{text if len(text) <= 60 else text[:57] + '...'}`"
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ExprError(f"unknown time zone '{zone}'", where=place,
-                        fix="use a name of the tz database, such as Europe/Amsterdam") from None  # fmt: skip
+    if not zone_exists(zone):
+        raise ExprError(
+            f"unknown time zone '{zone}'",
+            where=place,
+            fix="use a name of the tz database, such as Europe/Amsterdam",
+        )
     tree = read_syntax(text, place)
     if isinstance(tree, Problem):
         raise ExprError.of([tree])
@@ -55,7 +56,7 @@ def parse(text: str, columns: Mapping[str, Type], *, zone: str = "UTC", where: s
     return Expr(text, node, node.type, tuple(used), zone)
 
 
-def _column(r: Reader, e: exp.Expression) -> Node | None:
+def _column(r: Reader, e: exp.Expr) -> Node | None:
     if isinstance(e.this, exp.Star):
         r.wrong("`*` is no column", "name one column")
         return None
@@ -68,7 +69,7 @@ def _column(r: Reader, e: exp.Expression) -> Node | None:
     return Node("col", r.columns[name], param=name)
 
 
-def _literal(r: Reader, e: exp.Expression) -> Node | None:
+def _literal(r: Reader, e: exp.Expr) -> Node | None:
     if cast("exp.Literal", e).is_string:
         try:
             e.name.encode()
@@ -90,20 +91,20 @@ def _literal(r: Reader, e: exp.Expression) -> Node | None:
     return number(value)
 
 
-def _null(_r: Reader, _e: exp.Expression) -> Node:
+def _null(_r: Reader, _e: exp.Expr) -> Node:
     return null(Type.NUMBER)
 
 
-def _boolean(_r: Reader, e: exp.Expression) -> Node:
+def _boolean(_r: Reader, e: exp.Expr) -> Node:
     return Node("lit", Type.BOOL, param=bool(e.this))
 
 
-def _paren(r: Reader, e: exp.Expression) -> Node | None:
+def _paren(r: Reader, e: exp.Expr) -> Node | None:
     return r.read(e.this)
 
 
 def _refuse(what: str, why: str, fix: str) -> Handler:
-    def handler(r: Reader, e: exp.Expression) -> None:
+    def handler(r: Reader, e: exp.Expr) -> None:
         r.wrong(f"{what}: `{spell(e)}`", fix, why)
 
     return handler
@@ -114,7 +115,7 @@ _LIST = _refuse("lists and structures are refused", "a value is one number, text
                 "use x in (...) or several features")  # fmt: skip
 _BITS = _refuse("bit operations are refused", "numbers are doubles", "use // and %")
 
-HANDLERS: dict[type[exp.Expression], Handler] = {
+HANDLERS: dict[type[exp.Expr], Handler] = {
     **operators.HANDLERS,
     **calls.HANDLERS,
     exp.Column: _column,
@@ -126,7 +127,7 @@ HANDLERS: dict[type[exp.Expression], Handler] = {
     **dict.fromkeys((exp.Array, exp.Struct, exp.Bracket, exp.Tuple), _LIST),
     **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseNot), _BITS),
     **dict.fromkeys((exp.BitwiseLeftShift, exp.BitwiseRightShift), _BITS),
-    exp.Window: _refuse("window functions are refused", "they look at other rows, and a row expression sees one",
+    exp.Window: _refuse("window functions are refused", "they look at other rows, and an expression sees one",
                         "prepare it as a column of the source (`read:`)"),
     exp.AtTimeZone: _refuse("`at time zone` is refused", "one zone holds for the whole project",
                             "set `zone:` in the spec; times are UTC inside"),

@@ -13,7 +13,7 @@ from headrace.expr.literals import read_moment
 from headrace.expr.nodes import Node, is_null_literal
 from headrace.expr.syntax import spell
 
-Handler = Callable[["Reader", exp.Expression], Node | None]
+Handler = Callable[["Reader", exp.Expr], Node | None]
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Reader:
     columns: Mapping[str, Type]
     zone: str
     where: str
-    handlers: Mapping[type[exp.Expression], Handler]
+    handlers: Mapping[type[exp.Expr], Handler]
     problems: list[Problem] = field(default_factory=list)
 
     def wrong(self, what: str, fix: str = "", why: str = "") -> None:
@@ -33,7 +33,7 @@ class Reader:
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def read(self, tree: exp.Expression) -> Node | None:
+    def read(self, tree: exp.Expr) -> Node | None:
         """The node of a piece of syntax, or None with the problem noted."""
         handler = self.handlers.get(type(tree))
         if handler is None:
@@ -42,17 +42,17 @@ class Reader:
             return None
         return handler(self, tree)
 
-    def read_all(self, trees: Sequence[exp.Expression]) -> list[Node] | None:
+    def read_all(self, trees: Sequence[exp.Expr]) -> list[Node] | None:
         """The nodes of all pieces, or None if any has a problem (all are read)."""
         nodes = [self.read(t) for t in trees]
         return None if None in nodes else [n for n in nodes if n is not None]
 
-    def read_as(self, tree: exp.Expression, kind: Type, use: str) -> Node | None:
+    def read_as(self, tree: exp.Expr, kind: Type, use: str) -> Node | None:
         """The node of a piece that has to be of a type; `use` says what needs it."""
         node = self.read(tree)
         return None if node is None else self.fit(node, kind, tree, use)
 
-    def fit(self, node: Node, kind: Type, tree: exp.Expression, use: str) -> Node | None:
+    def fit(self, node: Node, kind: Type, tree: exp.Expr, use: str) -> Node | None:
         """The node as a type: a literal null fits any, a text literal spells a time."""
         if node.type is kind:
             return node
@@ -65,7 +65,7 @@ class Reader:
         )
         return None
 
-    def unify(self, nodes: Sequence[Node], trees: Sequence[exp.Expression], use: str) -> list[Node] | None:
+    def unify(self, nodes: Sequence[Node], trees: Sequence[exp.Expr], use: str) -> list[Node] | None:
         """Nodes that have to be of one type, as that type."""
         kinds = [n.type for n in nodes if not is_null_literal(n)]
         if not kinds:
@@ -100,7 +100,7 @@ def _spells(node: Node, kind: Type) -> bool:
     return kind is Type.TIME and node.op == "lit" and node.type is Type.TEXT
 
 
-def _mend(have: Type, need: Type, tree: exp.Expression) -> str:
+def _mend(have: Type, need: Type, tree: exp.Expr) -> str:
     text = spell(tree)
     match have, need:
         case Type.TEXT, Type.NUMBER:

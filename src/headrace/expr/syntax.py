@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.parsers.duckdb import DuckDBParser
 
 from headrace.core.errors import Problem
 
@@ -15,16 +19,16 @@ class ExpressionGrammar(DuckDB):
     """DuckDB's grammar with every function left as it was written: which functions exist, and what they
     mean, is our own table's business, not a transpiler's."""
 
-    class Parser(DuckDB.Parser):
-        FUNCTIONS = {}  # noqa: RUF012  (sqlglot reads it as a class constant)
-        FUNCTION_PARSERS = {  # noqa: RUF012
+    class Parser(DuckDBParser):
+        FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., exp.Expr | None]]] = {
             name: parser
-            for name, parser in DuckDB.Parser.FUNCTION_PARSERS.items()
+            for name, parser in DuckDBParser.FUNCTION_PARSERS.items()
             if name in ("CAST", "TRY_CAST", "EXTRACT")
         }
 
 
-def read_syntax(text: str, where: str) -> exp.Expression | Problem:
+def read_syntax(text: str, where: str) -> exp.Expr | Problem:
     """The syntax tree of one expression, or what is wrong with the text."""
     if not text.strip():
         return Problem("the expression is empty", where, fix="write one, such as a + b or hour(time)")
@@ -51,7 +55,7 @@ def too_deep(where: str) -> Problem:
     return Problem("the expression is nested too deeply", where, fix="split it into several features")
 
 
-def spell(tree: exp.Expression) -> str:
+def spell(tree: exp.Expr) -> str:
     """A part of an expression as text, for messages."""
     text = tree.sql(dialect=ExpressionGrammar, normalize_functions=False)
     return text if len(text) <= 60 else text[:57] + "..."

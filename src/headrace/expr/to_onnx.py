@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,13 +10,13 @@ import numpy as np
 from headrace.core.schema import Type
 from headrace.expr.emitter import Emitter, Rooms
 from headrace.expr.nodes import Expr, Node, walk
-from headrace.expr.onnx_logic import NO, YES
+from headrace.expr.onnx_logic import NO, YES, truth
 from headrace.expr.onnx_number import NUMBERS
 from headrace.expr.onnx_text import TEXTS
 from headrace.expr.onnx_time import NUMBERS_OF_TIMES, TIMES
 from headrace.graph.build import INPUT_TYPES, GraphBuilder
 
-ROOMS = Rooms(numbers={**NUMBERS, **NUMBERS_OF_TIMES}, yes=YES, no=NO, texts=TEXTS, times=TIMES)
+ROOMS = Rooms(numbers={**NUMBERS, **NUMBERS_OF_TIMES}, yes=YES, no=NO, truth=truth, texts=TEXTS, times=TIMES)
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def emit(expr: Expr, g: GraphBuilder) -> Value:
     first raw column; in a builder that has none yet it has one row.
     """
     e = Emitter(g, ROOMS)
-    tensor = _truth(e, expr.node) if expr.type is Type.BOOL else e.value(expr.node)
+    tensor = e.value(expr.node)
     if not expr.columns:
         tensor = _every_row(e, tensor)
     return Value(tensor, expr.type)
@@ -55,11 +54,6 @@ def compile_exprs(exprs: Mapping[str, Expr]) -> bytes:
 
 def _columns(node: Node) -> list[Node]:
     return [n for n in walk(node) if n.op == "col"]
-
-
-def _truth(e: Emitter, node: Node) -> str:
-    null = e.op("Where", e.no(node), e.double(0.0), e.double(math.nan))
-    return e.op("Where", e.yes(node), e.double(1.0), null)
 
 
 def _every_row(e: Emitter, tensor: str) -> str:

@@ -162,7 +162,8 @@ def _concat(w: _Writer, node: Node) -> str:
 
 def _upper(w: _Writer, node: Node) -> str:
     # DuckDB turns ß into ẞ; C's towupper, which the graph uses, keeps it
-    return f"array_to_string(list_transform(string_split({w.value(node.args[0])}, 'ß'), lambda p: upper(p)), 'ß')"
+    pieces = f"string_split({w.value(node.args[0])}, 'ß')"
+    return f"array_to_string(list_transform({pieces}, lambda p: upper(p)), 'ß')"
 
 
 def _match(w: _Writer, node: Node) -> str:
@@ -300,6 +301,7 @@ _WRITE: dict[str, Callable[[_Writer, Node], str]] = {
     "case": _case,
     "coalesce": _call("coalesce"),
     "in": _in,
+    "code": lambda w, node: f"CAST({w.value(node.args[0])} AS DOUBLE)",
     "concat": _concat,
     "lower": _call("lower"),
     "upper": _upper,

@@ -1,18 +1,23 @@
 """The offsets of a time zone as data: one definition for the graph and for SQL.
 
-A zone is taken from the tz database between 1900 and 2100. Before, its offset of 1900-01-01 holds; after,
-that of 2100-01-01 (UTC).
+A zone is taken from the `tzdata` package (not from the machine, whose copy may differ) between 1900 and
+2100. Before, its offset of 1900-01-01 holds; after, that of 2100-01-01 (UTC).
 """
 
 from __future__ import annotations
 
+import io
+import re
+import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 FROM, UNTIL = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
+_HEADER = struct.Struct(">4s1s15x6l")
 
 
 @dataclass(frozen=True)
@@ -30,40 +35,27 @@ class Offsets:
         return tuple(moment + max(before, after) for moment, before, after in pairs)
 
 
+def zone_exists(zone: str) -> bool:
+    """Whether the tz database has a zone of that name."""
+    return _data(zone) is not None
+
+
 def offsets(zone: str) -> Offsets:
-    """Read a zone of the tz database. Steps a day at a time and bisects each change to the second.
-
-    Raises:
-        ZoneInfoNotFoundError, ValueError: no such zone.
-    """
-    info = ZoneInfo(zone)
-    low, high = int(FROM.timestamp()), int(UNTIL.timestamp())
-    found, values, before = [], [_offset(info, low)], low
-    for after in range(low + _DAY, high + 1, _DAY):
-        while (now := _offset(info, after)) != values[-1]:
-            moment = _first_change(info, before, after, values[-1])
-            found.append(moment)
-            values.append(_offset(info, moment))
-            before = moment
-            if values[-1] == now:
-                break
-        before = after
-    return Offsets(tuple(found), tuple(values))
+    """The offsets of an existing zone."""
+    info, low, high = _info(zone), int(FROM.timestamp()), int(UNTIL.timestamp())
+    values, moments = [_offset(info, low)], []
+    for moment in _changes(zone, info, high):
+        value = _offset(info, moment)
+        if low < moment < high and value != values[-1]:  # some changes are of the name alone
+            moments.append(moment)
+            values.append(value)
+    return Offsets(tuple(moments), tuple(values))
 
 
-def _offset(info: ZoneInfo, second: int) -> int:
-    moment = (_EPOCH + timedelta(seconds=second)).astimezone(info)
-    return (moment.utcoffset() or timedelta()) // timedelta(seconds=1)
-
-
-def _first_change(info: ZoneInfo, low: int, high: int, value: int) -> int:
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset(info, middle) == value:
-            low = middle
-        else:
-            high = middle
-    return high
+def edge_offsets(zone: str) -> tuple[int, int]:
+    """The offsets in seconds that hold before 1900 and from 2100 on."""
+    info = _info(zone)
+    return _offset(info, int(FROM.timestamp())), _offset(info, int(UNTIL.timestamp()) - 1)
 
 
 def utc_of(wall: datetime, zone: str) -> datetime:
@@ -72,16 +64,54 @@ def utc_of(wall: datetime, zone: str) -> datetime:
     Raises:
         OverflowError: the moment is outside the years 1 to 9999.
     """
-    info = ZoneInfo(zone)
-    low, high = (edge.astimezone(info).utcoffset() or timedelta() for edge in (FROM, UNTIL))
+    low, high = (timedelta(seconds=s) for s in edge_offsets(zone))
     if wall < FROM.replace(tzinfo=None) + low:
         return (wall - low).replace(tzinfo=UTC)
     if wall >= UNTIL.replace(tzinfo=None) + high:
         return (wall - high).replace(tzinfo=UTC)
-    return wall.replace(tzinfo=info).astimezone(UTC)
+    return wall.replace(tzinfo=_info(zone)).astimezone(UTC)
 
 
-def edge_offsets(zone: str) -> tuple[int, int]:
-    """The offsets in seconds that hold before 1900 and from 2100 on."""
-    info = ZoneInfo(zone)
-    return _offset(info, int(FROM.timestamp())), _offset(info, int(UNTIL.timestamp()))
+def _data(zone: str) -> bytes | None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", zone):
+        return None
+    path = files("tzdata").joinpath("zoneinfo", *zone.split("/"))
+    data = path.read_bytes() if path.is_file() else b""
+    return data if data.startswith(b"TZif") else None
+
+
+def _info(zone: str) -> ZoneInfo:
+    data = _data(zone)
+    if data is None:
+        raise ValueError(f"no zone '{zone}'")
+    return ZoneInfo.from_file(io.BytesIO(data), zone)
+
+
+def _changes(zone: str, info: ZoneInfo, until: int) -> list[int]:
+    """The moments listed in the zone's file (RFC 8536), and those its closing rule makes after the last."""
+    data = _data(zone) or b""
+    _, _, utc, std, leaps, times, kinds, chars = _HEADER.unpack_from(data)
+    second = _HEADER.size + times * 5 + kinds * 6 + chars + leaps * 8 + std + utc
+    _, _, _, _, _, times, _, _ = _HEADER.unpack_from(data, second)
+    listed = list(struct.unpack_from(f">{times}q", data, second + _HEADER.size))
+    step = 10 * _DAY  # a rule changes the clock twice a year at most
+    before = max([int(FROM.timestamp()), *listed])
+    while before < until:
+        after = min(before + step, until)
+        if _offset(info, after) != _offset(info, before):
+            listed.append(_first_change(info, before, after))
+        before = after
+    return listed
+
+
+def _first_change(info: ZoneInfo, low: int, high: int) -> int:
+    value = _offset(info, low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(info, middle) == value else (low, middle)
+    return high
+
+
+def _offset(info: ZoneInfo, second: int) -> int:
+    moment = (_EPOCH + timedelta(seconds=second)).astimezone(info)
+    return (moment.utcoffset() or timedelta()) // timedelta(seconds=1)

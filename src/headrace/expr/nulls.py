@@ -1,0 +1,55 @@
+"""What can be said about nulls from an expression alone, so that less is tested row by row."""
+
+from __future__ import annotations
+
+from headrace.core.schema import Type
+from headrace.expr.nodes import Node
+
+
+def never_null(node: Node) -> bool:
+    """Whether the node's value can't be null, whatever the row."""
+    match node.op:
+        case "lit":
+            return node.param is not None
+        case "coalesce":
+            return any(never_null(a) for a in node.args)
+        case "concat" | "lower" | "upper":
+            return all(never_null(a) for a in node.args)
+        case "case":
+            return all(never_null(v) for v in (*node.args[1::2], node.args[-1]))
+    return node.type is Type.BOOL and doubts(node) == frozenset()
+
+
+def doubts(node: Node) -> frozenset[Node] | None:
+    """The values of which a condition is null exactly where one of them is; None where it is not so simple."""
+    match node.op:
+        case "lit":
+            return frozenset() if node.param is not None else None
+        case "col":
+            return frozenset([node])
+        case "eq" | "lt" | "le" | "match":
+            return _all_doubts(node.args)
+        case "in":
+            unsure = isinstance(node.param, tuple) and None in node.param
+            return None if unsure else _all_doubts(node.args)
+        case "not":
+            return doubts(node.args[0])
+        case "and" | "or":
+            left, right = doubts(node.args[0]), doubts(node.args[1])
+            return left if left == right else None
+        case "is_null" | "is_true":
+            return frozenset()
+    return None
+
+
+def _all_doubts(nodes: tuple[Node, ...]) -> frozenset[Node] | None:
+    found: frozenset[Node] = frozenset()
+    for node in nodes:
+        if node.type is Type.BOOL:
+            below = doubts(node)
+            if below is None:
+                return None
+            found |= below
+        elif not never_null(node):
+            found |= {node}
+    return found
