@@ -10,6 +10,7 @@ import pytest
 from headrace.core.errors import Corrupt, StoreError
 from headrace.core.event import GENESIS, Draft
 from headrace.stores import EmbeddedStore
+from headrace.stores.connect import prepare
 from headrace.testing.store_exam import draft
 
 
@@ -132,6 +133,24 @@ def test_somebody_elses_database_is_refused(store: EmbeddedStore) -> None:
     db.close()
     with pytest.raises(StoreError, match="this SQLite database is not a headrace ledger"):
         store.append([draft(1)])
+
+
+def test_a_schema_that_appears_while_one_looks_is_ours(store: EmbeddedStore) -> None:
+    """Two starters: between the looks of one at an empty file, the other makes the schema."""
+    store.root.mkdir()
+    path = store.root / "ledger.db"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = wal")
+
+    def intrude(statement: str) -> None:
+        if "sqlite_master" in statement:
+            db.set_trace_callback(None)
+            store.append([draft(1)])
+
+    db.set_trace_callback(intrude)
+    prepare(db, path, patience=5)
+    assert db.execute("SELECT count(*) FROM event").fetchone() == (1,)
+    db.close()
 
 
 def test_a_lock_held_too_long(tmp_path: Path) -> None:

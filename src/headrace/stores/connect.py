@@ -10,6 +10,7 @@ import os
 import random
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -65,7 +66,7 @@ class Line:
             self._path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         try:
-            _prepare(db, self._path, self._patience)
+            prepare(db, self._path, self._patience)
         except BaseException:
             db.close()
             raise
@@ -81,10 +82,14 @@ class Line:
     def _connect_frozen(self) -> sqlite3.Connection:
         """Read where SQLite can't make the files that readers share with writers."""
         db = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
+            f"{self._path.absolute().as_uri()}?immutable=1",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
-            _is_current(db, self._path)
+            with transaction(db, "BEGIN"):
+                _is_current(db, self._path)
         except BaseException:
             db.close()
             raise
@@ -108,27 +113,38 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _prepare(db: sqlite3.Connection, path: Path, patience: float) -> None:
+def prepare(db: sqlite3.Connection, path: Path, patience: float) -> None:
     """Make or check the schema. Many processes may do so at once."""
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-    if _is_current(db, path):
-        return
+    # A transaction, as the schema may appear between two looks at it.
+    with transaction(db, "BEGIN"):
+        if _is_current(db, path):
+            return
     db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     _switch_to_wal(db, path, patience)
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db, "BEGIN IMMEDIATE"):
         if not _is_current(db, path):
             for statement in _SCHEMA:
                 db.execute(statement)
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """All that happens inside, or nothing. `begin` is BEGIN to look, BEGIN IMMEDIATE to write."""
+    db.execute(begin)
+    try:
+        yield
         db.execute("COMMIT")
     except BaseException:
-        rollback(db)
+        if db.in_transaction:  # SQLite has undone it by itself after some errors
+            with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
+                db.execute("ROLLBACK")
         raise
 
 
 def _is_current(db: sqlite3.Connection, path: Path) -> bool:
-    """True where the schema is there, False in an empty file.
+    """True where the schema is there, False in an empty file. Call it inside a transaction.
 
     Raises:
         StoreError: a newer headrace wrote it, or the database is not ours.
@@ -173,10 +189,3 @@ def _switch_to_wal(db: sqlite3.Connection, path: Path, patience: float) -> None:
                 fix="keep the store on a local disk",
             )
         sleep(random.uniform(0.001, 0.01))
-
-
-def rollback(db: sqlite3.Connection) -> None:
-    """Undo an open transaction. SQLite has undone it by itself after some errors."""
-    if db.in_transaction:
-        with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
-            db.execute("ROLLBACK")

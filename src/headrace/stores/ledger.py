@@ -26,7 +26,7 @@ import msgspec
 from headrace.core.digest import FORMAT, canonical, digest_bytes
 from headrace.core.errors import Conflict, Corrupt
 from headrace.core.event import GENESIS, KINDS, Draft, Event
-from headrace.stores.connect import BULK_KINDS, RARE, Line, rollback
+from headrace.stores.connect import BULK_KINDS, RARE, Line, transaction
 from headrace.stores.trouble import os_trouble, sqlite_trouble
 
 T = TypeVar("T")
@@ -180,8 +180,7 @@ def _head(db: sqlite3.Connection) -> tuple[int, str]:
 
 
 def _append(db: sqlite3.Connection, drafts: Sequence[Draft], expect: str | None) -> tuple[Event, ...]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db, "BEGIN IMMEDIATE"):
         seq, prev = _head(db)
         if expect is not None and expect != prev:
             raise Conflict(
@@ -198,10 +197,6 @@ def _append(db: sqlite3.Connection, drafts: Sequence[Draft], expect: str | None)
             events.append(event)
             rows.append(row)
         _insert(db, rows)
-        db.execute("COMMIT")
-    except BaseException:
-        rollback(db)
-        raise
     return tuple(events)
 
 
