@@ -130,7 +130,7 @@ def _check_tables(check: _Checker, events: Mapping[str, Type]) -> None:
                 role,
                 fix=did_you_mean(column, events),
             )
-    if data.time in events and events[data.time] != Type.TIME:
+    if data.time is not None and events.get(data.time, Type.TIME) != Type.TIME:
         check.add(
             f"data.time: column {data.time!r} is {events[data.time].value}, not a time",
             "data",
@@ -305,6 +305,7 @@ def _expectations(check: _Checker) -> tuple[Expectation, ...]:
     tables = {n: {c.name: c.type for c in columns} for n, columns in check.tables.items()}
     if spec.data.events not in tables:
         return ()
+    zone = spec.data.zone or "UTC"
     found: list[Expectation] = []
     named = [("expectation", t, ("data", "expect", i)) for i, t in enumerate(spec.data.expect)]
     named += [
@@ -314,7 +315,7 @@ def _expectations(check: _Checker) -> tuple[Expectation, ...]:
     ]
     for gate, text, path in named:
         planned = check.attempt(
-            partial(plan_expectations, [text], tables, spec.data.events, gate=gate), *path
+            partial(plan_expectations, [text], tables, spec.data.events, gate=gate, zone=zone), *path
         )
         found += planned or ()
     return tuple(found)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.codec import from_plain, to_plain
-from headrace.core.evidence import Evidence, Rule
+from headrace.core.evidence import Evidence, Interval, Rule
 from headrace.core.task import Feature, Kind, Task
 from headrace.engine.code import user_modules
 from headrace.engine.columns import read_columns
@@ -23,7 +24,7 @@ from headrace.learn.candidates import BUILT_IN
 from headrace.learn.folds import Fold, FoldKind, FoldPlan, folds
 from headrace.learn.measure import decide
 from headrace.learn.run import NAIVE, TODAY, Learned, ModelChoice, Part, learn
-from headrace.metrics.intervals import Estimate, paired
+from headrace.metrics.intervals import paired
 from headrace.metrics.record import Metric, Predictions
 
 
@@ -54,13 +55,14 @@ def _work(ctx: Context, made: Made) -> Output:
     metric = find_metric(spec, spec.problem.metric)
     train = _part(ctx, made, "train")
     holdout = _part(ctx, made, "validation") if spec.cv.holdout else None
+    drawn = None if holdout else _folds(ctx, made, train, task)
     learned = learn(
         train,
         [ModelChoice(n, m.use, dict(m.params)) for n, m in spec.model_specs().items()],
         features=features,
         task=task,
         metric=metric,
-        folds=None if holdout else _folds(ctx, made, train, task),
+        folds=drawn,
         holdout=holdout,
         probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
         seed=spec.seed,
@@ -68,6 +70,7 @@ def _work(ctx: Context, made: Made) -> Output:
         progress=ctx.tell("learn"),
     )
     scored = holdout or train
+    pieces = [tested for _, tested in drawn] if drawn else [np.arange(len(scored.y))]
     return Output(
         outputs={
             "model": ctx.store.put(learned.graph).digest,
@@ -83,7 +86,7 @@ def _work(ctx: Context, made: Made) -> Output:
             ],
         },
         notes={"seconds": {r.model: round(r.seconds, 3) for r in learned.leaderboard}},
-        evidence=tuple(_evidence(ctx, learned, scored, task, metric)),
+        evidence=tuple(_evidence(ctx, learned, _Field(scored, pieces, task, metric))),
     )
 
 
@@ -124,36 +127,42 @@ def _archive(learned: Learned) -> bytes:
     return buffer.getvalue()
 
 
-def _evidence(ctx: Context, learned: Learned, rows: Part, task: Task, metric: Metric) -> list[Evidence]:
+@dataclass(frozen=True)
+class _Field:
+    """Where candidates met: the rows that were scored, in the pieces (folds) that were scored together."""
+
+    rows: Part
+    pieces: Sequence[NDArray[np.int64]]
+    task: Task
+    metric: Metric
+
+
+def _evidence(ctx: Context, learned: Learned, field: _Field) -> list[Evidence]:
     """The best candidate against both baselines, paired over the rows that all of them were scored on."""
-    board = {r.model: r for r in learned.leaderboard}
-    best = board[learned.best]
-    found = [_compared("beats-naive", ctx, learned, NAIVE, rows, task, metric)]
+    best = next(r for r in learned.leaderboard if r.model == learned.best)
+    found = [_compared("beats-naive", ctx, learned, NAIVE, field)]
     today = ctx.spec.problem.today
     if today is None:
         found.append(
             Evidence("beats-today", None, applies=False, why_none="no solution of today is declared")
         )
     elif today.rule is not None:
-        found.append(_compared("beats-today", ctx, learned, TODAY, rows, task, metric))
+        found.append(_compared("beats-today", ctx, learned, TODAY, field))
     else:
-        found.append(_against_number(float(today.value or 0.0), today.source, best.folds, metric))
+        found.append(_against_number(float(today.value or 0.0), today.source, best.folds, field.metric))
     return found
 
 
-def _compared(
-    gate: str, ctx: Context, learned: Learned, other: str, rows: Part, task: Task, metric: Metric
-) -> Evidence:
+def _compared(gate: str, ctx: Context, learned: Learned, other: str, field: _Field) -> Evidence:
     if other not in learned.scores:
         return Evidence(gate, None, why_none=f"{other} could not be scored")
-    both = [_finite(learned.scores[name]) for name in (learned.best, other)]
-    usable = both[0] & both[1]
-    ours, theirs = (_predictions(learned, n, rows, task, metric, usable) for n in (learned.best, other))
-    estimate: Estimate = paired(metric, ours, theirs, seed=ctx.spec.seed)
+    usable = _finite(learned.scores[learned.best]) & _finite(learned.scores[other])
+    ours, theirs = (_predictions(learned, name, field, usable) for name in (learned.best, other))
+    estimate = paired(field.metric, ours, theirs, seed=ctx.spec.seed)
     return Evidence(
         gate,
         estimate.value,
-        unit=f"{metric.name} better",
+        unit=f"{field.metric.name} better",
         n=estimate.n_units,
         interval=estimate.interval,
         where=f"{learned.best} against {other} on {estimate.n_rows} rows out of fold",
@@ -162,23 +171,26 @@ def _compared(
 
 
 def _finite(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    rows: NDArray[np.bool_] = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
-    return rows
+    return np.asarray(np.isfinite(scores.reshape(len(scores), -1)).all(axis=1), dtype=np.bool_)
 
 
-def _predictions(
-    learned: Learned, name: str, rows: Part, task: Task, metric: Metric, usable: NDArray[np.bool_]
-) -> Predictions:
-    scores = learned.scores[name][usable]
-    y, units = rows.y[usable], rows.units[usable]
-    decision = None if task.kind == Kind.REGRESSION else decide(task, metric, y, scores, units)
-    return Predictions(task=task, y=y, score=scores, units=units, decision=decision)
+def _predictions(learned: Learned, name: str, field: _Field, usable: NDArray[np.bool_]) -> Predictions:
+    scores, y = learned.scores[name], field.rows.y
+    if name == TODAY and field.task.kind == Kind.BINARY:
+        decision: NDArray[np.int64] | None = (scores >= 0.5).astype(np.int64)  # a rule decides by itself
+    else:
+        decision = decide(field.task, field.metric, y, scores, field.pieces)
+    return Predictions(
+        task=field.task,
+        y=y[usable],
+        score=scores[usable],
+        units=field.rows.units[usable],
+        decision=None if decision is None else decision[usable],
+    )
 
 
 def _against_number(value: float, source: str, folds_: tuple[float, ...], metric: Metric) -> Evidence:
     """Today's solution as a number: compared as one, with the spread over the folds as the only interval."""
-    from headrace.core.evidence import Interval
-
     oriented = [float(metric.goodness(f)) - float(metric.goodness(value)) for f in folds_]
     mean = float(np.mean(oriented))
     interval = None

@@ -125,7 +125,7 @@ def _texts(probe: pa.Table) -> pa.Table:
     """Times as RFC 3339 text. By hand, because Arrow has no text for years beyond what Python holds."""
     columns = []
     for name in probe.column_names:
-        column = probe.column(name)
+        column: Any = probe.column(name)
         if pa.types.is_timestamp(column.type):
             column = pa.array([_rfc3339(v) for v in column.cast(pa.int64()).to_pylist()], pa.string())
         columns.append(column)
@@ -161,9 +161,8 @@ def _parity(
 
 
 def _decisions(made: Made, scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    if scores.ndim == 2:
-        return np.argmax(scores, axis=1).astype(np.int64)
-    return (scores >= made["learn"].facts["threshold"]).astype(np.int64)
+    decided = np.argmax(scores, axis=1) if scores.ndim == 2 else scores >= made["learn"].facts["threshold"]
+    return np.asarray(decided, dtype=np.int64)
 
 
 def _latency(runner: Runner, feeds: Mapping[str, NDArray[Any]]) -> Evidence:

@@ -68,7 +68,7 @@ def _work(ctx: Context, made: Made) -> Output:
         split_crossing(
             done.parts,
             ids=ids,
-            groups=done.units if groups is not None else None,
+            groups=done.units if spec.split.by == "group" else None,
             times=times if spec.split.by == "time" else None,
             gap=micros(spec.split.gap),
         ),

@@ -1,0 +1,64 @@
+"""Flights, static features only (no delay history), time split 70/15/15: the example as `init` writes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measured import measured
+from benchmarks.rows import Row, row
+
+PEER = "AutoGluon, 300 s (quoted): "
+
+
+def run() -> list[Row]:
+    folder = Path(tempfile.mkdtemp(prefix="headrace-flights-"))
+    command = str(Path(sys.executable).with_name("headrace"))
+    try:
+        measured([command, "init", "flights", "--example", "flights"], cwd=folder)
+        spec = folder / "flights" / "headrace.yaml"
+        # A second bar far below: the test then measures the AUC too, in the same opening.
+        text = spec.read_text(encoding="utf-8")
+        bar = next(line for line in text.splitlines() if line.lstrip().startswith("ship_at:"))
+        spec.write_text(text.replace(bar, "  ship_at: {f1: '>= 0.25', roc_auc: '>= 0.6'}"), encoding="utf-8")
+        result = json.loads(measured([command, "run", "-C", "flights", "--json"], cwd=folder).output)
+        return rows(result)
+    finally:
+        shutil.rmtree(folder)
+
+
+def rows(result: dict) -> list[Row]:  # type: ignore[type-arg]
+    gates = {g["name"]: g for g in result["gates"]}
+    learn = next(s["seconds"] for s in result["stages"] if s["name"] == "learn")
+    found = []
+    for name, reach, peer in (("f1", 0.41, 0.419), ("roc_auc", 0.73, 0.732)):
+        gate = gates[f"ship-at: {name}"]
+        low, high = gate["interval"]["low"], gate["interval"]["high"]
+        found.append(
+            row(
+                "flights",
+                f"test {name} [{low:.3f}, {high:.3f}] by {gate['n']} days",
+                gate["value"],
+                "",
+                floor=f"{PEER}{peer}",
+                ratio=gate["value"] / peer,
+                reach=f"≥ {reach}",
+                ok=gate["value"] >= reach,
+            )
+        )
+    found.append(
+        row(
+            "flights",
+            "learn time, all candidates",
+            learn,
+            "s",
+            floor="300 s (AutoGluon's budget, quoted)",
+            ratio=learn / 300,
+            reach="≤ 120 s",
+            ok=learn <= 120,
+        )
+    )
+    return found
