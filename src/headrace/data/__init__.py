@@ -4,9 +4,10 @@
 - `snapshot.fingerprint(table, *, root, today, salt)`: what decides whether a source is read again
 - `snapshot.snapshot(name, table, *, store, root, zone, limits, taken, scratch, progress=None, times=())`
 - `expect.plan_expectations(texts, tables, events)` and `expect.measure(planned, paths, *, limits, scratch)`
-- `lookup.LookupTable.load(path, table, types, columns)`: `match(...)` for batches, `find(keys, moment)` for a request
+- `lookup.LookupTable.load(name, path, table, columns)`: `match(...)` for batches, `find(keys, moment)` for a
+  request
 - `rows.Rows.of(part, *, store, events, data, tables, parts, opening=None)`: `.count`, `.row_numbers()`,
-  `.batches(columns, size=65_536)`
+  `.batches(columns, size=65_536)`; `rows.read_columns(store, snapshot, columns)` for the split
 
 `read`, `snapshot` and `expect` are for building; serving needs `lookup` alone (numpy and pyarrow).
 """

@@ -7,22 +7,35 @@ second and breaks the rule that reading and serving don't load it. These helpers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+Array: TypeAlias = Any
+"""An Arrow array whose type is known only at run time: the stubs' overloads have no name for it."""
 
-def text_array(values: Sequence[str]) -> pa.StringArray:
+
+def stream(path: Path) -> Any:
+    """The file's bytes, decompressed where its name ends in .gz or .zst."""
+    if path.suffix.lower() == ".gz":
+        return pa.input_stream(str(path), compression="gzip")
+    if path.suffix.lower() == ".zst":
+        return pa.input_stream(str(path), compression="zstd")
+    return pa.input_stream(str(path), compression=None)  # type: ignore[arg-type]  # the stubs forget None
+
+
+def text_array(values: Sequence[str]) -> Array:
     """Texts (none of them null) as an Arrow array."""
     encoded = [v.encode() for v in values]
     offsets = np.zeros(len(encoded) + 1, np.int32)
     np.cumsum([len(e) for e in encoded], out=offsets[1:])
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+    return pa.StringArray.from_buffers(len(encoded), _buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
-def texts(values: pa.Array) -> list[str | None]:
+def texts(values: Array) -> list[str | None]:
     """The values of a text array."""
     if not len(values):
         return []
@@ -34,7 +47,7 @@ def texts(values: pa.Array) -> list[str | None]:
     return [data[a:b].decode() if k else None for a, b, k in zip(cuts, cuts[1:], flags, strict=False)]
 
 
-def span(values: pa.Array) -> tuple[int, int]:
+def span(values: Array) -> tuple[int, int]:
     """Where the bytes of a text array begin and end in its data buffer."""
     if not len(values):
         return 0, 0
@@ -42,7 +55,7 @@ def span(values: pa.Array) -> tuple[int, int]:
     return int(offsets[0]), int(offsets[-1])
 
 
-def known(values: pa.Array) -> NDArray[np.bool_]:
+def known(values: Array) -> NDArray[np.bool_]:
     """One flag a value: False where it is null."""
     buffer = values.buffers()[0]
     if buffer is None or values.null_count == 0:
@@ -50,7 +63,7 @@ def known(values: pa.Array) -> NDArray[np.bool_]:
     return _flags(buffer, values.offset, len(values))
 
 
-def fixed(values: pa.Array) -> NDArray[Any]:
+def fixed(values: Array) -> NDArray[Any]:
     """The values of a number, boolean or timestamp array (int64); under nulls lies whatever lies there."""
     buffer = values.buffers()[1]
     kind = values.type
@@ -62,15 +75,20 @@ def fixed(values: pa.Array) -> NDArray[Any]:
     return np.frombuffer(buffer, dtype, len(values), values.offset * dtype.itemsize)
 
 
-def fixed_array(values: NDArray[Any], kind: pa.DataType, flags: NDArray[np.bool_] | None = None) -> pa.Array:
+def fixed_array(values: NDArray[Any], kind: pa.DataType, flags: NDArray[np.bool_] | None = None) -> Array:
     """Numbers, booleans or timestamps as an Arrow array over the same memory; null where a flag is False."""
     data = np.packbits(values, bitorder="little") if pa.types.is_boolean(kind) else values
     data = np.ascontiguousarray(data)
-    mask = None if flags is None or flags.all() else pa.py_buffer(np.packbits(flags, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(values), [mask, pa.py_buffer(data)])
+    mask = None if flags is None or flags.all() else _buffer(np.packbits(flags, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [mask, _buffer(data)])
 
 
-def _flags(buffer: pa.Buffer, offset: int, length: int) -> NDArray[np.bool_]:
+def _flags(buffer: Any, offset: int, length: int) -> NDArray[np.bool_]:
     first, last = offset // 8, (offset + length + 7) // 8
-    bits = np.unpackbits(np.frombuffer(buffer, np.uint8)[first:last], bitorder="little")
-    return bits[offset - first * 8 : offset - first * 8 + length].view(np.bool_)
+    packed: NDArray[np.uint8] = np.frombuffer(buffer, np.uint8)[first:last]
+    bits: NDArray[np.bool_] = np.unpackbits(packed, bitorder="little").view(np.bool_)
+    return bits[offset - first * 8 : offset - first * 8 + length]
+
+
+def _buffer(values: NDArray[Any]) -> Any:
+    return pa.py_buffer(values)  # type: ignore[arg-type]  # numpy arrays have the buffer interface

@@ -3,7 +3,7 @@
 Format 1. Every column has three running SHA-256 sums over its rows in order:
 - `known`: one bit a row (1 = known, 0 = null), least significant bit first, eight rows a byte;
 - `values`: int64 little-endian for whole numbers and times (microseconds), float64 for other numbers (-0.0
-  as it is), one bit a row for booleans, int32 lengths in bytes for text; null counts as zero, False, length 0;
+  as it is), one bit a row for booleans, int32 byte lengths for text; null counts as zero, False, length 0;
 - `bytes`: the UTF-8 of all texts one after the other (text only).
 The table's name is the digest (`core.digest`) of [1, rows, [[name, type, kind, known, values, bytes], ...]].
 It depends neither on the writer of the file nor on how rows come in batches.
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from headrace.core.digest import digest
 from headrace.core.schema import Column, Type
-from headrace.data.buffers import fixed, span
+from headrace.data.buffers import Array, fixed, span
 from headrace.data.buffers import known as flags
 
 
@@ -33,7 +33,7 @@ class ColumnDigest:
         self._kind = _kind(column.type, kind)
         self._sums = tuple(hashlib.sha256() for _ in range(3))
 
-    def update(self, values: pa.Array) -> None:
+    def update(self, values: Array) -> None:
         """Add a batch."""
         known, numbers, text = self._sums
         if values.null_count:
@@ -78,8 +78,8 @@ def _kind(type_: Type, kind: pa.DataType) -> str:
     return str(type_)
 
 
-def _plain(values: pa.Array, dtype: np.dtype[Any]) -> memoryview:
+def _plain(values: Array, dtype: np.dtype[Any]) -> bytes | memoryview:
     numbers = fixed(values).astype(dtype, copy=False)
     if values.null_count:
         numbers = np.where(flags(values), numbers, dtype.type(0))
-    return memoryview(np.ascontiguousarray(numbers).view(np.uint8))
+    return np.ascontiguousarray(numbers).data.cast("B")

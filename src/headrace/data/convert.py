@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import NULL_TEXT, Column, Type
-from headrace.data.buffers import fixed, fixed_array, known
+from headrace.data.buffers import Array, fixed, fixed_array, known
 from headrace.data.times import BadValue, Format, parse, to_utc
 
 MOMENT = pa.timestamp("us")
@@ -54,11 +54,13 @@ def plan_columns(
     times: Collection[str],
     needed: Collection[str],
     where: str,
+    mixed: Callable[[str], Problem | None] = lambda _: None,
 ) -> Plan:
     """Decide what each column becomes.
 
     `formats` are the spellings that a text column's sample follows; `times` the columns that the spec
-    declares as times, `needed` every column that it names.
+    declares as times, `needed` every column that it names; `mixed` finds the place where a text column
+    declared as time leaves its format.
 
     Raises:
         DataError: two columns share a name, a needed column is missing or of an unusable type, a declared
@@ -79,7 +81,7 @@ def plan_columns(
             continue
         plans.append(planned)
         if field.name in times and planned.column.type is not Type.TIME:
-            problems.append(_no_time(field, formats.get(field.name, ()), where))
+            problems.append(_no_time(field, formats.get(field.name, ()), where, mixed))
         if planned.column.type is Type.TIME and not planned.zone and not _is_moment(field.type, planned):
             local.append(field.name)
     if local:
@@ -115,7 +117,12 @@ def _name_problems(names: list[str], needed: Collection[str], where: str) -> lis
     return problems
 
 
-def _no_time(field: pa.Field, formats: tuple[Format, ...], where: str) -> Problem:
+def _no_time(
+    field: pa.Field[Any],
+    formats: tuple[Format, ...],
+    where: str,
+    mixed: Callable[[str], Problem | None],
+) -> Problem:
     if len(formats) > 1:
         return Problem(
             f"column {field.name!r} is declared as time, and its values may be "
@@ -124,7 +131,8 @@ def _no_time(field: pa.Field, formats: tuple[Format, ...], where: str) -> Proble
             why="no value tells day and month apart",
             fix="write the dates as YYYY-MM-DD",
         )
-    return Problem(
+    found = mixed(field.name) if _is_text(field.type) else None
+    return found or Problem(
         f"column {field.name!r} is declared as time, and is {field.type}",
         where=where,
         fix="write times as ISO 8601 text (2013-01-31 05:00), all in one format, or as timestamps",
@@ -137,7 +145,7 @@ def _is_moment(kind: pa.DataType, planned: ColumnPlan) -> bool:
     return planned.format is not None and planned.format.zoned
 
 
-def _plan(field: pa.Field, formats: tuple[Format, ...], zone: str | None) -> ColumnPlan | None:
+def _plan(field: pa.Field[Any], formats: tuple[Format, ...], zone: str | None) -> ColumnPlan | None:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     t = pa.types
 
@@ -157,7 +165,7 @@ def _plan(field: pa.Field, formats: tuple[Format, ...], zone: str | None) -> Col
         return made(Type.NUMBER, kind)
     if t.is_decimal(kind):
         return made(Type.NUMBER, pa.float64())
-    if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind):
+    if _is_text(kind):
         if len(formats) == 1:
             form = formats[0]
             return made(Type.TIME, MOMENT, format=form, zone="" if form.zoned else zone or "")
@@ -169,7 +177,12 @@ def _plan(field: pa.Field, formats: tuple[Format, ...], zone: str | None) -> Col
     return None
 
 
-def convert(values: pa.Array, plan: ColumnPlan) -> pa.Array:
+def _is_text(kind: pa.DataType) -> bool:
+    t = pa.types
+    return t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
+
+
+def convert(values: Array, plan: ColumnPlan) -> Array:
     """The values in the snapshot's form: NaN and infinities are null, times UTC, text free of NUL.
 
     Raises:
@@ -186,7 +199,7 @@ def convert(values: pa.Array, plan: ColumnPlan) -> pa.Array:
     return _number(values, plan.target)
 
 
-def _number(values: pa.Array, target: pa.DataType) -> pa.Array:
+def _number(values: Array, target: pa.DataType) -> Array:
     if values.type != target:
         try:
             values = values.cast(target, safe=not pa.types.is_floating(target))
@@ -202,7 +215,7 @@ def _number(values: pa.Array, target: pa.DataType) -> pa.Array:
     return values
 
 
-def _first_too_large(values: pa.Array) -> BadValue:
+def _first_too_large(values: Array) -> BadValue:
     limit = 2**63
     for index, value in enumerate(values.to_pylist()):
         if value is not None and value >= limit:
@@ -210,7 +223,7 @@ def _first_too_large(values: pa.Array) -> BadValue:
     raise AssertionError("a column that failed to convert holds a bad value")
 
 
-def _text(values: pa.Array) -> pa.Array:
+def _text(values: Array) -> Array:
     if values.type != pa.string():
         values = values.cast(pa.string())
     _require_utf8(values)
@@ -222,7 +235,7 @@ def _text(values: pa.Array) -> pa.Array:
     return values
 
 
-def _require_utf8(values: pa.Array) -> None:
+def _require_utf8(values: Array) -> None:
     try:
         values.validate(full=True)
     except (pa.ArrowInvalid, UnicodeDecodeError):
@@ -234,7 +247,7 @@ def _require_utf8(values: pa.Array) -> None:
         raise
 
 
-def _time(values: pa.Array, plan: ColumnPlan) -> pa.Array:
+def _time(values: Array, plan: ColumnPlan) -> Array:
     if plan.format is not None:
         values = parse(values.cast(pa.string()), plan.format)
     else:
@@ -242,7 +255,7 @@ def _time(values: pa.Array, plan: ColumnPlan) -> pa.Array:
     return to_utc(values, plan.zone) if plan.zone else values
 
 
-def _microseconds(values: pa.Array) -> pa.Array:
+def _microseconds(values: Array) -> Array:
     if pa.types.is_date(values.type):
         return values.cast(pa.timestamp("s")).cast(MOMENT)
     kind = pa.timestamp("us", values.type.tz)

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from headrace.core.errors import DataError, Problem
-from headrace.data.buffers import text_array, texts
+from headrace.data.buffers import stream, text_array, texts
 from headrace.data.raw import Raw, Retyped
 from headrace.data.times import formats_of
 
@@ -30,7 +30,7 @@ NULLS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan")
 """What is null in a CSV file."""
 
 SAMPLE = 20_480
-_BLOCK = 4 << 20
+_BLOCK = 2 << 20
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _INTEGER = re.compile(r"\s*-?\d+\s*")
 _MAX_PROBLEMS = 10
@@ -52,7 +52,7 @@ class _Csv:
 
     def stream(self, path: Path, types: Sequence[pa.DataType]) -> pa_csv.CSVStreamingReader:
         return pa_csv.open_csv(
-            pa.input_stream(path),
+            stream(path),
             read_options=pa_csv.ReadOptions(block_size=_BLOCK),
             parse_options=pa_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
@@ -129,13 +129,14 @@ def _is_number(text: str) -> bool:
 
 def _text(path: Path) -> io.TextIOWrapper:
     """The file as text, decompressed; bytes that are no UTF-8 come as surrogates."""
-    stream = io.BufferedReader(pa.input_stream(path))
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return io.TextIOWrapper(
+        io.BufferedReader(stream(path)), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    )
 
 
 def _header(path: Path, label: str) -> tuple[str, list[str]]:
-    with pa.input_stream(path) as stream:
-        start = stream.read(4)
+    with stream(path) as file:
+        start = file.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError("the file is UTF-16", where=label, fix="save it as UTF-8")
     with _text(path) as lines:
@@ -180,17 +181,27 @@ def _sample(source: _Csv) -> list[list[str]]:
 def _batches(source: _Csv, samples: Mapping[str, Sequence[str]]) -> Iterator[pa.RecordBatch]:
     for path, label in zip(source.files, source.labels, strict=True):
         try:
+            last = None
             for batch in source.stream(path, source.types):
+                last = batch.slice(batch.num_rows - 1) if batch.num_rows else last
                 yield batch.rename_columns(source.names())
+            if last is not None and _spans_lines(last):
+                # A quote that is never closed swallows the rest of the file without an error.
+                for _ in _records(replace(source, files=(path,), labels=(label,))):
+                    pass
         except pa.ArrowInvalid as error:
             raise _diagnose(source, source.types, samples, label, error) from error
+
+
+def _spans_lines(row: pa.RecordBatch) -> bool:
+    return any("\n" in (texts(c)[0] or "") for c in row.columns if pa.types.is_string(c.type))
 
 
 def _records(source: _Csv) -> Iterator[tuple[str, int, list[str]]]:
     """Every record with its file's label and the line where it begins. For messages: slow, and exact."""
     for path, label in zip(source.files, source.labels, strict=True):
         with _text(path) as lines:
-            reader = csv.reader(lines, delimiter=source.delimiter)
+            reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
             header_seen, begins = False, 1
             try:
                 for record in reader:
@@ -277,7 +288,7 @@ def _retyped(name: str, kind: pa.DataType, value: str, where: str) -> Problem:
     return Problem(
         f"column {name!r} holds {value[:60]!r}, and {said} before",
         where=where,
-        fix=f"correct the value; if it means 'missing', leave it empty or write one of {', '.join(NULLS[1:])}",
+        fix=f"correct the value; if it means 'missing', leave it empty or write {NULLS[1]}",
     )
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +26,7 @@ from headrace.core.clock import parse_duration
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TIME
 from headrace.core.spec.models import TableSpec
-from headrace.data.buffers import fixed, fixed_array, known, texts
+from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 
 Value = str | float | bool | None
 Ints = NDArray[np.int64]
@@ -45,8 +44,8 @@ class LookupTable:
     keys: tuple[str, ...]
     columns: tuple[str, ...]
     timed: bool
-    _values: Mapping[str, pa.Array]
-    _domains: tuple[pa.Array, ...]
+    _values: Mapping[str, Array]
+    _domains: tuple[Array, ...]
     _combos: Ints
     _start: Ints
     _best: Ints
@@ -96,7 +95,7 @@ class LookupTable:
             _ttl=None if table.ttl is None else parse_duration(table.ttl) // timedelta(microseconds=1),
         )
 
-    def match(self, keys: Sequence[pa.Array], moments: Ints | None = None) -> Ints:
+    def match(self, keys: Sequence[Array], moments: Ints | None = None) -> Ints:
         """The table's row (by position in the snapshot) for each row that asks, -1 for none.
 
         `keys` are Arrow arrays in the order of `self.keys`; `moments` UTC microseconds (`NULL_TIME` for
@@ -124,7 +123,7 @@ class LookupTable:
             found &= moments - self._time[spot] <= self._ttl
         return np.where(found, self._best[spot], -1)
 
-    def take(self, column: str, rows: Ints) -> pa.Array:
+    def take(self, column: str, rows: Ints) -> Array:
         """A column's values at these rows; null at -1."""
         found = rows >= 0
         return pc.take(self._values[column], fixed_array(np.where(found, rows, 0), pa.int64(), found))
@@ -176,7 +175,7 @@ class LookupTable:
 class _Cells:
     """A column whose cells are read one at a time as Python values."""
 
-    def __init__(self, values: pa.Array) -> None:
+    def __init__(self, values: Array) -> None:
         self._words: list[str | None] | None = None
         self._known = known(values) if values.null_count else None
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
@@ -189,42 +188,37 @@ class _Cells:
     def __getitem__(self, row: int) -> Value:
         if self._known is not None and not self._known[row]:
             return None
-        value: Any = self._numbers[row].item()
-        return value if self._words is None else self._words[value]
+        value: float | bool = self._numbers[row].item()
+        return value if self._words is None else self._words[int(value)]
 
 
-def _columns(path: Path, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
-    table = pq.read_table(path, columns=list(names))
+def _columns(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    # Not pq.read_table: it imports pyarrow.dataset, and that pandas.
+    table = pq.ParquetFile(path).read(columns=list(names))
     return {n: table.column(n) for n in names}
 
 
-def _single(column: pa.ChunkedArray) -> pa.Array:
+def _single(column: Array) -> Array:
     if pa.types.is_string(column.type) and column.nbytes >= 2**31:
         column = column.cast(pa.large_string())
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks) if column.num_chunks else _nothing(column.type)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _nothing(kind: pa.DataType) -> pa.Array:
-    return pa.nulls(0, kind)
-
-
-def _wide(values: pa.Array) -> pa.Array:
+def _wide(values: Array) -> Array:
     """Whole numbers as int64, other numbers as double: what keys are compared as."""
     if pa.types.is_integer(values.type):
         return values.cast(pa.int64())
     return values.cast(pa.float64()) if pa.types.is_floating(values.type) else values
 
 
-def _encode(keys: Sequence[pa.Array]) -> tuple[tuple[pa.Array, ...], Ints]:
+def _encode(keys: Sequence[Array]) -> tuple[tuple[Array, ...], Ints]:
     """The distinct values of each key column, and each row's combination of them as one number."""
     wide = [_wide(k) for k in keys]
     domains = tuple(pc.drop_null(pc.unique(k)) for k in wide)
     return domains, _codes(wide, domains)
 
 
-def _codes(keys: Sequence[pa.Array], domains: Sequence[pa.Array]) -> Ints:
+def _codes(keys: Sequence[Array], domains: Sequence[Array]) -> Ints:
     total = np.zeros(len(keys[0]), np.int64)
     missing = np.zeros(len(keys[0]), np.bool_)
     for values, domain in zip(keys, domains, strict=True):
@@ -234,7 +228,7 @@ def _codes(keys: Sequence[pa.Array], domains: Sequence[pa.Array]) -> Ints:
     return np.where(missing, -1, total)
 
 
-def _like(values: pa.Array, kind: pa.DataType) -> pa.Array:
+def _like(values: Array, kind: pa.DataType) -> Array:
     """Keys of the asking rows in the type of the table's; a number without an exact counterpart is null."""
     values = _wide(values)
     if values.type == kind:
@@ -256,7 +250,7 @@ def _like(values: pa.Array, kind: pa.DataType) -> pa.Array:
     )
 
 
-def _moments(times: Sequence[pa.Array], rows: int) -> tuple[Ints, Ints]:
+def _moments(times: Sequence[Array], rows: int) -> tuple[Ints, Ints]:
     """When each row happened, and from when on it is visible; `NULL_TIME` where either is unknown."""
     if not times:
         return np.zeros(rows, np.int64), np.zeros(rows, np.int64)
@@ -278,7 +272,7 @@ def _newest(rows: Ints, group: Ints, time: Ints, visible: Ints) -> tuple[Ints, I
 
 
 def _twice(
-    name: str, keys: Sequence[str], columns: Sequence[pa.Array], order: Ints, rows: Ints, start: Ints
+    name: str, keys: Sequence[str], columns: Sequence[Array], order: Ints, rows: Ints, start: Ints
 ) -> DataError:
     group = int(np.flatnonzero(np.diff(start) > 1)[0])
     held = rows[order[start[group] : start[group + 1]]]

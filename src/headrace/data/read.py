@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Collection
+import shutil
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
-from headrace.core.errors import DataError, did_you_mean
+from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Column
 from headrace.core.spec.models import TableSpec
+from headrace.data.buffers import texts
 from headrace.data.convert import Plan, plan_columns
+from headrace.data.csvfile import open_csv
+from headrace.data.jsonfile import open_json
+from headrace.data.parquet import open_parquet
 from headrace.data.raw import Raw
+from headrace.data.sources import open_python
+from headrace.data.times import FORMATS, spelled
 
 _KINDS = {
     ".csv": "csv",
@@ -94,22 +104,22 @@ def _kind(name: str) -> str:
     return _KINDS[ending]
 
 
-def open_source(
-    source: Source, *, table: TableSpec, scratch: Path | None, times: Collection[str] = ()
-) -> Raw:
-    """Open a source. `scratch` takes what a Python source yields; with `sample`, its first rows suffice.
+def open_source(source: Source, *, table: TableSpec, spool: Path | None, times: Collection[str] = ()) -> Raw:
+    """Open a source. `spool` is a folder for what a Python source yields; without it, only its first rows
+    are taken.
 
     Raises:
-        DataError: see `csvfile.open_csv`, `parquet.open_parquet`, `jsonfile.open_json`.
+        DataError: see `open_csv`, `open_parquet`, `open_json`, `open_python`.
         UserCodeError: the user's function raised.
     """
+    declared = declared_times(table, times)
+    if source.kind == "python":
+        return open_python(source.files[0], source.labels[0], source.function, spool=spool, times=declared)
     if source.kind == "csv":
-        from headrace.data.csvfile import open_csv
-
         return open_csv(source.files, source.labels)
-    from headrace.data.parquet import open_parquet
-
-    return open_parquet(source.files, source.labels, declared_times(table, times))
+    if source.kind == "json":
+        return open_json(source.files, source.labels)
+    return open_parquet(source.files, source.labels, declared)
 
 
 def declared_times(table: TableSpec, times: Collection[str]) -> tuple[str, ...]:
@@ -136,7 +146,28 @@ def plan(name: str, table: TableSpec, raw: Raw, *, zone: str | None, times: Coll
         times=declared,
         needed=tuple(dict.fromkeys([*key_columns(table), *declared])),
         where=raw.name,
+        mixed=lambda column: _leaves_format(raw, column),
     )
+
+
+def _leaves_format(raw: Raw, column: str) -> Problem | None:
+    """Where a text column declared as time first holds something else than before."""
+    left, first, done = FORMATS, "", 0
+    for batch in raw.batches():
+        for i, value in enumerate(texts(batch.column(column).cast(pa.string()))):
+            if value is None:
+                continue
+            still = tuple(f for f in left if f.fits(value))
+            if not still:
+                before = f" after {spelled(first)}" if first else ", which is no time"
+                return Problem(
+                    f"column {column!r} is declared as time, and holds {spelled(value)}{before}",
+                    where=raw.where(done + i),
+                    fix="write all its times in one format, such as 2013-01-31 05:00",
+                )
+            left, first = still, first or value
+        done += batch.num_rows
+    return None
 
 
 def describe(
@@ -152,8 +183,24 @@ def describe(
         UserCodeError: the user's function raised.
     """
     source = resolve(table, root=root)
-    raw = open_source(source, table=table, times=times, scratch=None)
+    raw = open_source(source, table=table, times=times, spool=None)
     return tuple(c.column for c in plan(name, table, raw, zone=zone, times=times).columns)
+
+
+@contextmanager
+def workspace(scratch: Path) -> Iterator[Path]:
+    """A fresh folder in `scratch`, gone with all that is in it at the end; so is `scratch` where it was
+    not there before."""
+    made = not scratch.exists()
+    folder = scratch / f"work-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        if made:
+            with suppress(OSError):  # somebody else works there too
+                scratch.rmdir()
 
 
 def connect(memory: int, threads: int, scratch: Path) -> duckdb.DuckDBPyConnection:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,10 @@ from headrace.core.errors import DataError, HeadraceError, Problem, did_you_mean
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.models import Data
-from headrace.data.buffers import fixed, fixed_array, known
+from headrace.data.buffers import Array, fixed, fixed_array, known
 from headrace.data.lookup import LookupTable
 from headrace.data.parquet import open_file
+from headrace.data.seal import Opening
 from headrace.data.split import PARTS, TEST
 
 _READ = 65_536
@@ -59,7 +60,7 @@ class Rows:
         data: Data,
         tables: Mapping[str, Snapshot],
         parts: Path,
-        opening: Any = None,
+        opening: Opening | None = None,
     ) -> Rows:
         """A handle on the part `train`, `validation` or `test`.
 
@@ -73,7 +74,7 @@ class Rows:
         """
         if part not in PARTS:
             raise ValueError(f"there is no part {part!r}: {', '.join(PARTS)}")
-        if part == PARTS[TEST] and opening is None:
+        if part == PARTS[TEST] and not isinstance(opening, Opening):
             raise HeadraceError(
                 "the test rows are sealed",
                 why="a number measured on rows that a choice has seen is no estimate",
@@ -152,7 +153,7 @@ def read_columns(
         yield batch.select(list(columns))
 
 
-def moments(times: pa.Array, lead: str | None) -> NDArray[np.int64]:
+def moments(times: Array, lead: str | None) -> NDArray[np.int64]:
     """The moments of prediction in UTC microseconds: `time - lead`, `NULL_TIME` where time is null."""
     before = 0 if lead is None else parse_duration(lead) // timedelta(microseconds=1)
     return np.where(known(times), fixed(times) - before, NULL_TIME)
@@ -167,7 +168,7 @@ def _selected(path: Path, columns: Sequence[str], selected: NDArray[np.bool_]) -
     file = open_file(path)
     sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    for run in _runs([bool(selected[a:b].any()) for a, b in zip(starts, starts[1:], strict=False)]):
+    for run in _runs([bool(selected[a:b].any()) for a, b in pairwise(starts)]):
         at = int(starts[run[0]])
         for batch in file.iter_batches(_READ, columns=list(columns), row_groups=run):
             flags = selected[at : at + batch.num_rows]
@@ -221,7 +222,7 @@ class _Lookups:
 
     def answer(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The columns that were asked for, for these rows."""
-        found: dict[str, pa.Array] = {c: batch.column(c) for c in self.own}
+        found: dict[str, Array] = {c: batch.column(c) for c in self.own}
         now = None
         if self._data.time is not None and any(t.timed for t in self._tables.values()):
             now = moments(batch.column(self._data.time), self._data.lead)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
@@ -16,14 +15,16 @@ from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot, Type
 from headrace.core.spec.models import Limits, TableSpec, parse_size
+from headrace.data.buffers import Array
 from headrace.data.content import ColumnDigest, table_digest, updates
 from headrace.data.convert import ColumnPlan, Plan, convert
 from headrace.data.raw import Raw, Retyped
-from headrace.data.read import connect, key_columns, open_source, plan, resolve
+from headrace.data.read import connect, key_columns, open_source, plan, resolve, workspace
+from headrace.data.sources import code_files
 from headrace.data.times import BadValue
 
-_CELLS = 4_000_000
-_BLOCK_BYTES = 64_000_000
+_CELLS = 1_000_000
+_BLOCK_BYTES = 32_000_000
 _RETYPES = 3
 
 Progress = Callable[[int], None]
@@ -42,8 +43,6 @@ def fingerprint(table: TableSpec, *, root: Path, today: date, salt: str) -> str:
     """
     source = resolve(table, root=root)
     if source.kind == "python":
-        from headrace.data.sources import code_files
-
         seen = {"always": salt, "daily": today.isoformat(), "never": ""}[table.refresh]
         code = [[name, digest_file(path)] for name, path in code_files(source.files[0], root)]
         return digest(["python", source.function, code, seen])
@@ -78,11 +77,9 @@ def snapshot(
         StoreError: the store refused the artifact.
     """
     source = resolve(table, root=root)
-    folder = scratch / f"ingest-{uuid.uuid4().hex}"
-    folder.mkdir(parents=True)
-    path = folder / "table.parquet"
-    try:
-        raw = open_source(source, table=table, times=times, scratch=folder)
+    with workspace(scratch) as folder:
+        path = folder / "table.parquet"
+        raw = open_source(source, table=table, times=times, spool=folder)
         planned, rows, content = _written(
             name, table, raw, path, zone=zone, limits=limits, times=times, progress=progress
         )
@@ -91,8 +88,6 @@ def snapshot(
         if table.key is not None and table.time is None and table.known_at is None:
             _require_unique(name, key_columns(table), path, raw, limits=limits, scratch=folder)
         artifact = store.put(path)
-    finally:
-        _remove(folder)
     columns = tuple(c.column for c in planned.columns)
     return Snapshot(name, artifact.digest, content, rows, columns, table.read, taken)
 
@@ -131,7 +126,12 @@ def _write(raw: Raw, planned: Plan, path: Path, threads: int, progress: Progress
     waiting: list[Future[None]] = []
     with (
         pq.ParquetWriter(
-            path, schema, compression="zstd", compression_level=1, use_dictionary=text, write_statistics=False
+            path,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=text,  # type: ignore[arg-type]  # the stubs forget the list of columns
+            write_statistics=False,
         ) as writer,
         ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-snapshot") as pool,
     ):
@@ -162,7 +162,7 @@ def _converted(raw: Raw, planned: Plan, schema: pa.Schema) -> Iterator[pa.Record
         done += batch.num_rows
 
 
-def _column(raw: Raw, values: pa.Array, column: ColumnPlan, offset: int) -> pa.Array:
+def _column(raw: Raw, values: Array, column: ColumnPlan, offset: int) -> Array:
     try:
         return convert(values, column)
     except BadValue as bad:
@@ -217,12 +217,3 @@ def _require_unique(
         why="a row of the events table would find several rows, and none is the newest without a time",
         fix=f"keep one row a key, or declare `time:` under data.tables.{name}",
     )
-
-
-def _remove(folder: Path) -> None:
-    for item in sorted(folder.rglob("*"), reverse=True):
-        if item.is_dir():
-            item.rmdir()
-        else:
-            item.unlink()
-    folder.rmdir()

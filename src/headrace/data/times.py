@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.errors import MissingDependency
-from headrace.data.buffers import fixed, fixed_array, known, texts
+from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _MONTH = r"(?:0?[1-9]|1[0-2])"
@@ -90,7 +90,7 @@ def spelled(value: str) -> str:
     return f"{value!r} ({names})" if names else f"{value!r}"
 
 
-def parse(values: pa.Array, form: Format) -> pa.Array:
+def parse(values: Array, form: Format) -> Array:
     """Read text as timestamp[us]: UTC where the format is zoned, wall-clock time otherwise.
 
     Digits beyond the microsecond are dropped.
@@ -107,7 +107,7 @@ def parse(values: pa.Array, form: Format) -> pa.Array:
     return parsed
 
 
-def _iso(values: pa.Array, zoned: bool) -> pa.Array:
+def _iso(values: Array, zoned: bool) -> Array:
     kind = pa.timestamp("us", "UTC") if zoned else pa.timestamp("us")
     try:
         return _naive(values.cast(kind))
@@ -120,8 +120,8 @@ def _iso(values: pa.Array, zoned: bool) -> pa.Array:
         return _naive(cleaned.cast(kind))
 
 
-def _strptime(values: pa.Array, form: Format) -> pa.Array:
-    parsed = pc.strptime(values, format=form.strptime, unit="us", error_is_null=True)
+def _strptime(values: Array, form: Format) -> Array:
+    parsed: Array = pc.strptime(values, format=form.strptime or "", unit="us", error_is_null=True)
     # strptime turns 31/02 into March 3: the day that was written has to come back.
     groups = {"%d": r"(?P<d>\d+)", "%m": r"\d+", "%Y": r"\d+"}
     date = re.split(" ", form.strptime or "")[0]
@@ -131,11 +131,11 @@ def _strptime(values: pa.Array, form: Format) -> pa.Array:
     return fixed_array(fixed(parsed), pa.timestamp("us"), fixed(same) & known(same))
 
 
-def _naive(values: pa.Array) -> pa.Array:
+def _naive(values: Array) -> Array:
     return values.view(pa.int64()).view(pa.timestamp("us"))
 
 
-def _first_bad(values: pa.Array, form: Format) -> BadValue:
+def _first_bad(values: Array, form: Format) -> BadValue:
     for index, value in enumerate(texts(values)):
         if value is None:
             continue
@@ -151,7 +151,7 @@ def _first_bad(values: pa.Array, form: Format) -> BadValue:
     raise AssertionError("a column that failed to parse holds a bad value")
 
 
-def to_utc(values: pa.Array, zone: str) -> pa.Array:
+def to_utc(values: Array, zone: str) -> Array:
     """Wall-clock times (timestamp[us]) of a zone as UTC (timestamp[us]).
 
     An hour that happens twice is its first, an hour that is skipped is the moment after the gap.

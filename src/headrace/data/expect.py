@@ -1,0 +1,381 @@
+"""Expectations: what must hold in the data, as SQL booleans, measured in one scan of each table.
+
+- A condition on a row (`distance > 0`, `weather.temp < 130`) is measured as the number of rows where it is
+  false, and must reach 0. Null passes, as in SQL's CHECK constraints.
+- `unique(a, b)` is measured as the number of rows that repeat an earlier one; rows with a null in a or b
+  are not counted. It must reach 0.
+- A comparison of aggregates with a number (`avg(x) > 3`, `max(a) - min(a) <= 10`) is measured as its left
+  side: `count(*)`, `count(x)`, `count(distinct x)`, `sum`, `avg`, `min`, `max` skip null as in SQL and take a
+  condition as 1 or 0; `share(condition)` is the share of all rows where it is true, `null_share(x)` that of
+  null. Aggregates on both sides are measured as their difference, against 0.
+
+Columns without a table are the events'. One expectation speaks of one table. What is inside the aggregates
+is the expression language of features: no other function, no file, no subquery.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from headrace.core.errors import DataError, ExprError, Problem
+from headrace.core.evidence import Evidence, Rule
+from headrace.core.schema import Type
+from headrace.core.spec.models import Limits, parse_size
+from headrace.data.read import connect, workspace
+from headrace.expr.nodes import Expr
+from headrace.expr.parse import parse
+from headrace.expr.syntax import ExpressionGrammar, read_syntax, spell
+from headrace.expr.to_sql import to_sql
+
+AGGREGATES = ("avg", "count", "max", "min", "null_share", "share", "sum")
+_COMPARE = {exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.EQ: "=="}
+_FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "=="}
+_UNIQUE = re.compile(r"\s*unique\s*\(", re.IGNORECASE)
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%\s*$")
+_ROW = "file_row_number"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A planned expectation: `value` is its measure in SQL over the table's rows, `first` finds the first
+    row that falls short (empty where no single row does), `columns` are read for both. `unique` are the
+    values that no two rows may share; `exact` measures don't depend on the order of adding."""
+
+    text: str
+    gate: str
+    rule: Rule
+    table: str
+    columns: tuple[str, ...]
+    value: str
+    first: str
+    unit: str
+    exact: bool = True
+    unique: tuple[str, ...] = ()
+
+
+def plan_expectations(
+    texts: Sequence[str],
+    tables: Mapping[str, Mapping[str, Type]],
+    events: str,
+    *,
+    gate: str = "expectation",
+    zone: str = "UTC",
+) -> tuple[Expectation, ...]:
+    """Check and translate expectations against the tables' columns, in the order given.
+
+    `zone` is that of the wall clock which `hour()` and its like read. The evidence of each is named
+    `gate: text`.
+
+    Raises:
+        ExprError: with every mistake in any of them.
+    """
+    problems: list[Problem] = []
+    planned = []
+    for text in texts:
+        reader = _Reader(text, tables, events, gate, zone)
+        try:
+            planned.append(reader.read())
+        except ExprError as error:
+            problems += error.problems
+    if problems:
+        raise ExprError.of(problems)
+    return tuple(planned)
+
+
+class _Reader:
+    """Reads one expectation."""
+
+    def __init__(
+        self, text: str, tables: Mapping[str, Mapping[str, Type]], events: str, gate: str, zone: str
+    ) -> None:
+        self._text, self._gate, self._zone, self._events = text, gate, zone, events
+        self._where = f"{gate} `{text if len(text) <= 60 else text[:57] + '...'}`"
+        self._types = {f"{t}.{c}": kind for t, columns in tables.items() for c, kind in columns.items()}
+        self._types |= tables.get(events, {})
+        self._used: set[str] = set()
+        self._floats = False
+
+    def read(self) -> Expectation:
+        percent = _PERCENT.sub(lambda m: repr(float(m[1]) / 100), self._text)
+        tree = read_syntax(_UNIQUE.sub("unique_(", percent), self._where)
+        if isinstance(tree, Problem):
+            raise ExprError.of([tree])
+        tree = tree.unnest()
+        if _name(tree) == "unique_":
+            return self._unique(tree)
+        if any(_is_aggregate(node) for node in tree.walk()):
+            return self._comparison(tree)
+        condition = self._condition(tree)
+        wrong = f"NOT {condition}"
+        return self._made(
+            Rule("==", 0.0),
+            f"count(*) FILTER (WHERE {wrong})",
+            f"min({_ROW}) FILTER (WHERE {wrong})",
+            "rows",
+        )
+
+    def _made(
+        self, rule: Rule, value: str, first: str, unit: str, unique: tuple[str, ...] = ()
+    ) -> Expectation:
+        own = [(self._events, c) if c in self._own else tuple(c.split(".", 1)) for c in self._used]
+        tables = sorted({t for t, _ in own}) or [self._events]
+        if len(tables) > 1:
+            raise self._wrong(
+                f"it speaks of several tables: {', '.join(tables)}",
+                fix="write one expectation a table; lookups are for features",
+            )
+        return Expectation(
+            self._text,
+            f"{self._gate}: {self._text}",
+            rule,
+            tables[0],
+            tuple(sorted({c for _, c in own})),
+            value,
+            first,
+            unit,
+            exact=not self._floats,
+            unique=unique,
+        )
+
+    @property
+    def _own(self) -> set[str]:
+        return {c for c in self._types if f"{self._events}.{c}" in self._types}
+
+    def _wrong(self, what: str, fix: str = "") -> ExprError:
+        return ExprError(what, where=self._where, fix=fix)
+
+    def _expression(self, tree: exp.Expr) -> Expr:
+        parsed = parse(_whole(tree), self._types, zone=self._zone, where=self._where)
+        self._used |= set(parsed.columns)
+        return parsed
+
+    def _condition(self, tree: exp.Expr) -> str:
+        parsed = self._expression(tree)
+        if parsed.type is not Type.BOOL:
+            raise self._wrong(
+                f"`{spell(tree)}` is {parsed.type}, no condition",
+                fix="compare it, as in distance > 0, or wrap it: unique(...), avg(...) > 0",
+            )
+        return f"({to_sql(parsed)})"
+
+    def _unique(self, tree: exp.Expr) -> Expectation:
+        arguments = tree.expressions
+        if not arguments:
+            raise self._wrong("unique() needs a column", fix="write unique(flight_id)")
+        values = [self._raw(a) for a in arguments]
+        known = " AND ".join(f"({v}) IS NOT NULL" for v in values)
+        row = values[0] if len(values) == 1 else f"({', '.join(values)})"
+        value = f"count(*) FILTER (WHERE {known}) - count(DISTINCT {row}) FILTER (WHERE {known})"
+        return self._made(Rule("==", 0.0), value, "", "rows", tuple(values))
+
+    def _raw(self, tree: exp.Expr) -> str:
+        """A column as it is stored (whole numbers beyond 2^53 stay apart), or an expression's value."""
+        parsed = self._expression(tree)
+        return _quote(str(parsed.node.param)) if parsed.node.op == "col" else to_sql(parsed)
+
+    def _comparison(self, tree: exp.Expr) -> Expectation:
+        sign = next((s for kind, s in _COMPARE.items() if isinstance(tree, kind)), None)
+        if sign is None:
+            raise self._wrong(
+                f"`{spell(tree)}` mixes aggregates with something else than one comparison",
+                fix="compare aggregates with a number by one of > >= < <= =, one expectation each",
+            )
+        left, right = tree.this.unnest(), tree.expression.unnest()
+        if not any(_is_aggregate(n) for n in left.walk()):
+            left, right, sign = right, left, _FLIPPED[sign]
+        bound = _number(right)
+        if bound is None:
+            left, bound = exp.Sub(this=exp.paren(left), expression=exp.paren(right)), 0.0
+        found: dict[str, str] = {}
+        first = self._first(left, sign)
+        outer = left.copy().transform(lambda node: self._replaced(node, found))
+        types = dict.fromkeys(found, Type.NUMBER)
+        parsed = parse(_whole(outer), types, zone=self._zone, where=self._where)
+        if parsed.type is not Type.NUMBER:
+            raise self._wrong(f"`{spell(left)}` is {parsed.type}, no number")
+        value = to_sql(parsed)
+        for name, aggregate in found.items():
+            value = value.replace(_quote(name), f"({aggregate})")
+        return self._made(Rule(sign, bound), value, first, "share" if self._is_share(left) else "")
+
+    @staticmethod
+    def _is_share(tree: exp.Expr) -> bool:
+        return _name(tree) in ("share", "null_share")
+
+    def _first(self, tree: exp.Expr, sign: str) -> str:
+        """The first row that a share falls short by."""
+        arguments = tree.expressions if self._is_share(tree) else []
+        if len(arguments) != 1:
+            return ""
+        if _name(tree) == "null_share":
+            wanted = f"({self._raw(arguments[0])}) IS NULL"
+        else:
+            wanted = f"{self._condition(arguments[0])} IS TRUE"
+        wrong = wanted if sign in ("<", "<=") else f"NOT ({wanted})"
+        return f"min({_ROW}) FILTER (WHERE {wrong})"
+
+    def _replaced(self, node: exp.Expr, found: dict[str, str]) -> exp.Expr:
+        if not _is_aggregate(node):
+            return node
+        name = f"aggregate_{len(found)}"
+        found[name] = self._aggregate(node)
+        return exp.column(name)
+
+    def _aggregate(self, node: exp.Expr) -> str:
+        name = _name(node)
+        arguments = node.expressions
+        if name == "count" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
+            return "count(*)"
+        distinct = len(arguments) == 1 and isinstance(arguments[0], exp.Distinct)
+        inner = arguments[0].expressions if distinct else arguments
+        if len(inner) != 1 or (distinct and name != "count"):
+            raise self._wrong(f"`{spell(node)}`: {name}() takes one value", fix=f"write {name}(column)")
+        if name == "share":
+            return f"count(*) FILTER (WHERE {self._condition(inner[0])}) / count(*)"
+        if name == "null_share":
+            return f"count(*) FILTER (WHERE ({self._raw(inner[0])}) IS NULL) / count(*)"
+        if name == "count":
+            return f"count({'DISTINCT ' if distinct else ''}{self._raw(inner[0])})"
+        parsed = self._expression(inner[0])
+        if parsed.type is Type.BOOL:
+            return f"{name}(CAST(({to_sql(parsed)}) AS INTEGER))"
+        if parsed.type is not Type.NUMBER:
+            raise self._wrong(
+                f"{name}() of {parsed.type}: `{spell(node)}`",
+                fix="aggregate a number or a condition; for times and texts write share(condition)",
+            )
+        self._floats |= name in ("sum", "avg")
+        return f"{name}({to_sql(parsed)})"
+
+
+def measure(
+    expectations: Sequence[Expectation], paths: Mapping[str, Path], *, limits: Limits, scratch: Path
+) -> tuple[Evidence, ...]:
+    """Measure expectations on snapshots (`paths` by table), in their order: one scan a table.
+
+    Evidence has the measure as `value` (None where no row has one), `n` rows, and `where`: the first row
+    that falls short, counted from 1, with its values. A table in which something falls short is read a
+    second time for those.
+
+    Raises:
+        DataError: a table can't be read, or the memory allowed doesn't suffice.
+    """
+    measured: dict[int, Evidence] = {}
+    for table in dict.fromkeys(e.table for e in expectations):
+        own = [(i, e) for i, e in enumerate(expectations) if e.table == table]
+        try:
+            measured |= zip(
+                (i for i, _ in own), _scan([e for _, e in own], paths[table], limits, scratch), strict=True
+            )
+        except duckdb.OutOfMemoryException as error:
+            raise DataError(
+                f"the expectations on {table!r} need more memory than {limits.memory}",
+                why=str(error).splitlines()[0],
+                fix="raise limits.memory",
+            ) from error
+    return tuple(measured[i] for i in range(len(expectations)))
+
+
+def _scan(planned: Sequence[Expectation], path: Path, limits: Limits, scratch: Path) -> Iterator[Evidence]:
+    # Sums of doubles depend on the order of adding, which several threads don't keep.
+    threads = limits.threads if all(e.exact for e in planned) else 1
+    columns = sorted({c for e in planned for c in e.columns})
+    with workspace(scratch) as folder, connect(parse_size(limits.memory), threads, folder) as db:
+        _confine(db, path, folder)
+        measures = ", ".join(f"{e.value}, {e.first or 'NULL'}" for e in planned)
+        rows = _rows(planned[0].table, columns)
+        counted = db.execute(f"SELECT count(*), {measures} FROM {rows}", [str(path)]).fetchone()
+        if counted is None:
+            raise AssertionError("an aggregate without groups gives one row")
+        n = int(counted[0])
+        for i, expectation in enumerate(planned):
+            value, first = counted[1 + 2 * i], counted[2 + 2 * i]
+            where = _told(db, expectation, path, value, first, n)
+            yield Evidence(
+                expectation.gate,
+                None if value is None else float(value),
+                unit=expectation.unit,
+                n=n,
+                where=where,
+                why_none="no row has a value" if value is None else "",
+            )
+
+
+def _confine(db: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> None:
+    """No file but this table, whatever the expressions say."""
+    db.execute("SET allowed_paths = $1", [[str(path)]])
+    db.execute("SET allowed_directories = $1", [[str(scratch)]])
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
+
+
+def _rows(table: str, columns: Sequence[str]) -> str:
+    """The table's rows, each column under every name that an expression may use."""
+    names = [f"{_quote(c)}, {_quote(c)} AS {_quote(f'{table}.{c}')}" for c in columns]
+    return f"(SELECT {', '.join([*names, _ROW])} FROM read_parquet(?, file_row_number = true))"
+
+
+def _told(
+    db: duckdb.DuckDBPyConnection, planned: Expectation, path: Path, value: Any, first: int | None, n: int
+) -> str:
+    if planned.unit == "rows" and not value:
+        return ""
+    if planned.unique:
+        first = _repeated(db, planned, path)
+    if first is None:
+        return ""
+    shown = ", ".join(_quote(c) for c in planned.columns)
+    row = db.execute(
+        f"SELECT {shown} FROM read_parquet(?, file_row_number = true) WHERE {_ROW} = ?", [str(path), first]
+    ).fetchone()
+    values = ", ".join(f"{c} = {_shown(v)}" for c, v in zip(planned.columns, row or (), strict=False))
+    count = f"{value:,} of {n:,} rows, the first is " if planned.unit == "rows" else "for one, "
+    return f"{count}row {first + 1:,} of {planned.table} ({values})"
+
+
+def _repeated(db: duckdb.DuckDBPyConnection, planned: Expectation, path: Path) -> int | None:
+    """The first row that repeats an earlier one."""
+    known = " AND ".join(f"({v}) IS NOT NULL" for v in planned.unique)
+    found = db.execute(
+        f"SELECT min(r) FROM (SELECT min({_ROW}, 2)[2] AS r FROM {_rows(planned.table, planned.columns)} "
+        f"WHERE {known} GROUP BY {', '.join(planned.unique)} HAVING count(*) > 1)",
+        [str(path)],
+    ).fetchone()
+    return None if found is None else found[0]
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value) if not isinstance(value, str) else repr(value[:40])
+
+
+def _whole(tree: exp.Expr) -> str:
+    """A part of an expression as text, whole."""
+    return tree.sql(dialect=ExpressionGrammar, normalize_functions=False)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _name(node: exp.Expr) -> str:
+    return str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+
+
+def _is_aggregate(node: exp.Expr) -> bool:
+    return _name(node) in AGGREGATES
+
+
+def _number(tree: exp.Expr) -> float | None:
+    if isinstance(tree, exp.Neg):
+        inner = _number(tree.this.unnest())
+        return None if inner is None else -inner
+    if isinstance(tree, exp.Literal) and not tree.is_string:
+        return float(tree.this)
+    return None

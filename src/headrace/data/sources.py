@@ -1,0 +1,286 @@
+"""Sources that are the user's Python functions: run at one boundary, their rows spooled to disk."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from headrace.core.errors import DataError, Problem, UserCodeError, did_you_mean
+from headrace.data.buffers import texts
+from headrace.data.raw import Raw
+from headrace.data.times import formats_of
+
+_ROWS = 10_000
+_SAMPLE = 20_480
+
+
+def open_python(path: Path, label: str, function: str, *, spool: Path | None, times: Sequence[str]) -> Raw:
+    """Run `function` (no arguments) and open what it gives as a source.
+
+    It may return, or yield bit by bit: pyarrow tables, batches or readers; data frames of pandas, polars
+    or anything else with the Arrow PyCapsule interface; dicts, one a row, or lists of them; and return a
+    dict of columns. `spool` is a folder that takes the rows; without it only the first 20,480 are taken,
+    enough to see the columns.
+
+    Raises:
+        UserCodeError: the function raised; file, line and function are named.
+        DataError: the file has no such function, it gave something else, or a column has two types.
+    """
+    name = f"{label}:{function}"
+    with _importable(path.parent):
+        chunks = _run(path, label, function)
+        tables = list(_first(chunks, _SAMPLE)) if spool is None else []
+        parts = [] if spool is None else _spooled(chunks, spool)
+    schema = _unify([t.schema for t in tables] or [s for _, s in parts], name)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for table in tables:
+            yield from _fit(table, schema).to_batches()
+        for part, _ in parts:
+            with pa.memory_map(str(part)) as file:
+                for batch in pa.ipc.open_stream(file):
+                    yield from _fit(pa.Table.from_batches([batch]), schema).to_batches()
+
+    return Raw(name, schema, _formats(batches, schema, times), batches, lambda row: f"{name}: row {row + 1}")
+
+
+def code_files(path: Path, root: Path) -> list[tuple[str, Path]]:
+    """The file and every module beside it that it imports, directly or through another, sorted by name."""
+    found: dict[Path, None] = {}
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found[file] = None
+        try:
+            tree = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError):
+            continue  # told when it is run
+        for module in _imports(tree):
+            base = path.parent.joinpath(*module.split("."))
+            waiting += [base.with_suffix(".py"), base / "__init__.py"]
+    return sorted((f.relative_to(root.resolve()).as_posix(), f) for f in found)
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{a.name}" for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (a.name for a in node.names)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """The modules beside the user's file can be imported while it runs, as when it is run as a script."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _run(path: Path, label: str, function: str) -> Iterator[pa.Table]:
+    """The user-code boundary: what the user's code raises, at loading, calling or yielding, leaves here as
+    a UserCodeError."""
+    name = f"{label}:{function}"
+    try:
+        names = runpy.run_path(str(path), run_name="headrace_source")
+    except (Exception, SystemExit) as error:
+        raise _blame(error, path, label, function) from error
+    called = names.get(function)
+    if not callable(called):
+        functions = [n for n, v in names.items() if callable(v) and not n.startswith("_")]
+        raise DataError(
+            f"there is no function {function!r}", where=label, fix=did_you_mean(function, functions)
+        )
+    try:
+        given = called()
+    except (Exception, SystemExit) as error:
+        raise _blame(error, path, label, function) from error
+    if isinstance(given, Mapping):
+        yield _columns(given, name)
+        return
+    table = _table(given)
+    if table is not None:
+        yield from table
+        return
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise _useless(given, name)
+    yield from _chunks(_guarded(given, path, label, function), name)
+
+
+def _guarded(items: Iterable[Any], path: Path, label: str, function: str) -> Iterator[Any]:
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except (Exception, SystemExit) as error:
+            raise _blame(error, path, label, function) from error
+        yield item
+
+
+def _blame(error: BaseException, path: Path, label: str, function: str) -> UserCodeError:
+    line = error.lineno if isinstance(error, SyntaxError) else _line(error.__traceback__, path)
+    return UserCodeError(
+        f"{function} raised {type(error).__name__}: {error}",
+        where=f"{label}:{line}" if line else label,
+        fix=f"correct {label}; call {function}() by hand to see the whole traceback",
+    )
+
+
+def _line(traceback: TracebackType | None, path: Path) -> int | None:
+    """The innermost line of the user's file."""
+    line = None
+    while traceback is not None:
+        if Path(traceback.tb_frame.f_code.co_filename) == path:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def _chunks(items: Iterator[Any], name: str) -> Iterator[pa.Table]:
+    done = 0
+    for item in items:
+        if isinstance(item, Mapping):
+            rows = [item, *islice(_rows(items, name), _ROWS - 1)]
+            yield _from_rows(rows, name, done)
+            done += len(rows)
+            continue
+        tables = _table(item)
+        if tables is None:
+            if not isinstance(item, list | tuple) or not all(isinstance(r, Mapping) for r in item):
+                raise _useless(item, name)
+            tables = iter([_from_rows(item, name, done)] if item else [])
+        for table in tables:
+            yield table
+            done += table.num_rows
+
+
+def _rows(items: Iterator[Any], name: str) -> Iterator[Mapping[str, Any]]:
+    for item in items:
+        if not isinstance(item, Mapping):
+            raise DataError(f"gave a row as dict, then a {type(item).__name__}", where=name)
+        yield item
+
+
+def _table(given: Any) -> Iterator[pa.Table] | None:
+    """Arrow data as tables, None where the object is no Arrow data."""
+    if isinstance(given, pa.Table):
+        return iter([given])
+    if hasattr(given, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(given)
+        return (_without_index(pa.Table.from_batches([b])) for b in reader)
+    if hasattr(given, "__arrow_c_array__"):
+        return iter([pa.Table.from_batches([pa.record_batch(given)])])
+    return None
+
+
+def _without_index(table: pa.Table) -> pa.Table:
+    """pandas sends the index of its frames along."""
+    return table.drop_columns([n for n in table.schema.names if n.startswith("__index_level_")])
+
+
+def _from_rows(rows: Sequence[Mapping[str, Any]], name: str, done: int) -> pa.Table:
+    keys = dict.fromkeys(k for row in rows for k in row)
+    return _columns({k: [row.get(k) for row in rows] for k in keys}, name, done)
+
+
+def _columns(columns: Mapping[str, Any], name: str, done: int = 0) -> pa.Table:
+    arrays = {}
+    problems = []
+    for key, values in columns.items():
+        try:
+            arrays[str(key)] = pa.array(values)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            rows = f"rows {done + 1} to {done + len(values)}" if hasattr(values, "__len__") else ""
+            problems.append(Problem(f"column {key!r} can't be read: {error}", f"{name}: {rows}"))
+    if problems:
+        raise DataError.of(problems)
+    if len({len(a) for a in arrays.values()}) > 1:
+        raise DataError("the columns are of different lengths", where=name)
+    return pa.table(arrays)
+
+
+def _useless(given: Any, name: str) -> DataError:
+    return DataError(
+        f"it gave a {type(given).__name__}, which is no table",
+        where=name,
+        fix="return or yield a pyarrow table, a data frame, or dicts, one a row",
+    )
+
+
+def _first(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    for table in tables:
+        yield table[:rows]
+        rows -= table.num_rows
+        if rows <= 0:
+            return
+
+
+def _spooled(tables: Iterator[pa.Table], folder: Path) -> list[tuple[Path, pa.Schema]]:
+    """Write the tables to files, a new one whenever the columns change."""
+    parts: list[tuple[Path, pa.Schema]] = []
+    writer = None
+    for table in tables:
+        schema = table.schema.remove_metadata()
+        if writer is None or parts[-1][1] != schema:
+            if writer is not None:
+                writer.close()
+            parts.append((folder / f"spool-{len(parts)}.arrow", schema))
+            writer = pa.ipc.new_stream(str(parts[-1][0]), schema)
+        writer.write_table(table.replace_schema_metadata(None), max_chunksize=65_536)
+    if writer is not None:
+        writer.close()
+    return parts
+
+
+def _unify(schemas: Sequence[pa.Schema], name: str) -> pa.Schema:
+    if not schemas:
+        raise DataError("it gave no rows", where=name, fix="give at least one row")
+    for schema in schemas:
+        twice = {n for n in schema.names if schema.names.count(n) > 1}
+        if twice:
+            raise DataError(f"two columns are called {min(twice)!r}", where=name, fix="rename one")
+    try:
+        return pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(
+            "a column has one type in one part and another in the next", where=name, why=str(error)
+        ) from error
+
+
+def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table.column(f.name).cast(f.type) if f.name in table.schema.names else pa.nulls(len(table), f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _formats(
+    batches: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema, times: Sequence[str]
+) -> dict[str, Any]:
+    """Spellings of the text columns among the declared times, from the first batch."""
+    words = [n for n in times if n in schema.names and pa.types.is_string(schema.field(n).type)]
+    batch = next(batches(), None) if words else None
+    if batch is None:
+        return {}
+    given = {w: [t for t in texts(batch.column(w)[:_SAMPLE]) if t is not None] for w in words}
+    return {w: formats_of(values) for w, values in given.items() if values}
