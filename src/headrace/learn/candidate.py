@@ -141,7 +141,7 @@ def resolve_params(
 
 
 def _fits(value: object, default: object) -> bool:
-    """Whether a value may stand where `default` stands: whole numbers pass as floats, bools never as numbers."""
+    """Whether a value may stand where `default` stands: whole numbers pass as floats, bools not."""
     if default is None or value is None:
         return default is None
     if isinstance(default, bool) or isinstance(value, bool):

@@ -1,4 +1,6 @@
-"""Features for models that need plain numbers: imputed, flagged, standardised, one-hot. As numpy and as nodes."""
+"""Features for models that need plain numbers: imputed, flagged, standardised, one-hot.
+
+Each step is there twice, in numpy and as nodes, in float64."""
 
 from __future__ import annotations
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from headrace.core.errors import Problem, UserCodeError, UserError, did_you_mean
-from headrace.learn.candidate import Candidate
+from headrace.core.spec.models import ModelSpec
+from headrace.core.task import Kind, Task
+from headrace.learn.candidate import Candidate, resolve_params
 from headrace.learn.candidates import BUILT_IN
 
 GROUP = "headrace.candidates"
+RESERVED = ("naive", "today")
+"""Leaderboard names of the two baselines, which nobody needs to list."""
 
 
 def _points() -> dict[str, EntryPoint]:
@@ -50,7 +56,7 @@ def load_candidate(name: str) -> Candidate:
         raise UserError.of([Problem(f"no model is called {name!r}", where="models", fix=fix)])
     try:
         loaded = points[name].load()
-    except Exception as error:  # noqa: BLE001 - user-code boundary: a plugin may raise anything
+    except Exception as error:
         raise UserCodeError(
             f"model {name!r} ({points[name].value}) can't be imported: {error}",
             where="models",
@@ -63,3 +69,40 @@ def load_candidate(name: str) -> Candidate:
             fix="it needs what headrace.learn.candidate.Candidate names",
         )
     return loaded
+
+
+def check_models(
+    models: Sequence[str | ModelSpec], root: Path, kind: Kind | None = None
+) -> Iterator[tuple[int, Problem]]:
+    """What is wrong with a spec's models, each with its place in the list; nothing is fitted.
+
+    root: the project's folder, named where a module lies there but can't be imported. kind: the task, to
+    say which candidates can't learn it.
+    """
+    names: dict[str, int] = {}
+    for i, model in enumerate(models):
+        spec = model if isinstance(model, ModelSpec) else ModelSpec(use=model)
+        label = spec.name or spec.use
+        if label in RESERVED or label in names:
+            why = "it is scored always" if label in RESERVED else "the leaderboard has one line a name"
+            yield (
+                i,
+                Problem(f"two models are called {label!r}", why=why, fix="give this one a name: of its own"),
+            )
+        names.setdefault(label, i)
+        try:
+            candidate = load_candidate(spec.use)
+            classes = ("no", "yes") if kind in (None, Kind.BINARY) else ("a", "b", "c")
+            task = Task(kind or min(candidate.tasks), classes)
+            resolve_params(candidate, task, 1000, 10, spec.params)
+        except UserError as error:
+            for problem in error.problems:
+                yield i, _nearby(problem, spec.use, root)
+
+
+def _nearby(problem: Problem, use: str, root: Path) -> Problem:
+    """A module that lies in the project's folder but is not importable gets a better hint."""
+    module = use.partition(":")[0]
+    if problem.what.startswith("no module") and (root / f"{module}.py").is_file():
+        return replace(problem, fix=f"{module}.py lies in {root}: put that folder on PYTHONPATH")
+    return problem

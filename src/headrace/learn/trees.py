@@ -180,6 +180,6 @@ def _add_sklearn(ensemble: Ensemble, tree: Any, target: int, values: Any) -> Non
             way = bool(node["missing_go_to_left"])
             split = float(node["threshold"])
             numbers.append((ensemble.branch(int(node["feature"]), split, _LEQ, missing_yes=way), False))
-    for i in np.flatnonzero(left >= 0):
+    for i in np.flatnonzero(left >= 0).tolist():
         ensemble.link(numbers[i][0], numbers[left[i]], numbers[right[i]])
     ensemble.roots.append(numbers[0][0])

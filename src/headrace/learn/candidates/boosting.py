@@ -60,7 +60,7 @@ class Boosting:
         many = n_rows >= MANY_ROWS
         regression = task.kind is Kind.REGRESSION
         return {
-            "trees": 100 if many else 800 if regression else 300,
+            "trees": 100 if many else 800 if regression else 200,
             "learning_rate": 0.1 if many else 0.05,
             "leaves": 31,
             "min_leaf": 20 if regression else 50,

@@ -20,7 +20,7 @@ class Forest:
     summary = "a random forest: many deep trees on resampled rows, averaged"
     tasks = frozenset(Kind)
 
-    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:  # noqa: ARG002 - the port's
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """A third of the columns a split for regression, their root for classes; leaves grow with the rows,
         which keeps the graph below about 50 MB."""
         columns = 1 / 3 if task.kind is Kind.REGRESSION else n_features**-0.5

@@ -139,7 +139,7 @@ def _user(name: str, function: Any, *arguments: Any) -> Any:
     """Call the estimator: the boundary to code that isn't ours."""
     try:
         return function(*arguments)
-    except Exception as error:  # noqa: BLE001 - user-code boundary: an estimator may raise anything
+    except Exception as error:
         raise UserCodeError(
             f"{name} failed: {type(error).__name__}: {error}", where=f"models: {name}"
         ) from error
@@ -172,7 +172,7 @@ def _convert(name: str, estimator: Any, Z: Vector) -> tuple[Any, bool]:
         f"{name} can't be turned into a graph: {reasons[-1][:300]}",
         where=f"models: {name}",
         why="what is served is an ONNX graph; skl2onnx has no conversion for this estimator",
-        fix="take an estimator of skl2onnx's list (skl2onnx.supported_converters()), or linear, forest, boosting",
+        fix="take an estimator of skl2onnx.supported_converters(), or linear, forest, boosting",
     )
 
 
@@ -192,7 +192,7 @@ def estimator_candidate(path: str) -> EstimatorCandidate:
     except ModuleNotFoundError as error:
         fix = "write module:Class, such as sklearn.neighbors:KNeighborsRegressor, and install its package"
         raise UserError(f"no module {error.name!r}", where=where, fix=fix) from error
-    except Exception as error:  # noqa: BLE001 - user-code boundary: a module may raise anything
+    except Exception as error:
         raise UserCodeError(f"module {module_name!r} failed to import: {error}", where=where) from error
     found = getattr(module, class_name, None)
     if found is None:

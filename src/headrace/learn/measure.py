@@ -1,0 +1,61 @@
+"""The declared metric on every fold, with decisions that no fold took part in choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.task import Kind, Task
+from headrace.learn.candidate import Vector
+from headrace.metrics.measure import measure
+from headrace.metrics.record import Metric, Predictions
+from headrace.metrics.threshold import choose_threshold
+
+Ints = NDArray[np.int64]
+
+
+def best_threshold(task: Task, metric: Metric, y: Vector, scores: Vector) -> float | None:
+    """The threshold that the metric likes best on rows with a score (NaN: none). None unless binary."""
+    if task.kind is not Kind.BINARY:
+        return None
+    known = np.isfinite(scores)
+    return float(choose_threshold(metric, y[known], scores[known]))
+
+
+def decide(task: Task, metric: Metric, y: Vector, scores: Vector, pieces: Sequence[Ints]) -> Ints | None:
+    """Decided class codes [rows] (0 outside the pieces); None for regression.
+
+    multiclass: the most probable class. binary: each piece is decided by the threshold that is best on all
+    the others, so that no row's own label helps to choose its threshold. A single piece (a holdout) is
+    parted in two, in the order of its rows, for this alone. (In walking folds the threshold of an early
+    fold so comes from later ones: it is one number, and the candidates' comparison is alike for all.)
+    """
+    if task.kind is Kind.REGRESSION:
+        return None
+    if task.kind is Kind.MULTICLASS:
+        return np.asarray(np.argmax(scores, axis=1), np.int64)
+    decisions = np.zeros(len(y), np.int64)
+    parts = list(pieces) if len(pieces) > 1 else np.array_split(pieces[0], 2)
+    for i, part in enumerate(parts):
+        others = np.concatenate([p for j, p in enumerate(parts) if j != i])
+        decisions[part] = scores[part] >= choose_threshold(metric, y[others], scores[others])
+    return decisions
+
+
+def measure_pieces(
+    task: Task,
+    metric: Metric,
+    y: Vector,
+    scores: Vector,
+    decisions: Ints | None,
+    units: Ints,
+    pieces: Sequence[Ints],
+) -> tuple[float, ...]:
+    """The metric on each piece; NaN where it is undefined there (AUC of a single class, say)."""
+    values = []
+    for rows in pieces:
+        decided = None if decisions is None else decisions[rows]
+        values.append(float(measure(metric, Predictions(task, y[rows], scores[rows], units[rows], decided))))
+    return tuple(values)
