@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _STRETCH_BITS = 13
 _PAGE_ROWS = 1024
+_FIRST_ROWS = 16  # who asks for the newest one shouldn't wait for a thousand
 
 _COLUMNS = "seq, kind, spot, digest, line"
 _INSERT = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?)"
@@ -107,17 +108,17 @@ class Ledger:
         order = "DESC" if newest_first else "ASC"
         select = f"SELECT {_COLUMNS} FROM event WHERE seq > ? AND seq <= ?"
         arms: list[Arm] = [("", ())] if kinds is None else _arms(kinds)
-        sql = (
-            " UNION ALL ".join(select + also for also, _ in arms)
-            + f" ORDER BY seq {order} LIMIT {_PAGE_ROWS}"
-        )
-        low, high = after, head
+        union = " UNION ALL ".join(select + condition for condition, _ in arms)
+        sql = f"{union} ORDER BY seq {order} LIMIT ?"
+        low, high, rows = after, head, _FIRST_ROWS
         while low < high:
-            page = self._fetch(sql, [value for _, names in arms for value in (low, high, *names)])
+            values = [value for _, names in arms for value in (low, high, *names)]
+            page = self._fetch(sql, [*values, rows])
             if page:
                 yield page
-            if len(page) < _PAGE_ROWS:
+            if len(page) < rows:
                 return
+            rows = min(4 * rows, _PAGE_ROWS)
             if newest_first:
                 high = page[-1][0] - 1
             else:
