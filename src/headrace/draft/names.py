@@ -26,13 +26,13 @@ _RESERVED = frozenset(
     create default deferrable desc describe distinct do else end except false fetch for foreign from
     group having in initially intersect into lambda lateral leading limit not null offset on only or
     order pivot placing primary qualify references returning select show some summarize symmetric table
-    then to trailing true union unique unpivot using variadic when where window with asof at anti
-    authorization binary collation concurrently cross freeze full generated glob ilike inner is isnull
-    join left like map natural notnull outer overlaps positional right semi similar struct tablesample
-    try_cast verbose between bigint bit boolean char character coalesce columns dec decimal exists
-    extract float grouping_id grouping inout int integer interval merge_action national nchar none
-    nullif numeric out overlay position precision real row setof smallint substring time timestamp treat
-    trim values varchar xmlattributes"""
+    then to trailing true union unique unpack unpivot pivot_longer pivot_wider by using variadic when
+    where window with asof at anti authorization binary collation concurrently cross freeze full
+    generated glob ilike inner is isnull join left like map natural notnull outer overlaps positional
+    right semi similar struct tablesample try_cast verbose between bigint bit boolean char character
+    coalesce columns dec decimal exists extract float grouping_id grouping inout int integer interval
+    merge_action national nchar none nullif numeric out overlay position precision real row setof
+    smallint substring time timestamp treat trim values varchar xmlattributes"""
     )
 )
 """Words that DuckDB keeps for itself (its categories reserved, type_function and column_name)."""
@@ -114,18 +114,17 @@ def scalar(value: str) -> str:
     >>> print(scalar("hour(t) >= 17"), scalar('"my col"'), scalar("yes"), scalar("a: b"))
     hour(t) >= 17 '"my col"' 'yes' 'a: b'
     """
-    plain = yaml.safe_dump(value, width=10**9, allow_unicode=True, default_style=None).removesuffix("...\n")
-    text = plain.strip("\n")
-    if "\n" in text:  # a break in a name or value
-        text = yaml.safe_dump(value, width=10**9, default_style='"').strip("\n")
-    # In a flow mapping `,` and brackets end a plain scalar; safe_dump writes for blocks.
-    return text
+    if not value.isprintable():  # escaped: breaks and invisible characters come back as they were
+        return yaml.safe_dump(value, width=10**9, default_style='"').strip("\n")
+    return yaml.safe_dump(value, width=10**9, allow_unicode=True).removesuffix("...\n").strip("\n")
 
 
 def flow_scalar(value: str) -> str:
-    """A text as YAML reads it back inside `{…}` or `[…]`."""
+    """A text as YAML reads it back inside `{…}` or `[…]`, where more characters end a plain scalar."""
     text = scalar(value)
-    return text if text[:1] in "'\"" or not set(text) & set(",[]{}") else "'" + value.replace("'", "''") + "'"
+    if text[:1] in "'\"" or not set(text) & set(",[]{}?:#"):
+        return text
+    return "'" + value.replace("'", "''") + "'"
 
 
 def shown(value: object, limit: int = 40) -> str:

@@ -30,12 +30,12 @@ def near_copy(look: Look, profile: Profile, aim: Aim) -> str:
         found = _correlated(look, profile.name, aim)
     elif profile.type is Type.NUMBER and aim.kind is Kind.BINARY:
         found = _separates(look, profile.name, aim)
-    if not found and profile.type is not Type.TIME:
-        found = _determines(look, profile, aim, f"{quoted(profile.name)}", "its values fix")
     if not found and profile.nulls:
         found = _determines(
             look, profile, aim, f"({quoted(profile.name)} is null)", "whether it is null fixes"
         )
+    if not found and profile.type is not Type.TIME:
+        found = _determines(look, profile, aim, f"{quoted(profile.name)}", "its values fix")
     return found
 
 
