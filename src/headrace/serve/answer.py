@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,30 @@ from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.models import TableSpec
 from headrace.core.task import Kind
+from headrace.data.buffers import Array, fixed, known
 from headrace.data.lookup import LookupTable
 from headrace.graph.rows import RowEncoder
 from headrace.graph.run import Runner
 from headrace.release.manifest import Lookup, Serving
+from headrace.serve.cells import feed
 
 Feeds = Mapping[str, NDArray[Any]]
+Label = str | int | float | bool
 
 
 class Answerer:
-    """A release, loaded and ready. Safe for use by several threads."""
+    """A release, loaded and ready. Safe for use by several threads.
+
+    `types` are the columns that a caller sends, `labels` the classes in the order of their codes as callers
+    see them (a whole number without a fraction).
+    """
 
     def __init__(self, store: Store, serving: Serving, release: str, *, threads: int = 1) -> None:
         self.serving = serving
         self.release = release
         self.types = serving.event_types()
+        self.labels = tuple(label(c) for c in serving.task.classes)
+        self._names = tuple(label_name(c) for c in self.labels)
         self._runner = Runner(store.get(serving.graph), threads=threads)
         self._tables = {
             lookup.table: LookupTable.load(
@@ -39,11 +49,17 @@ class Answerer:
             )
             for lookup in serving.lookups
         }
-        self._looked_up = [f for f in serving.fields if f.source != "event"]
+        self._looked_up = [(f.name, f.type, f.source) for f in serving.fields if f.source != "event"]
         self._unused = frozenset(serving.unused)
-        self._encoder = RowEncoder(self.types, zone=serving.zone, required=self.types)
-        # Plain Python values once, instead of one conversion a row.
-        self._labels = list(serving.task.classes)
+
+    @cached_property
+    def _encoder(self) -> RowEncoder:
+        # Not in __init__: it makes a table of its zone's offsets, which files have no need of.
+        return RowEncoder(self.types, zone=self.serving.zone, required=self.types)
+
+    def warm(self) -> None:
+        """Make now what the first answer would make: indexes, zone table, the graph's buffers."""
+        self.answer([dict.fromkeys(self.types)])
 
     def answer(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Answer JSON-like rows. Every column of `types` has to be sent (null where unknown); columns of the
@@ -54,38 +70,57 @@ class Answerer:
         """
         if self._unused:
             rows = [_without(row, self._unused) for row in rows]
-        return self.labelled(self.run(self._encoder.encode(rows), len(rows)), len(rows))
+        feeds = self._encoder.encode(rows)
+        if self._looked_up:
+            feeds.update(self._find(rows, feeds))
+        return self._labelled(self._runner.run(feeds, len(rows)), len(rows))
 
-    def run(self, feeds: Feeds, rows: int) -> dict[str, NDArray[Any]]:
-        """The graph's outputs for encoded event columns, after the lookups."""
-        return self._runner.run({**feeds, **self.look_up(feeds, rows)}, rows)
+    def score(self, columns: Mapping[str, Array], rows: int) -> dict[str, NDArray[Any]]:
+        """The graph's outputs, each [rows, ...], for Arrow columns `types` in snapshot form."""
+        feeds = {name: feed(columns[name], kind) for name, kind in self.types.items()}
+        if self._looked_up:
+            feeds.update(self._match(columns))
+        return self._runner.run(feeds, rows)
 
-    def look_up(self, feeds: Feeds, rows: int) -> dict[str, NDArray[Any]]:
-        """The side tables' columns for these events, at each event's moment of prediction."""
-        if not self._looked_up:
-            return {}
-        moments = self._moments(feeds, rows)
-        found = {
-            name: [
-                table.find(key, moment)
-                for key, moment in zip(self._keys(feeds, table, rows), moments, strict=True)
-            ]
+    def _find(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """The side tables' columns for a request's rows, at each row's moment of prediction."""
+        time = self.serving.time
+        moments: list[int | None] = [None] * len(rows)
+        if time is not None and time in feeds:
+            lead = self.serving.lead_us
+            moments = [None if t == NULL_TIME else t - lead for t in feeds[time].tolist()]
+        found = {}
+        for name, table in self._tables.items():
+            keys = [self._key(k, rows, feeds) for k in table.keys]
+            found[name] = [table.find(key, m) for *key, m in zip(*keys, moments, strict=True)]
+        return {
+            name: _column(kind, found[source], name.partition(".")[2])
+            for name, kind, source in self._looked_up
+        }
+
+    def _key(self, name: str, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> list[Any]:
+        """A key column as Python values. Not from the feeds but for times: a double loses the last digits
+        of a long whole number."""
+        if self.types[name] is not Type.TIME:
+            return [row.get(name) for row in rows]
+        return [None if t == NULL_TIME else t for t in feeds[name].tolist()]
+
+    def _match(self, columns: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+        """The side tables' columns for a batch."""
+        moments = None
+        if self.serving.time is not None and self.serving.time in columns:
+            times = columns[self.serving.time]
+            moments = np.where(known(times), fixed(times) - self.serving.lead_us, np.int64(NULL_TIME))
+        spots = {
+            name: table.match([columns[k] for k in table.keys], moments)
             for name, table in self._tables.items()
         }
-        return {f.name: _column(f.type, found[f.source], f.name.partition(".")[2]) for f in self._looked_up}
+        return {
+            name: feed(self._tables[source].take(name.partition(".")[2], spots[source]), kind)
+            for name, kind, source in self._looked_up
+        }
 
-    def _moments(self, feeds: Feeds, rows: int) -> list[int | None]:
-        time = self.serving.time
-        if time is None or time not in feeds:
-            return [None] * rows
-        lead = self.serving.lead_us
-        return [None if t == NULL_TIME else t - lead for t in feeds[time].tolist()]
-
-    def _keys(self, feeds: Feeds, table: LookupTable, rows: int) -> Sequence[tuple[Any, ...]]:
-        columns = [_plain(self.types[k], feeds[k]) for k in table.keys]
-        return list(zip(*columns, strict=True)) if columns else [()] * rows
-
-    def labelled(self, outputs: Feeds, rows: int) -> list[dict[str, Any]]:
+    def _labelled(self, outputs: Feeds, rows: int) -> list[dict[str, Any]]:
         """Outputs as one JSON-like object a row: prediction, probability (of the positive class, or by
         class), and the release that gave it."""
         if self.serving.task.kind == Kind.REGRESSION:
@@ -93,16 +128,27 @@ class Answerer:
         decisions = outputs["decision"].tolist()
         probabilities = outputs["probability"].tolist()
         if self.serving.task.kind == Kind.MULTICLASS:
-            names = [str(c) for c in self._labels]
-            probabilities = [dict(zip(names, p, strict=True)) for p in probabilities]
+            probabilities = [dict(zip(self._names, p, strict=True)) for p in probabilities]
         return [
             {
-                "prediction": self._labels[decisions[i]],
+                "prediction": self.labels[decisions[i]],
                 "probability": probabilities[i],
                 "release": self.release,
             }
             for i in range(rows)
         ]
+
+
+def label(value: str | float | bool) -> Label:
+    """A class as callers see it: a whole number has no fraction (1.0 is 1)."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def label_name(value: Label) -> str:
+    """A class as a name: `true`, `1`, `late`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _without(row: Mapping[str, Any], unused: frozenset[str]) -> Mapping[str, Any]:
@@ -114,15 +160,6 @@ def _without(row: Mapping[str, Any], unused: frozenset[str]) -> Mapping[str, Any
 def _table_spec(lookup: Lookup) -> TableSpec:
     ttl = None if lookup.ttl_us is None else format_duration(timedelta(microseconds=lookup.ttl_us))
     return TableSpec(read=lookup.table, key=lookup.key, time=lookup.time, known_at=lookup.known_at, ttl=ttl)
-
-
-def _plain(kind: Type, values: NDArray[Any]) -> list[Any]:
-    """A vector in raw-column convention as Python values, None for null."""
-    if kind == Type.TEXT:
-        return [None if v == NULL_TEXT else v for v in values.tolist()]
-    if kind == Type.TIME:
-        return [None if v == NULL_TIME else v for v in values.tolist()]
-    return [None if v != v else v for v in values.tolist()]
 
 
 def _column(kind: Type, found: Sequence[Mapping[str, Any] | None], name: str) -> NDArray[Any]:

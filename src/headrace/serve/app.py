@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -15,25 +16,45 @@ from starlette.routing import Route
 from headrace.core.codec import to_json, to_plain
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
-from headrace.release.manifest import Manifest, Serving
+from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer
+from headrace.serve.describe import describe
 
 MOST_ROWS = 10_000
 MOST_BYTES = 32 << 20
+FEW_ROWS = 8
+"""Up to so many rows are answered at once: handing them to a thread would take longer than answering."""
+
+PATHS = {
+    "POST /predict": "predictions for one row (an object) or many (a list of objects)",
+    "GET /schema": "the columns to send, with types and ranges, and what comes back",
+    "GET /health": "whether this process answers, and with which release",
+}
 
 
 def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
     """The application that answers for one release. Loads its graph and lookup tables once, here.
 
-    Bad input gets a 400 or 422 whose `errors` name each field; too much of it a 413; nothing else is sent.
+    Every error is a JSON object `{"errors": [{what, where, why, fix}, ...]}`: 400 for what is no JSON, 422
+    for rows that don't fit (each field is named), 413 for too much, 404 and 405 for other paths and methods,
+    500 for our own mistakes (what was raised goes to the server's log, not to the caller).
     """
     answerer = Answerer(store, manifest.serving, release)
+    answerer.warm()
     schema = to_json(describe(manifest, release))
+    about = to_json({"release": release, "project": manifest.project, "paths": PATHS})
 
     async def predict(request: Request) -> Response:
-        rows, many = _rows_of(await _body(request))
-        answers = await run_in_threadpool(answerer.answer, rows)
+        rows, many = _rows_of(await _body(request), answerer.types)
+        if len(rows) <= FEW_ROWS:
+            answers = answerer.answer(rows)
+        else:
+            answers = await run_in_threadpool(answerer.answer, rows)
         return _json({"predictions": answers} if many else answers[0])
+
+    async def index(request: Request) -> Response:
+        del request
+        return Response(about, media_type="application/json")
 
     async def show_schema(request: Request) -> Response:
         del request
@@ -45,41 +66,13 @@ def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/", index),
             Route("/predict", predict, methods=["POST"]),
             Route("/schema", show_schema),
             Route("/health", health),
         ],
-        exception_handlers={DataError: _bad_input, HTTPException: _http_error},
+        exception_handlers={DataError: _bad_input, HTTPException: _http_error, Exception: _our_fault},
     )
-
-
-def describe(manifest: Manifest, release: str) -> dict[str, Any]:
-    """The release's input and output, for callers: what to send, and in which ranges it was seen."""
-    serving = manifest.serving
-    return {
-        "release": release,
-        "project": manifest.project,
-        "target": manifest.target,
-        "task": serving.task.kind.value,
-        "classes": list(serving.task.classes),
-        "threshold": serving.threshold,
-        "zone": serving.zone,
-        "fields": [_field(serving, name) for name in serving.event_types()],
-        "lookups": [
-            {"table": t.table, "key": list(t.key), "columns": list(t.columns)} for t in serving.lookups
-        ],
-        "ignored": list(serving.unused),
-    }
-
-
-def _field(serving: Serving, name: str) -> dict[str, Any]:
-    known = {f.name: to_plain(f) for f in serving.fields}
-    kind = serving.event_types()[name]
-    return {
-        "name": name,
-        "type": kind.value,
-        **{k: v for k, v in known.get(name, {}).items() if k != "source"},
-    }
 
 
 async def _body(request: Request) -> bytes:
@@ -95,13 +88,13 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _rows_of(body: bytes) -> tuple[list[Any], bool]:
-    """One row (an object), or many (a list of objects, or an object with `rows`)."""
+def _rows_of(body: bytes, columns: Collection[str]) -> tuple[list[Any], bool]:
+    """One row (an object), or many (a list of objects, or an object with `rows` alone)."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(400, f"the body is no JSON: {error}") from None
-    if isinstance(value, dict) and set(value) == {"rows"}:
+    if isinstance(value, dict) and set(value) == {"rows"} and "rows" not in columns:
         value = value["rows"]
         if not isinstance(value, list):
             raise HTTPException(422, "`rows` has to be a list of objects")
@@ -118,17 +111,29 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
 
 
+def _errors(problems: Collection[Problem], status: int) -> Response:
+    return _json({"errors": [to_plain(p) for p in problems]}, status)
+
+
 async def _bad_input(request: Request, error: Exception) -> Response:
     del request
-    problems = error.problems if isinstance(error, DataError) else (Problem(str(error)),)
-    return _json({"errors": [to_plain(p) for p in problems]}, 422)
+    if not isinstance(error, DataError):
+        raise error
+    return _errors(error.problems, 422)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    del request
     if not isinstance(error, HTTPException):
         raise error
-    fix = {404: "POST /predict, GET /schema and GET /health are what there is"}.get(error.status_code, "")
-    response = _json({"errors": [to_plain(Problem(str(error.detail), fix=fix))]}, error.status_code)
+    where, fix = "", ""
+    if error.status_code in (404, 405):
+        where, fix = request.url.path, f"there are {', '.join(PATHS)}"
+    response = _errors([Problem(str(error.detail), where=where, fix=fix)], error.status_code)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:
+    # Starlette raises the error again once this is sent, so that the server logs it.
+    del request, error
+    return _errors([Problem("the release could not answer", fix="the server's log says why")], 500)

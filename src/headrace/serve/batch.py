@@ -1,0 +1,238 @@
+"""Scoring a file: any size in bounded memory, every row answered or rejected with its reasons."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from headrace.core.errors import DataError, Problem
+from headrace.core.ports import Store
+from headrace.core.task import Kind
+from headrace.data.buffers import Array, fixed_array, text_array
+from headrace.release.manifest import Manifest
+from headrace.serve.answer import Answerer, label_name
+from headrace.serve.rejects import Rejects, is_rejects
+from headrace.serve.source import Chunk, Source, open_source
+
+Progress = Callable[[str, int, int], None]
+"""Told of what is being done, of rows done, and of how many there are (0: not known)."""
+
+_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a file: rows scored and rejected, and where they are (`rejects` is empty where there
+    are none)."""
+
+    rows: int
+    rejected: int
+    release: str
+    output: str
+    rejects: str
+
+
+def score_file(
+    store: Store,
+    manifest: Manifest,
+    release: str,
+    source: Path,
+    output: Path,
+    *,
+    rejects: Path | None = None,
+    progress: Progress = lambda text, done, total: None,  # noqa: ARG005 - says nothing
+) -> Scored:
+    """Score a CSV, Parquet or JSON-lines file into a CSV or Parquet file.
+
+    The output has one row for each row that could be scored, in order: `row` (its number in the source,
+    from 1), `prediction`, `probability` (binary: of the positive class; multiclass: of the predicted class,
+    and `probability_<class>` of each), `release`. The others go to `rejects` (default: the output's name
+    and `.rejects.csv`) as `row`, `line`, `reason`; it exists only where there are any.
+
+    Both files appear at the end, whole; until then, or where the process is killed, older ones stay. Blocks
+    of rows are scored one after the other: memory does not grow with the file.
+
+    Raises:
+        DataError: the source is missing, empty or unreadable, lacks a column or has one of another type;
+            the output's ending is unknown, its folder is missing, or it can't be written. No file is made.
+    """
+    aside = rejects or output.with_name(output.name + ".rejects.csv")
+    _check_paths(source, output, aside)
+    answerer = Answerer(store, manifest.serving, release)
+    keys = frozenset(k for lookup in manifest.serving.lookups for k in lookup.key)
+    opened = open_source(source, answerer.types, zone=manifest.serving.zone, keys=keys)
+    part, part_aside = _temporary(output), _temporary(aside)
+    kept = Rejects(part_aside)
+    try:
+        rows = _write(answerer, opened, part, output.suffix.lower(), kept, progress)
+        kept.finish(opened)
+        if kept.count:
+            part_aside.replace(aside)
+        elif is_rejects(aside):
+            aside.unlink()  # of an earlier run: it would be read as this one's
+        part.replace(output)
+    except OSError as error:
+        raise DataError("the output can't be written", where=str(output), why=str(error)) from error
+    finally:
+        kept.discard()
+        part.unlink(missing_ok=True)
+    return Scored(rows, kept.count, release, str(output), str(aside) if kept.count else "")
+
+
+def _check_paths(source: Path, output: Path, rejects: Path) -> None:
+    problems = []
+    if output.suffix.lower() not in _WRITERS:
+        problems.append(
+            Problem(
+                f"files ending in {output.suffix or 'nothing'} can't be written",
+                where=str(output),
+                fix=f"choose one of {', '.join(_WRITERS)}",
+            )
+        )
+    for path, other, what in (
+        (output, source, "the output is the source itself"),
+        (rejects, source, "the rejects file is the source itself"),
+        (rejects, output, "the rejects file is the output itself"),
+    ):
+        if _same(path, other):
+            problems.append(Problem(what, where=str(path), fix="choose another name"))
+    for path in (output, rejects):
+        if path.is_dir():
+            problems.append(Problem("that is a folder", where=str(path), fix="name a file in it"))
+        elif not path.parent.is_dir():
+            problems.append(
+                Problem(f"there is no folder {path.parent}", where=str(path), fix="make it first")
+            )
+    if problems:
+        raise DataError.of(problems)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside it, so that putting it in place is one step."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+
+
+_WRITERS: Mapping[str, Callable[[Path, pa.Schema], Any]] = {
+    ".csv": lambda path, schema: pa_csv.CSVWriter(str(path), schema),
+    ".parquet": lambda path, schema: pq.ParquetWriter(str(path), schema, compression="zstd"),
+    ".pq": lambda path, schema: pq.ParquetWriter(str(path), schema, compression="zstd"),
+}
+
+
+def _write(
+    answerer: Answerer, source: Source, part: Path, ending: str, rejects: Rejects, progress: Progress
+) -> int:
+    """Score every chunk and write it; the number of rows written."""
+    table = _Table(answerer)
+    written = done = 0
+    with _WRITERS[ending](part, table.schema) as writer:
+        for chunk, batch in _scored(answerer, source, table):
+            rejects.add(_rejected(chunk))
+            if batch is not None:
+                writer.write_batch(batch)
+                written += batch.num_rows
+            done += len(chunk.rows) + len(chunk.lost)
+            progress("scoring", done, source.total)
+    return written
+
+
+def _scored(
+    answerer: Answerer, source: Source, table: _Table
+) -> Iterator[tuple[Chunk, pa.RecordBatch | None]]:
+    """Chunks with their output, in order: some are computed while others are read and written."""
+
+    def work(chunk: Chunk) -> pa.RecordBatch | None:
+        good = np.ones(len(chunk.rows), np.bool_)
+        good[list(chunk.bad)] = False
+        if not good.any():
+            return None
+        columns = dict(chunk.columns)
+        if not good.all():
+            mask = fixed_array(good, pa.bool_())
+            columns = {n: values.filter(mask) for n, values in columns.items()}
+        rows = chunk.rows[good]
+        return table.batch(rows, answerer.score(columns, len(rows)))
+
+    waiting: deque[tuple[Chunk, Future[pa.RecordBatch | None]]] = deque()
+    workers = min(_WORKERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="headrace-score") as pool:
+        for chunk in source.chunks():
+            waiting.append((chunk, pool.submit(work, chunk)))
+            if len(waiting) > workers:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def _rejected(chunk: Chunk) -> list[tuple[int, str]]:
+    bad = [(int(chunk.rows[at]), "; ".join(reasons)) for at, reasons in chunk.bad.items()]
+    return sorted([*bad, *chunk.lost])
+
+
+class _Table:
+    """The output's columns."""
+
+    def __init__(self, answerer: Answerer) -> None:
+        self._kind = answerer.serving.task.kind
+        self._release = text_array([answerer.release])
+        self._labels = _labels_array(answerer)
+        fields = [("row", pa.int64()), ("prediction", self._labels.type)]
+        if self._kind is not Kind.REGRESSION:
+            fields.append(("probability", pa.float64()))
+        if self._kind is Kind.MULTICLASS:
+            fields += [(f"probability_{label_name(c)}", pa.float64()) for c in answerer.labels]
+        self.schema = pa.schema([*fields, ("release", pa.string())])
+
+    def batch(self, rows: NDArray[np.int64], outputs: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
+        """The output of these rows."""
+        columns = [fixed_array(rows, pa.int64()), *self._answers(outputs)]
+        columns.append(pc.take(self._release, fixed_array(np.zeros(len(rows), np.int64), pa.int64())))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Array]:
+        if self._kind is Kind.REGRESSION:
+            return [_doubles(outputs["prediction"])]
+        decision, probability = outputs["decision"], outputs["probability"]
+        prediction = pc.take(self._labels, fixed_array(decision, pa.int64()))
+        if self._kind is Kind.BINARY:
+            return [prediction, _doubles(probability)]
+        own = probability[np.arange(len(decision)), decision]
+        return [prediction, _doubles(own), *(_doubles(p) for p in probability.T)]
+
+
+def _doubles(values: NDArray[np.float64]) -> Array:
+    return fixed_array(values, pa.float64(), np.isfinite(values))
+
+
+def _labels_array(answerer: Answerer) -> Array:
+    """The classes as one typed column; of doubles where the task is regression."""
+    labels = answerer.labels
+    if not labels:
+        return _doubles(np.zeros(0))
+    if all(isinstance(c, str) for c in labels):
+        return text_array([str(c) for c in labels])
+    if all(isinstance(c, bool) for c in labels):
+        return fixed_array(np.array(labels, np.bool_), pa.bool_())
+    if all(isinstance(c, int) for c in labels):
+        return fixed_array(np.array(labels, np.int64), pa.int64())
+    return _doubles(np.array(labels, np.float64))

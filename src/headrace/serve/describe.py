@@ -1,0 +1,85 @@
+"""A release's input and output for callers: what to send, in which ranges it was seen, what comes back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headrace.core.clock import iso
+from headrace.core.schema import Type
+from headrace.core.task import Kind
+from headrace.release.manifest import Field, Manifest, Serving
+from headrace.serve.answer import label, label_name
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def describe(manifest: Manifest, release: str) -> dict[str, Any]:
+    """The release, ready for JSON.
+
+    `fields` are what a caller sends, each with type and, where the model reads it, what the training rows
+    held (`low`, `high`, `categories`, `null_share`); `looked_up` is what the server adds, by table and key.
+    """
+    serving = manifest.serving
+    known = {f.name: f for f in serving.fields}
+    keys = {k for lookup in serving.lookups for k in lookup.key}
+    return {
+        "release": release,
+        "project": manifest.project,
+        "target": manifest.target,
+        "task": serving.task.kind.value,
+        "classes": [label(c) for c in serving.task.classes],
+        "threshold": serving.threshold,
+        "zone": serving.zone,
+        "fields": [
+            {"name": name, "type": kind.value, "key": name in keys, **_seen(known.get(name))}
+            for name, kind in serving.event_types().items()
+        ],
+        "looked_up": [
+            {"name": f.name, "type": f.type.value, "table": f.source, **_seen(f)}
+            for f in serving.fields
+            if f.source != "event"
+        ],
+        "lookups": [
+            {"table": t.table, "key": list(t.key), "columns": list(t.columns), "timed": bool(t.time)}
+            for t in serving.lookups
+        ],
+        "ignored": list(serving.unused),
+        "answer": _answer(serving),
+    }
+
+
+def _seen(field: Field | None) -> dict[str, Any]:
+    if field is None:
+        return {}
+    found: dict[str, Any] = {"null_share": field.null_share}
+    if field.low is not None and field.high is not None:
+        as_time = field.type is Type.TIME
+        found |= {
+            "low": _moment(field.low) if as_time else field.low,
+            "high": _moment(field.high) if as_time else field.high,
+        }
+    if field.categories:
+        found["categories"] = list(field.categories)
+    return found
+
+
+def _moment(micros: float) -> str | None:
+    """RFC 3339; None for years that it has no digits for."""
+    try:
+        return iso(_EPOCH + timedelta(microseconds=int(micros)))
+    except OverflowError:
+        return None
+
+
+def _answer(serving: Serving) -> dict[str, str]:
+    """What comes back for a row."""
+    classes = [label(c) for c in serving.task.classes]
+    if not classes:
+        return {"prediction": "number", "release": "string"}
+    told = " or ".join(label_name(c) for c in classes[:10]) + (" …" if len(classes) > 10 else "")
+    if serving.task.kind is Kind.BINARY:
+        probability = f"number: of {label_name(classes[1])}"
+    else:
+        probability = "object: number by class"
+    return {"prediction": told, "probability": probability, "release": "string"}
