@@ -124,7 +124,7 @@ class Emitter:
             case Type.BOOL if node.op == "col":
                 return self.op("IsNaN", self.truth(node))
             case Type.BOOL if (below := doubts(node)) is not None:
-                return self.any_missing(*sorted(below, key=str)) or self.flag(False)
+                return self.any_missing(*below) or self.flag(False)
         return self.op("Not", self.known(node))
 
     def any_missing(self, *nodes: Node) -> str | None:

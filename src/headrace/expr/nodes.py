@@ -43,6 +43,7 @@ OPS: dict[str, str] = {
     "eq": "a = b",
     "lt": "a < b (numbers and times)",
     "le": "a <= b (numbers and times)",
+    "same": "a = b, or both are null; never null",
     "and": "Kleene's and",
     "or": "Kleene's or",
     "not": "Kleene's not",
@@ -92,7 +93,8 @@ Param = None | bool | int | float | str | tuple["Param", ...]
 class Node:
     """One operation of `OPS` on `args`. Equal nodes mean the same value on every row.
 
-    `bound` is how large the magnitude of a number can be before the law is applied: infinity says that the
+    `depth` and `size` are those of the tree (what is shared counts each time). `bound` is how large the
+    magnitude of a number can be before the law is applied: infinity says that the
     plain operation may give an infinity or NaN, which has to be made null wherever it would be seen.
     """
 
@@ -101,11 +103,13 @@ class Node:
     args: tuple[Node, ...] = ()
     param: Param = None
     depth: int = field(init=False, compare=False)
+    size: int = field(init=False, compare=False)
     bound: float = field(init=False, compare=False)
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depth", 1 + max((a.depth for a in self.args), default=0))
+        object.__setattr__(self, "size", 1 + sum(a.size for a in self.args))
         object.__setattr__(self, "bound", _bound(self))
         object.__setattr__(self, "_hash", hash((self.op, self.type, self.args, self.param)))
 

@@ -17,16 +17,16 @@ def never_null(node: Node) -> bool:
             return all(never_null(a) for a in node.args)
         case "case":
             return all(never_null(v) for v in (*node.args[1::2], node.args[-1]))
-    return node.type is Type.BOOL and doubts(node) == frozenset()
+    return node.type is Type.BOOL and doubts(node) == ()
 
 
-def doubts(node: Node) -> frozenset[Node] | None:
-    """The values of which a condition is null exactly where one of them is; None where it is not so simple."""
+def doubts(node: Node) -> tuple[Node, ...] | None:
+    """The values of which a condition is null exactly where one is null; None where it is not so simple."""
     match node.op:
         case "lit":
-            return frozenset() if node.param is not None else None
+            return () if node.param is not None else None
         case "col":
-            return frozenset([node])
+            return (node,)
         case "eq" | "lt" | "le" | "match":
             return _all_doubts(node.args)
         case "in":
@@ -36,20 +36,17 @@ def doubts(node: Node) -> frozenset[Node] | None:
             return doubts(node.args[0])
         case "and" | "or":
             left, right = doubts(node.args[0]), doubts(node.args[1])
-            return left if left == right else None
-        case "is_null" | "is_true":
-            return frozenset()
+            return left if left is not None and right is not None and set(left) == set(right) else None
+        case "is_null" | "is_true" | "same":
+            return ()
     return None
 
 
-def _all_doubts(nodes: tuple[Node, ...]) -> frozenset[Node] | None:
-    found: frozenset[Node] = frozenset()
+def _all_doubts(nodes: tuple[Node, ...]) -> tuple[Node, ...] | None:
+    found: list[Node] = []
     for node in nodes:
-        if node.type is Type.BOOL:
-            below = doubts(node)
-            if below is None:
-                return None
-            found |= below
-        elif not never_null(node):
-            found |= {node}
-    return found
+        below = doubts(node) if node.type is Type.BOOL else () if never_null(node) else (node,)
+        if below is None:
+            return None
+        found.extend(below)
+    return tuple(dict.fromkeys(found))

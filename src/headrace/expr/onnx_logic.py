@@ -137,7 +137,7 @@ def truth(e: Emitter, node: Node) -> str:
         return e.op(
             "Where", e.yes(node), e.double(1), e.op("Where", e.no(node), e.double(0), e.double(math.nan))
         )
-    missing, made = e.any_missing(*sorted(below, key=str)), e.to_double(e.yes(node))
+    missing, made = e.any_missing(*below), e.to_double(e.yes(node))
     return made if missing is None else e.op("Where", missing, e.double(math.nan), made)
 
 
@@ -160,12 +160,19 @@ def _no_match(e: Emitter, node: Node) -> str:
     return _certain(e, e.op("Not", e.yes(node)), node.args[0])
 
 
+def _same(e: Emitter, node: Node) -> str:
+    a, b = node.args
+    nulls = e.op("And", e.missing(a), e.missing(b))
+    return e.op("Or", e.yes(Node("eq", Type.BOOL, (a, b))), nulls)
+
+
 YES: dict[str, Make] = {
     "lit": _literal(True),
     "col": _column(1.0),
     "eq": _equal,
     "lt": lambda e, n: _order(e, n, "Less"),
     "le": lambda e, n: _order(e, n, "LessOrEqual"),
+    "same": _same,
     "and": lambda e, n: e.op("And", e.yes(n.args[0]), e.yes(n.args[1])),
     "or": lambda e, n: e.op("Or", e.yes(n.args[0]), e.yes(n.args[1])),
     "not": lambda e, n: e.no(n.args[0]),
@@ -184,6 +191,7 @@ NO: dict[str, Make] = {
     "eq": _unequal,
     "lt": lambda e, n: _order(e, n, "GreaterOrEqual"),
     "le": lambda e, n: _order(e, n, "Greater"),
+    "same": lambda e, n: e.op("Not", e.yes(n)),
     "and": lambda e, n: e.op("Or", e.no(n.args[0]), e.no(n.args[1])),
     "or": lambda e, n: e.op("And", e.no(n.args[0]), e.no(n.args[1])),
     "not": lambda e, n: e.yes(n.args[0]),

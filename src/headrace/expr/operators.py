@@ -147,7 +147,7 @@ def compare(r: Reader, sign: type[exp.Expr], left: Node, right: Node) -> Node | 
         same = Node("eq", Type.BOOL, (left, right))
         return same if sign is exp.EQ else negate(same)
     if sign in (exp.NullSafeEQ, exp.NullSafeNEQ):
-        same = _not_distinct(left, right)
+        same = Node("same", Type.BOOL, (left, right))
         return same if sign is exp.NullSafeEQ else negate(same)
     if left.type in (Type.TEXT, Type.BOOL):
         why = "the model graph has no order of texts" if left.type is Type.TEXT else ""
@@ -156,12 +156,6 @@ def compare(r: Reader, sign: type[exp.Expr], left: Node, right: Node) -> Node | 
     if sign in (exp.GT, exp.GTE):
         left, right = right, left
     return Node("lt" if sign in (exp.LT, exp.GT) else "le", Type.BOOL, (left, right))
-
-
-def _not_distinct(left: Node, right: Node) -> Node:
-    same = Node("is_true", Type.BOOL, (Node("eq", Type.BOOL, (left, right)),))
-    nulls = both("and", Node("is_null", Type.BOOL, (left,)), Node("is_null", Type.BOOL, (right,)))
-    return both("or", same, nulls)
 
 
 def between(r: Reader, e: exp.Expr) -> Node | None:
@@ -202,25 +196,23 @@ def test_is(r: Reader, e: exp.Expr) -> Node | None:
 
 def case(r: Reader, e: exp.Expr) -> Node | None:
     branches: Sequence[exp.Expr] = e.args["ifs"]
-    default = e.args.get("default") or exp.Null()
-    conditions = [_condition(r, e.this, b) for b in branches]
-    trees = [*(b.args["true"] for b in branches), default]
+    trees = [*(b.args["true"] for b in branches), e.args.get("default") or exp.Null()]
+    conditions = _conditions(r, e.this, [b.this for b in branches])
     values = r.read_all(trees)
     values = None if values is None else r.unify(values, trees, "`case`")
-    known = [c for c in conditions if c is not None]
-    if values is None or len(known) < len(conditions):
+    if values is None or conditions is None:
         return None
-    flat = [n for pair in zip(known, values, strict=False) for n in pair]
+    flat = [n for pair in zip(conditions, values, strict=False) for n in pair]
     return Node("case", values[0].type, (*flat, values[-1]))
 
 
-def _condition(r: Reader, subject: exp.Expr | None, branch: exp.Expr) -> Node | None:
+def _conditions(r: Reader, subject: exp.Expr | None, tests: list[exp.Expr]) -> list[Node] | None:
     if subject is None:
-        return r.read_as(branch.this, Type.BOOL, "`when`")
-    sides = (subject, branch.this)
-    nodes = r.read_all(sides)
-    nodes = None if nodes is None else r.unify(nodes, sides, "`case`")
-    return None if nodes is None else Node("eq", Type.BOOL, tuple(nodes))
+        known = [r.read_as(t, Type.BOOL, "`when`") for t in tests]
+        return None if None in known else [n for n in known if n is not None]
+    sides = r.read_all([subject, *tests])
+    sides = None if sides is None else r.unify(sides, [subject, *tests], "`case`")
+    return None if sides is None else [Node("eq", Type.BOOL, (sides[0], s)) for s in sides[1:]]
 
 
 def membership(r: Reader, e: exp.Expr) -> Node | None:

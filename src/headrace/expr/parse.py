@@ -15,7 +15,7 @@ from headrace.expr.reader import Handler, Reader
 from headrace.expr.syntax import read_syntax, spell, too_deep
 from headrace.expr.zones import zone_exists
 
-DEEPEST = 150
+DEEPEST = 100
 """How many operations may nest: emitters and onnxruntime follow them by recursion."""
 
 

@@ -7,6 +7,7 @@ BOOLEAN, VARCHAR or TIMESTAMP (UTC).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from headrace.core.schema import Type
 from headrace.expr.nodes import MAX_TIME, MIN_TIME, NUMBER_TEXT, Expr, Node, Param
 from headrace.expr.zones import edge_offsets
 
-_SHORT = 120
+_SHORT, _SMALL = 120, 4
 _ZERO_MICROS = 719_468 * 86_400_000_000
 _UNIT_MICROS = {"second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 _TYPES = {Type.NUMBER: "DOUBLE", Type.BOOL: "BOOLEAN", Type.TEXT: "VARCHAR", Type.TIME: "TIMESTAMP"}
@@ -28,32 +29,52 @@ def to_sql(expr: Expr) -> str:
 
 @dataclass
 class _Writer:
-    """Writes nodes; `number` may be infinite or NaN where a node's bound is infinite, `value` is not."""
+    """Writes nodes; `number` may be infinite or NaN where a node's bound is infinite, `value` is not.
 
-    names: int = 0
-    done: dict[tuple[bool, Node], str] = field(default_factory=dict)
+    What is long and needed more than once is bound to a name by a lambda, so that nesting can't blow up.
+    """
+
+    count: int = 0
+    bound: dict[Node, str] = field(default_factory=dict)
 
     def number(self, node: Node) -> str:
-        key = (False, node)
-        if key not in self.done:
-            self.done[key] = _WRITE[node.op](self, node)
-        return self.done[key]
+        if node in self.bound:
+            return self.bound[node]
+        repeated = [(n, self.value(n)) for n in _repeated(node) if n not in self.bound]
+        names = [self.name() for _ in repeated]
+        self.bound.update((n, name) for (n, _), name in zip(repeated, names, strict=True))
+        text = _WRITE[node.op](self, node)
+        for (n, sql), name in reversed(list(zip(repeated, names, strict=True))):
+            del self.bound[n]
+            text = _bind(sql, name, text)
+        return text
 
     def value(self, node: Node) -> str:
         plain = self.number(node)
-        if node.type is not Type.NUMBER or node.bound < math.inf:
+        if node in self.bound or node.type is not Type.NUMBER or node.bound < math.inf:
             return plain
-        key = (True, node)
-        if key not in self.done:
-            self.done[key] = self.let(plain, lambda v: f"CASE WHEN isfinite({v}) THEN {v} END")
-        return self.done[key]
+        return self.let(plain, lambda v: f"CASE WHEN isfinite({v}) THEN {v} END")
 
     def let(self, sql: str, use: Callable[[str], str]) -> str:
-        """Use a value several times; a long one through a lambda, so that nesting can't blow up."""
+        """Use a text several times."""
         if len(sql) <= _SHORT:
             return use(sql)
-        self.names += 1
-        return f"list_transform([{sql}], lambda v{self.names}: {use(f'v{self.names}')})[1]"
+        name = self.name()
+        return _bind(sql, name, use(name))
+
+    def name(self) -> str:
+        self.count += 1
+        return f"v{self.count}"
+
+
+def _bind(sql: str, name: str, use: str) -> str:
+    return f"list_transform([{sql}], lambda {name}: {use})[1]"
+
+
+def _repeated(node: Node) -> list[Node]:
+    """Long parts that the node's own text would hold twice, as the subject of `case x when ...` does."""
+    near = [n for a in node.args for n in (a, *a.args) if n.size > _SMALL]
+    return [n for n, times in Counter(near).items() if times > 1]
 
 
 def _quote(text: str) -> str:
@@ -293,6 +314,7 @@ _WRITE: dict[str, Callable[[_Writer, Node], str]] = {
     "eq": _infix_clean("="),
     "lt": _infix_clean("<"),
     "le": _infix_clean("<="),
+    "same": _infix_clean("IS NOT DISTINCT FROM"),
     "and": _infix_clean("AND"),
     "or": _infix_clean("OR"),
     "not": _not,
