@@ -60,7 +60,9 @@ def commands() -> Iterator[str]:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    arguments = " ".join(p.make_metavar(click.Context(command)) for p in command.params if p.param_type_name == "argument")
+    arguments = " ".join(
+        p.make_metavar(click.Context(command)) for p in command.params if p.param_type_name == "argument"
+    )
     yield f"### `{name}{' ' + arguments if arguments else ''}`"
     yield " ".join((command.help or "").split())
     options = [p for p in command.params if isinstance(p, click.Option)]
@@ -81,7 +83,9 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[str]:
         inner = list(_models(field.annotation))
         path = f"{prefix}{name}"
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+        default = (
+            "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+        )
         yield f"| `{path}` | {_type(field.annotation)} | {default} | {meaning} |"
         for sub in inner:
             holder = f"{path}.NAME." if _is_mapping(field.annotation) else f"{path}."
@@ -142,7 +146,9 @@ def gates() -> Iterator[str]:
         f"| `{g.name}` | {g.stage} | {g.asks} | {g.fix} | {'yes' if g.waivable else '**no**'} |"
         for g in GATES.values()
     ]
-    yield "| gate | after | asks | when it blocks | can be waived |\n|---|---|---|---|---|\n" + "\n".join(lines)
+    yield "| gate | after | asks | when it blocks | can be waived |\n|---|---|---|---|---|\n" + "\n".join(
+        lines
+    )
 
 
 def models() -> Iterator[str]:

@@ -69,8 +69,12 @@ def write_trips(folder: Path, *, rows: int = 1500, seed: int = 1) -> None:
             place = draw.choice(["north", "south"])
             at = start + timedelta(minutes=minutes)
             gust = wind[place, minutes // 60 - 1]
-            late = -15 + 2.2 * gust + (12 if place == "north" else 0) + draw.gauss(0, 8) + (at.hour - 12) * 0.8
-            out.writerow([i, at.isoformat(), place, round(draw.uniform(1, 50), 1), round(late, 1) if i % 97 else ""])
+            late = (
+                -15 + 2.2 * gust + (12 if place == "north" else 0) + draw.gauss(0, 8) + (at.hour - 12) * 0.8
+            )
+            out.writerow(
+                [i, at.isoformat(), place, round(draw.uniform(1, 50), 1), round(late, 1) if i % 97 else ""]
+            )
 
 
 @pytest.fixture

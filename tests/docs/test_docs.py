@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from headrace.cli.root import COMMANDS
 from headrace.core.event import KINDS
 from headrace.core.gates import GATES, STAGES
@@ -41,7 +42,9 @@ def test_every_command_gate_event_and_stage_is_documented(name: str) -> None:
 
 
 def test_every_gate_stands_behind_its_stage_in_the_overview() -> None:
-    lines = {line.split("|")[1].strip(): line for line in text("docs/how_it_works.md").splitlines() if "|" in line}
+    lines = {
+        line.split("|")[1].strip(): line for line in text("docs/how_it_works.md").splitlines() if "|" in line
+    }
     for gate in GATES.values():
         if gate.name in ("expectation", "assumption"):
             assert gate.name in lines[gate.stage]

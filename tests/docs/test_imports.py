@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-HEAVY = {"pandas", "sklearn", "lightgbm", "onnxruntime", "starlette", "uvicorn", "onnx", "scipy", "duckdb", "pyarrow"}
+HEAVY = {
+    "pandas",
+    "sklearn",
+    "lightgbm",
+    "onnxruntime",
+    "starlette",
+    "uvicorn",
+    "onnx",
+    "scipy",
+    "duckdb",
+    "pyarrow",
+}
 
 
 def loaded_by(code: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from headrace.engine import code
 from headrace.engine.naming import name_run
 

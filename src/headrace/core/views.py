@@ -42,7 +42,7 @@ class RunView:
 
     def _repr_html_(self) -> str:
         rows = [["status", self.status], ["started", self.started], ["author", self.author]]
-        rows += [["commit", self.commit or "outside git"], ["release", self.release or None]]
+        rows += [["commit", self.commit or "outside git"], ["release", self.release or "–"]]
         return table(["", ""], rows, title=f"{self.run}: {self.name}")
 
 
