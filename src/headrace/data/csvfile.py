@@ -30,7 +30,7 @@ NULLS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan")
 """What is null in a CSV file."""
 
 SAMPLE = 20_480
-_BLOCK = 2 << 20
+_BLOCK = 1 << 20
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _INTEGER = re.compile(r"\s*-?\d+\s*")
 _MAX_PROBLEMS = 10
@@ -169,7 +169,9 @@ def _sample(source: _Csv) -> list[list[str]]:
             for batch in source.stream(path, [pa.string()] * len(source.header)):
                 for values, column in zip(found, batch.columns, strict=True):
                     if len(values) < SAMPLE:
-                        values += [v for v in texts(pc.unique(column.slice(0, SAMPLE))) if v is not None]
+                        start = column.slice(0, SAMPLE)
+                        seen = column if start.null_count == len(start) else start
+                        values += [v for v in texts(pc.unique(seen)) if v is not None]
                 rows += batch.num_rows
                 if rows >= SAMPLE and all(found):
                     return found

@@ -194,7 +194,7 @@ class _Reader:
         if bound is None:
             left, bound = exp.Sub(this=exp.paren(left), expression=exp.paren(right)), 0.0
         found: dict[str, str] = {}
-        first = self._first(left, sign)
+        first = self._first(left, sign in ("<", "<=") or (sign == "==" and bound < 0.5))
         outer = left.copy().transform(lambda node: self._replaced(node, found))
         types = dict.fromkeys(found, Type.NUMBER)
         parsed = parse(_whole(outer), types, zone=self._zone, where=self._where)
@@ -209,8 +209,8 @@ class _Reader:
     def _is_share(tree: exp.Expr) -> bool:
         return _name(tree) in ("share", "null_share")
 
-    def _first(self, tree: exp.Expr, sign: str) -> str:
-        """The first row that a share falls short by."""
+    def _first(self, tree: exp.Expr, few: bool) -> str:
+        """The first row that counts against a share, of which there should be few or many."""
         arguments = tree.expressions if self._is_share(tree) else []
         if len(arguments) != 1:
             return ""
@@ -218,7 +218,7 @@ class _Reader:
             wanted = f"({self._raw(arguments[0])}) IS NULL"
         else:
             wanted = f"{self._condition(arguments[0])} IS TRUE"
-        wrong = wanted if sign in ("<", "<=") else f"NOT ({wanted})"
+        wrong = wanted if few else f"NOT ({wanted})"
         return f"min({_ROW}) FILTER (WHERE {wrong})"
 
     def _replaced(self, node: exp.Expr, found: dict[str, str]) -> exp.Expr:

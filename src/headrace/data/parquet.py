@@ -19,7 +19,7 @@ _SAMPLE = 20_480
 
 def open_file(path: Path) -> pq.ParquetFile:
     """Open for streaming: pages are read as they are needed, not whole row groups ahead."""
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 17)
 
 
 def open_parquet(files: Sequence[Path], labels: Sequence[str], times: Collection[str]) -> Raw:

@@ -221,4 +221,5 @@ def connect(memory: int, threads: int, scratch: Path) -> duckdb.DuckDBPyConnecti
         },
     )
     db.execute("set TimeZone = 'UTC'")
+    db.execute("set enable_progress_bar = false")
     return db

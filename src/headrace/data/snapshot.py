@@ -24,7 +24,7 @@ from headrace.data.sources import code_files
 from headrace.data.times import BadValue
 
 _CELLS = 1_000_000
-_BLOCK_BYTES = 32_000_000
+_BLOCK_BYTES = 8_000_000
 _RETYPES = 3
 
 Progress = Callable[[int], None]
