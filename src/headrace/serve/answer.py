@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.clock import format_duration
+from headrace.core.errors import DataError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.models import TableSpec
@@ -23,7 +24,7 @@ from headrace.data.lookup import LookupTable
 from headrace.graph.rows import RowEncoder
 from headrace.graph.run import Runner
 from headrace.release.manifest import Lookup, Serving
-from headrace.serve.cells import feed
+from headrace.serve.cells import feed, shown
 
 Feeds = Mapping[str, NDArray[Any]]
 Label = str | int | float | bool
@@ -70,13 +71,19 @@ class Answerer:
         """
         if self._unused:
             rows = [_without(row, self._unused) for row in rows]
+        if len(rows) == 1 and not isinstance(rows[0], Mapping):
+            raise DataError(f"a row has to be an object, not {shown(rows[0])}", fix="send names and values")
         feeds = self._encoder.encode(rows)
         if self._looked_up:
             feeds.update(self._find(rows, feeds))
         return self._labelled(self._runner.run(feeds, len(rows)), len(rows))
 
     def score(self, columns: Mapping[str, Array], rows: int) -> dict[str, NDArray[Any]]:
-        """The graph's outputs, each [rows, ...], for Arrow columns `types` in snapshot form."""
+        """The graph's outputs, each [rows, ...], for Arrow columns `types` in snapshot form.
+
+        The same as `answer` gives for these rows, but for the last bit of a probability: onnxruntime
+        computes exp of one number by another routine than exp of several.
+        """
         feeds = {name: feed(columns[name], kind) for name, kind in self.types.items()}
         if self._looked_up:
             feeds.update(self._match(columns))

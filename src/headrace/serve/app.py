@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headrace.core.codec import to_json, to_plain
+from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
 from headrace.release.manifest import Manifest
@@ -41,8 +41,8 @@ def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
     """
     answerer = Answerer(store, manifest.serving, release)
     answerer.warm()
-    schema = to_json(describe(manifest, release))
-    about = to_json({"release": release, "project": manifest.project, "paths": PATHS})
+    schema = msgspec.json.encode(describe(manifest, release))
+    about = msgspec.json.encode({"release": release, "project": manifest.project, "paths": PATHS})
 
     async def predict(request: Request) -> Response:
         rows, many = _rows_of(await _body(request), answerer.types)

@@ -1,8 +1,8 @@
-"""Small real releases, packaged by hand as the engine packages them: features, model, joined graph, lookups."""
+"""Small real releases, packaged as the engine packages them: features, model, joined graph, lookup tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ FEATURES = {
 FIRST_DAY = 1_370_059_200_000_000  # 2013-06-01 04:00 UTC, midnight in New York
 LONG_TAIL = 9_007_199_254_740_993  # 2^53 + 1: a double can't tell it from its neighbour
 SKIES = ("clear", "rain", None)
-CARRIERS = ("AA", "B6", "UA", "Überflug", "O'Hare, \"N.\"")
+CARRIERS = ("AA", "B6", "UA", "Überflug", 'O\'Hare, "N."')
 
 
 @dataclass(frozen=True)
@@ -107,25 +107,21 @@ def make_release(folder: Path, kind: Kind = Kind.BINARY, *, classes: Sequence[An
     table = _training(types)
     fitted = fit_features(planned, [table], min_count=2)
     graph = feature_graph(fitted)
-    X = Runner(graph).run(table)["features"] if isinstance(table, dict) else _matrix(graph, table)
+    X = _matrix(graph, table)
     task = Task(kind, tuple(classes if classes is not None else _CLASSES[kind]))
     y = _target(X, task)
     candidate = load_candidate("boosting")
     params = resolve_params(candidate, task, len(y), X.shape[1], {"trees": 20, "min_leaf": 10})
     model = candidate.fit(X, y, features=fitted.features, task=task, params=params, seed=0, threads=1)
     threshold = 0.4 if kind is Kind.BINARY else None
-    packaged = join(
-        graph, model_graph(model, task, X.shape[1], threshold), edges={"features": "features"}
-    )
+    packaged = join(graph, model_graph(model, task, X.shape[1], threshold), edges={"features": "features"})
     raw = Runner(packaged).inputs
     serving = Serving(
         graph=store.put(packaged).digest,
         task=task,
         fields=tuple(_field(n, t) for n, t in raw.items()),
         lookups=(
-            Lookup(
-                "planes", store.put(planes).digest, ("tail",), ("built", "leased", "since")
-            ),
+            Lookup("planes", store.put(planes).digest, ("tail",), ("built", "leased", "since")),
             Lookup(
                 "weather",
                 store.put(weather).digest,
@@ -157,7 +153,9 @@ def _training(types: dict[str, Type]) -> pa.Table:
     columns: dict[str, pa.Array] = {}
     for name, kind in types.items():
         if kind is Type.NUMBER:
-            column = pa.array(np.where(rng.random(n) < 0.05, np.nan, rng.uniform(0, 2500, n)), from_pandas=True)
+            column = pa.array(
+                np.where(rng.random(n) < 0.05, np.nan, rng.uniform(0, 2500, n)), from_pandas=True
+            )
         elif kind is Type.BOOL:
             column = pa.array(rng.random(n) < 0.5)
         elif kind is Type.TIME:
@@ -175,7 +173,9 @@ def _matrix(graph: bytes, table: pa.Table) -> np.ndarray:
 
 def _target(X: np.ndarray, task: Task) -> np.ndarray:
     rng = np.random.default_rng(2)
-    score = np.nan_to_num(X[:, 0]) / 1000 + np.nan_to_num(X[:, 4]) / 12 + X[:, 3] / 4 + rng.normal(0, 0.2, len(X))
+    score = (
+        np.nan_to_num(X[:, 0]) / 1000 + np.nan_to_num(X[:, 4]) / 12 + X[:, 3] / 4 + rng.normal(0, 0.2, len(X))
+    )
     if task.kind is Kind.REGRESSION:
         return score * 37.5
     cuts = np.quantile(score, np.linspace(0, 1, len(task.classes) + 1)[1:-1])
@@ -247,6 +247,3 @@ def _manifest(serving: Serving) -> Manifest:
         dirty=False,
         libraries={},
     )
-
-
-Maker = Callable[..., Release]

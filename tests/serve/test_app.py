@@ -1,0 +1,188 @@
+"""The HTTP application: predictions, the schema, and one shape of error for everything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from asgi_client import Client
+from serve_releases import Release, requests
+from test_answer import ROW, same
+
+from headrace.serve import app as app_module
+from headrace.serve.answer import Answerer
+from headrace.serve.app import MOST_BYTES, MOST_ROWS, make_app
+
+
+@pytest.fixture(scope="module")
+def client(binary: Release) -> Client:
+    return Client(make_app(binary.store, binary.manifest, binary.name))
+
+
+def errors(response: Any, status: int) -> list[dict[str, str]]:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert list(body) == ["errors"] and body["errors"]
+    assert all(set(e) == {"what", "where", "why", "fix"} for e in body["errors"])
+    found: list[dict[str, str]] = body["errors"]
+    return found
+
+
+def test_one_row_and_many(client: Client, binary: Release) -> None:
+    rows = requests(40)
+    expected = Answerer(binary.store, binary.serving, binary.name).answer(rows)
+    assert same([client.post("/predict", json=rows[0]).json()], expected[:1])
+    assert client.post("/predict", json=rows).json() == {"predictions": expected}
+    assert client.post("/predict", json={"rows": rows[:3]}).json() == {"predictions": expected[:3]}
+    assert client.post("/predict", json=[]).json() == {"predictions": []}
+    assert client.post("/predict", json={"rows": []}).json() == {"predictions": []}
+
+
+def test_what_there_is(client: Client) -> None:
+    assert client.get("/health").json() == {"status": "ok", "release": "r7"}
+    index = client.get("/").json()
+    assert (index["release"], list(index["paths"])) == ("r7", ["POST /predict", "GET /schema", "GET /health"])
+    assert client.request("HEAD", "/health").status_code == 200
+
+
+def test_the_schema_says_what_to_send(client: Client) -> None:
+    schema = client.get("/schema").json()
+    fields = {f["name"]: f for f in schema["fields"]}
+    assert set(fields) == set(ROW)
+    assert fields["distance"] == {
+        "name": "distance",
+        "type": "number",
+        "key": False,
+        "low": 0.0,
+        "high": 2500.0,
+        "null_share": 0.05,
+    }
+    assert fields["carrier"]["categories"][0] == "AA"
+    assert fields["tail"] == {"name": "tail", "type": "number", "key": True}
+    assert (fields["dep"]["low"], fields["dep"]["high"]) == (
+        "2013-06-01T04:00:00.000000Z",
+        "2013-06-03T04:00:00.000000Z",
+    )
+    assert {(f["name"], f["table"]) for f in schema["looked_up"]} == {
+        ("weather.wind", "weather"),
+        ("weather.sky", "weather"),
+        ("planes.built", "planes"),
+        ("planes.leased", "planes"),
+        ("planes.since", "planes"),
+    }
+    assert (schema["classes"], schema["ignored"], schema["threshold"]) == ([False, True], ["note"], 0.4)
+    assert schema["answer"] == {
+        "prediction": "false or true",
+        "probability": "number: of true",
+        "release": "string",
+    }
+
+
+def test_schemas_of_other_tasks(multiclass: Release, regression: Release) -> None:
+    for release, prediction in ((multiclass, 'early or on time or la"te'), (regression, "number")):
+        client = Client(make_app(release.store, release.manifest, "r1"))
+        assert client.get("/schema").json()["answer"]["prediction"] == prediction
+        assert client.post("/predict", json=ROW).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        '{"distance": NaN}',
+        '{"distance": Infinity}',
+        "[1,",
+        b'{"carrier": "\xff"}',
+        "[" * 100_000,
+        "01",
+    ],
+)
+def test_what_is_no_json_is_a_400(client: Client, body: str | bytes) -> None:
+    assert errors(client.post("/predict", content=body), 400)[0]["what"].startswith("the body is no JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (5, "send one row as an object, or many as a list of objects"),
+        ("text", "send one row as an object, or many as a list of objects"),
+        (None, "send one row as an object, or many as a list of objects"),
+        ({"rows": 5}, "`rows` has to be a list of objects"),
+        ([5], "a row has to be an object, not 5"),
+        ([ROW, [1]], "a row has to be an object, not [1]"),
+    ],
+)
+def test_what_is_no_row_is_a_422(client: Client, body: Any, what: str) -> None:
+    response = client.post("/predict", content=json.dumps(body))
+    assert errors(response, 422)[0]["what"] == what
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"distance": "700"}, "expected number, found '700'"),
+        ({"distance": True}, "expected number, found True"),
+        ({"distance": [1]}, "expected number, found [1]"),
+        ({"night": "true"}, "expected bool, found 'true'"),
+        ({"carrier": 5}, "expected text, found 5"),
+        ({"carrier": "a\x00b"}, "the text holds the character U+0000"),
+        ({"dep": 1370059200}, "expected time, found 1370059200"),
+        ({"dep": "2013-02-30"}, "expected time, found '2013-02-30'"),
+    ],
+)
+def test_wrong_fields_are_a_422_that_names_them(client: Client, changed: Any, what: str) -> None:
+    (problem,) = errors(client.post("/predict", json={**ROW, **changed}), 422)
+    assert (problem["where"], problem["what"]) == (next(iter(changed)), what)
+    assert problem["fix"]
+    (problem,) = errors(client.post("/predict", json=[ROW, {**ROW, **changed}]), 422)
+    assert problem["where"] == f"rows[1].{next(iter(changed))}"
+
+
+def test_huge_numbers(client: Client) -> None:
+    assert client.post("/predict", json={**ROW, "distance": 10**300}).status_code == 200
+    (problem,) = errors(client.post("/predict", json={**ROW, "distance": 10**400}), 422)
+    assert problem["where"] == "distance"
+
+
+def test_repeated_keys_count_once(client: Client) -> None:
+    text = json.dumps(ROW)[:-1] + ', "distance": 700.5}'
+    assert client.post("/predict", content=text).json() == client.post("/predict", json=ROW).json()
+
+
+def test_other_paths_and_methods(client: Client) -> None:
+    assert errors(client.get("/nothing"), 404)[0]["where"] == "/nothing"
+    response = client.get("/predict")
+    (problem,) = errors(response, 405)
+    assert response.headers["allow"] == "POST"
+    assert problem["fix"] == "there are POST /predict, GET /schema, GET /health"
+    assert errors(client.request("OPTIONS", "/predict"), 405)
+    assert client.request("HEAD", "/predict").status_code == 405
+
+
+def test_too_much_is_a_413(client: Client) -> None:
+    (problem,) = errors(client.post("/predict", content=b"[" + b"{}," * MOST_ROWS + b"{}]"), 413)
+    assert problem["what"] == f"{MOST_ROWS + 1:,} rows in one request; send at most {MOST_ROWS:,}"
+    (problem,) = errors(client.post("/predict", content=b" " * (MOST_BYTES + 1)), 413)
+    assert "more than 32 MB" in problem["what"]
+
+
+def test_our_own_failure_is_a_500_without_details(binary: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(binary.store, binary.manifest, binary.name)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("secret path /srv/x")
+
+    monkeypatch.setattr(app_module, "_rows_of", fail)
+    (problem,) = errors(Client(app).post("/predict", json=ROW), 500)
+    assert problem["what"] == "the release could not answer" and "secret" not in str(problem)
+
+
+def test_a_column_called_rows_is_a_column(binary: Release) -> None:
+    value = {"rows": [ROW]}
+    assert app_module._rows_of(json.dumps(value).encode(), ("rows",)) == ([value], False)
+    serving = replace(binary.serving, unused=())
+    assert "note" not in serving.event_types()
