@@ -63,7 +63,7 @@ data:
   tables: {rows: {read: data.parquet}}
 split: {by: random, validation: 15%, test: 15%}
 features: {FEATURES}
-models: [{use: boosting, params: {n_estimators: 100}}]
+models: [{use: boosting, params: {trees: 100}}]
 cv: {holdout: true}
 limits: {threads: 2, memory: 1 GB}
 """
@@ -88,9 +88,16 @@ def parameters() -> dict[str, object]:
     from headrace.learn.registry import load_candidate
 
     defaults = dict(load_candidate("boosting").defaults(Task(Kind.BINARY, (False, True)), ROWS, COLUMNS - 1))
-    known = {"n_estimators", "learning_rate", "num_leaves", "min_child_samples", "min_data_in_leaf"}
-    kept = {k: v for k, v in defaults.items() if k in known}
-    return {**kept, "objective": "binary", "verbosity": -1, "num_threads": 2, "seed": 0, "n_estimators": 100}
+    return {
+        "objective": "binary",
+        "n_estimators": 100,
+        "learning_rate": defaults["learning_rate"],
+        "num_leaves": defaults["leaves"],
+        "min_data_in_leaf": defaults["min_leaf"],
+        "num_threads": 2,
+        "seed": 0,
+        "verbosity": -1,
+    }
 
 
 def run() -> list[Row]:

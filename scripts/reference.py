@@ -139,7 +139,7 @@ def gates() -> Iterator[str]:
     """Every gate."""
     yield "## Gates"
     yield (
-        "A gate's verdict is pass, fail, unknown (never passes) or not applicable (recorded with its reason). "
+        "A gate's verdict is pass, fail, unknown (never passes) or not applicable (recorded with why). "
         "A waiver lets a failed or unknown gate pass until its last day; it shows wherever the release shows."
     )
     lines = [

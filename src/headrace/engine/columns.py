@@ -17,6 +17,10 @@ from headrace.graph.run import Runner
 
 BATCH = 65_536
 
+ANSWER = "="
+"""What the outputs of expressions begin with: no column is called so, and a graph may read a column `target`
+to answer an expression of that name."""
+
 
 def read_columns(path: Path, types: Mapping[str, Type]) -> dict[str, NDArray[Any]]:
     """These columns of a Parquet file, each as one vector [rows]."""
@@ -32,17 +36,22 @@ def evaluate(
     expressions: Mapping[str, Expr], path: Path, types: Mapping[str, Type]
 ) -> dict[str, NDArray[Any]]:
     """Expressions over every row of a Parquet file, each as one vector [rows]."""
-    from headrace.expr import compile_exprs
-
-    runner = Runner(compile_exprs(expressions))
+    runner = answering(expressions)
     needed = {c: types[c] for e in expressions.values() for c in e.columns}
     parts: dict[str, list[NDArray[Any]]] = {n: [] for n in expressions}
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, columns=list(needed)):
             result = runner.run(encode_batch(batch, needed), batch.num_rows)
             for name in expressions:
-                parts[name].append(result[name])
+                parts[name].append(result[ANSWER + name])
     return {n: join_vectors(p) for n, p in parts.items()}
+
+
+def answering(expressions: Mapping[str, Expr]) -> Runner:
+    """A graph whose outputs are the expressions' values, each named `ANSWER` + its name."""
+    from headrace.expr import compile_exprs
+
+    return Runner(compile_exprs({ANSWER + name: e for name, e in expressions.items()}))
 
 
 def join_vectors(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:

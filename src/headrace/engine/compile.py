@@ -17,6 +17,8 @@ from headrace.expr import Expr, parse
 
 T = TypeVar("T")
 Tables = Mapping[str, tuple[Column, ...]]
+RESERVED = {"features", "prediction", "probability", "decision"}
+"""Names inside the packaged graph."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
         if compiled is not None:
             features[name] = compiled
     _check_features(check, features, target)
+    _check_names(check, features)
     _check_target(check, target, today)
     expectations = _expectations(check)
     if check.problems or target is None:
@@ -272,6 +275,18 @@ def _check_features(check: _Checker, features: Mapping[str, Expr], target: Expr 
                 *("features", name),
                 why="the target is not known when the prediction is made",
                 fix="remove the feature, or build it from other columns",
+            )
+
+
+def _check_names(check: _Checker, features: Mapping[str, Expr]) -> None:
+    """A raw column may not bear the name of the packaged graph's own tensors."""
+    for name, feature in features.items():
+        for column in sorted(set(feature.columns) & RESERVED):
+            check.add(
+                f"feature {name!r} reads a column called {column!r}",
+                *("features", name),
+                why="the packaged graph has an output of that name",
+                fix="rename the column in its source",
             )
 
 

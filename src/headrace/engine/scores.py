@@ -8,7 +8,7 @@ from headrace.core.task import Kind
 from headrace.data.rows import Rows
 from headrace.engine.columns import join_vectors
 from headrace.engine.context import Context, Made
-from headrace.engine.stages.features import answer_runner, raw_columns, units_of
+from headrace.engine.stages.features import TARGET, answer_runner, raw_columns, units_of
 from headrace.engine.stages.ingest import compiled_of
 from headrace.engine.stages.split import task_of
 from headrace.engine.targets import codes
@@ -35,7 +35,7 @@ def score_rows(ctx: Context, made: Made, runner: Runner, rows: Rows, stage: str)
         scores.append(got["prediction"] if task.kind == Kind.REGRESSION else got["probability"])
         if task.kind != Kind.REGRESSION:
             decisions.append(got["decision"])
-        truth = answers.run(feeds, batch.num_rows)["target"]
+        truth = answers.run(feeds, batch.num_rows)[TARGET]
         ys.append(codes(task, compiled.target.type, truth))
         at += batch.num_rows
         tell("scoring", at, rows.count)

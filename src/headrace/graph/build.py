@@ -33,7 +33,7 @@ class GraphBuilder:
     Equal constants are kept once. Not safe for use by several threads.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "~") -> None:
         self._prefix = prefix
         self._count = 0
         self._inputs: dict[str, onnx.ValueInfoProto] = {}

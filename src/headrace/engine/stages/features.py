@@ -16,7 +16,7 @@ from headrace.core.codec import to_plain
 from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.data.rows import Rows
-from headrace.engine.columns import join_vectors
+from headrace.engine.columns import ANSWER, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.ranges import Ranges
@@ -31,6 +31,7 @@ from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
 
 PROBE_ROWS = 2_000
+TARGET, TODAY = ANSWER + "target", ANSWER + "today"
 
 
 def _slice(ctx: Context) -> Any:
@@ -142,9 +143,9 @@ def _matrix(
             ranges.add(feeds)
         X[at : at + batch.num_rows] = runner.run(feeds, batch.num_rows)["features"]
         answer = answers.run(feeds, batch.num_rows)
-        ys.append(codes(task_of(made), compiled.target.type, answer["target"]))
+        ys.append(codes(task_of(made), compiled.target.type, answer[TARGET]))
         if compiled.today is not None:
-            todays.append(today_codes(made, compiled, answer["today"]))
+            todays.append(today_codes(made, compiled, answer[TODAY]))
         at += batch.num_rows
         tell("computing", at, rows.count)
     X.flush()
@@ -154,12 +155,10 @@ def _matrix(
 
 def answer_runner(compiled: Compiled) -> Runner:
     """The graph of the target and of today's rule."""
-    from headrace.expr import compile_exprs
-
     wanted = {"target": compiled.target}
     if compiled.today is not None:
         wanted["today"] = compiled.today
-    return Runner(compile_exprs(wanted))
+    return answering(wanted)
 
 
 def today_codes(made: Made, compiled: Compiled, values: NDArray[Any]) -> NDArray[np.float64]:
