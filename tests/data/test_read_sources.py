@@ -297,6 +297,24 @@ def test_what_a_python_source_may_not_give(tmp_path: Path, body: str, told: str)
     assert told in str(caught.value)
 
 
+def test_a_data_frame_whose_column_has_two_types(tmp_path: Path) -> None:
+    python(
+        tmp_path, "import pandas as pd\ndef f():\n    return pd.DataFrame({'a': [1, 'x']}, dtype=object)\n"
+    )
+    with pytest.raises(DataError, match=r"sources.py:f: a column of its data frame can't be read"):
+        take(tmp_path, "sources.py:f")
+
+
+def test_modules_beside_the_source_are_read_anew(tmp_path: Path) -> None:
+    python(tmp_path, "def f():\n    import helper_of_test\n    return [{'a': helper_of_test.A}]\n")
+    for value in (1, 2):
+        folder = tmp_path / str(value)
+        folder.mkdir()
+        (folder / "helper_of_test.py").write_text(f"A = {value}\n")
+        (folder / "sources.py").write_text((tmp_path / "sources.py").read_text())
+        assert take(tmp_path, f"{value}/sources.py:f")[1] == [{"a": value}]
+
+
 def test_no_such_function(tmp_path: Path) -> None:
     python(tmp_path, "def orders():\n    return []\n")
     with pytest.raises(

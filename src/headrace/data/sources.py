@@ -86,12 +86,18 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """The modules beside the user's file can be imported while it runs, as when it is run as a script."""
+    """The modules beside the user's file can be imported while it runs, as when it is run as a script.
+    They are forgotten again: the next run reads them anew, and another project may have others."""
+    before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).is_relative_to(folder):
+                del sys.modules[name]
 
 
 def _run(path: Path, label: str, function: str) -> Iterator[pa.Table]:
@@ -115,7 +121,7 @@ def _run(path: Path, label: str, function: str) -> Iterator[pa.Table]:
     if isinstance(given, Mapping):
         yield _columns(given, name)
         return
-    table = _table(given)
+    table = _table(given, name)
     if table is not None:
         yield from table
         return
@@ -163,7 +169,7 @@ def _chunks(items: Iterator[Any], name: str) -> Iterator[pa.Table]:
             yield _from_rows(rows, name, done)
             done += len(rows)
             continue
-        tables = _table(item)
+        tables = _table(item, name)
         if tables is None:
             if not isinstance(item, list | tuple) or not all(isinstance(r, Mapping) for r in item):
                 raise _useless(item, name)
@@ -180,12 +186,15 @@ def _rows(items: Iterator[Any], name: str) -> Iterator[Mapping[str, Any]]:
         yield item
 
 
-def _table(given: Any) -> Iterator[pa.Table] | None:
+def _table(given: Any, name: str) -> Iterator[pa.Table] | None:
     """Arrow data as tables, None where the object is no Arrow data."""
     if isinstance(given, pa.Table):
         return iter([given])
     if hasattr(given, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(given)
+        try:
+            reader = pa.RecordBatchReader.from_stream(given)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise DataError("a column of its data frame can't be read", where=name, why=str(error)) from error
         return (_without_index(pa.Table.from_batches([b])) for b in reader)
     if hasattr(given, "__arrow_c_array__"):
         return iter([pa.Table.from_batches([pa.record_batch(given)])])
