@@ -14,7 +14,7 @@ from headrace.core.schema import Type
 from headrace.data.buffers import Array, texts
 from headrace.data.convert import ColumnPlan, convert, plan_columns
 from headrace.data.parquet import open_file
-from headrace.data.times import Format
+from headrace.data.times import BadValue, Format
 from headrace.serve.cells import Reasons, from_text, nulls, salvage, time_format, without_nul
 from headrace.serve.source import (
     ROWS,
@@ -135,8 +135,16 @@ def _text(name: str, values: Array, bad: Reasons) -> Array:
     return without_nul(name, values.cast(pa.string()), bad)
 
 
+def _convert(values: Array, plan: ColumnPlan) -> Array:
+    try:
+        return convert(values, plan)
+    except OverflowError:
+        # Such moments have no Python value, not even for a message.
+        raise BadValue(0, "holds a time beyond the years that microseconds can hold") from None
+
+
 def _converted(values: Array, plan: ColumnPlan, bad: Reasons) -> Array:
-    column, wrong = salvage(values, partial(convert, plan=plan))
+    column, wrong = salvage(values, partial(_convert, plan=plan))
     for at, reason in wrong.items():
         bad.setdefault(at, []).append(f"{plan.name}: {reason}")
     return column
