@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from headrace.core.schema import Type
 from headrace.expr.nodes import MAX_TIME, MIN_TIME, NUMBER_TEXT, Expr, Node, Param
-from headrace.expr.zones import edge_offsets
+from headrace.expr.zones import Offsets, offsets
 
 _SHORT, _SMALL = 120, 4
 _ZERO_MICROS = 719_468 * 86_400_000_000
@@ -36,6 +36,7 @@ class _Writer:
 
     count: int = 0
     bound: dict[Node, str] = field(default_factory=dict)
+    zones: dict[str, Offsets] = field(default_factory=dict)
 
     def number(self, node: Node) -> str:
         if node in self.bound:
@@ -43,7 +44,7 @@ class _Writer:
         repeated = [(n, self.value(n)) for n in _repeated(node) if n not in self.bound]
         names = [self.name() for _ in repeated]
         self.bound.update((n, name) for (n, _), name in zip(repeated, names, strict=True))
-        text = _WRITE[node.op](self, node)
+        text = WRITE[node.op](self, node)
         for (n, sql), name in reversed(list(zip(repeated, names, strict=True))):
             del self.bound[n]
             text = _bind(sql, name, text)
@@ -61,6 +62,11 @@ class _Writer:
             return use(sql)
         name = self.name()
         return _bind(sql, name, use(name))
+
+    def zone(self, zone: str) -> Offsets:
+        if zone not in self.zones:
+            self.zones[zone] = offsets(zone)
+        return self.zones[zone]
 
     def name(self) -> str:
         self.count += 1
@@ -208,42 +214,33 @@ def _words(node: Node) -> tuple[str, str]:
 
 def _wall(w: _Writer, time: Node, zone: str) -> str:
     """The wall clock's reading as a naive TIMESTAMP."""
-    sql = w.value(time)
-    if zone == "UTC":
-        return sql
-    first, last = edge_offsets(zone)
-
-    def use(v: str) -> str:
-        return (
-            f"CASE WHEN {v} < TIMESTAMP '1900-01-01' THEN {v} + to_seconds({first}) "
-            f"WHEN {v} >= TIMESTAMP '2100-01-01' THEN {v} + to_seconds({last}) "
-            f"ELSE timezone({_quote(zone)}, timezone('UTC', {v})) END"
-        )
-
-    return w.let(sql, use)
+    known = w.zone(zone)
+    return w.let(w.value(time), lambda v: _moved(w, v, "+", known.moments, known.offsets))
 
 
 def _utc(w: _Writer, wall: str, zone: str) -> str:
     """A naive TIMESTAMP on the wall clock as UTC: the first of two, and in a gap as before it."""
-    if zone == "UTC":
-        return wall
-    first, last = edge_offsets(zone)
-    name = _quote(zone)
+    known = w.zone(zone)
+    return w.let(wall, lambda v: _moved(w, v, "-", known.local_moments(), known.offsets))
 
-    def earlier(u: str, wall: str) -> str:
-        # ICU takes the later of two moments that read the same
-        before = f"{u} - to_hours(1)"
-        return f"CASE WHEN timezone({name}, timezone('UTC', {before})) = {wall} THEN {before} ELSE {u} END"
 
-    def use(v: str) -> str:
-        later = f"timezone('UTC', timezone({name}, {v}))"
+def _moved(w: _Writer, v: str, sign: str, moments: tuple[int, ...], values: tuple[int, ...]) -> str:
+    """A TIMESTAMP moved by values[i] seconds, where i of the moments have passed. The zone's own changes, and
+    not DuckDB's timezone(), whose history differs from tzdata's in some zones."""
+    if values == (0,):
+        return v
+    name = w.name()
+
+    def tree(low: int, high: int) -> str:
+        if low == high:
+            return str(values[low])
+        middle = (low + high) // 2
         return (
-            f"CASE WHEN {v} < TIMESTAMP '1900-01-01' + to_seconds({first}) THEN {v} - to_seconds({first}) "
-            f"WHEN {v} >= TIMESTAMP '2100-01-01' + to_seconds({last}) THEN {v} - to_seconds({last}) "
-            f"ELSE {earlier(later, v)} END"
+            f"CASE WHEN {name} < {moments[middle]} THEN {tree(low, middle)} ELSE {tree(middle + 1, high)} END"
         )
 
-    return w.let(wall, use)
+    seconds = f"(epoch_us({v}) + {_ZERO_MICROS}) // 1000000 - {_ZERO_MICROS // 1_000_000}"
+    return f"({v} {sign} to_seconds({_bind(seconds, name, tree(0, len(moments)))}))"
 
 
 def _part(w: _Writer, node: Node) -> str:
@@ -287,7 +284,7 @@ def _elapsed(w: _Writer, node: Node) -> str:
     return f"(CAST({last} - {first} AS DOUBLE) / 1e6)"
 
 
-_WRITE: dict[str, Callable[[_Writer, Node], str]] = {
+WRITE: dict[str, Callable[[_Writer, Node], str]] = {
     "lit": _literal,
     "col": _column,
     "add": _infix("+"),

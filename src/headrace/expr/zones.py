@@ -92,8 +92,11 @@ def _changes(zone: str, info: ZoneInfo, until: int) -> list[int]:
     data = _data(zone) or b""
     _, _, utc, std, leaps, times, kinds, chars = _HEADER.unpack_from(data)
     second = _HEADER.size + times * 5 + kinds * 6 + chars + leaps * 8 + std + utc
-    _, _, _, _, _, times, _, _ = _HEADER.unpack_from(data, second)
+    _, _, utc, std, leaps, times, kinds, chars = _HEADER.unpack_from(data, second)
     listed = list(struct.unpack_from(f">{times}q", data, second + _HEADER.size))
+    rule = data[second + _HEADER.size + times * 9 + kinds * 6 + chars + leaps * 12 + std + utc :]
+    if b"," not in rule:
+        return listed  # the last offset holds for good
     step = 10 * _DAY  # a rule changes the clock twice a year at most
     before = max([int(FROM.timestamp()), *listed])
     while before < until:
