@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import Clock, system_clock
-from headrace.core.errors import NotFound, SpecError, did_you_mean
+from headrace.core.errors import HeadraceError, NotFound, SpecError, did_you_mean
 from headrace.core.html import table
 from headrace.core.ports import Store
 from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
@@ -77,12 +77,25 @@ class Project:
 
     @property
     def store(self) -> Store:
-        """The project's store; opened on first use."""
+        """The project's store; opened on first use.
+
+        Raises:
+            SpecError: the folder is no project: it has neither spec nor store.
+        """
         if self._store is None:
             from headrace.stores import EmbeddedStore
 
-            self._store = EmbeddedStore(self.root / STORE_DIR)
+            folder = self.root / STORE_DIR
+            if not folder.is_dir() and not (self.root / FILE_NAME).exists():
+                raise self._no_spec()
+            self._store = EmbeddedStore(folder)
         return self._store
+
+    def _no_spec(self) -> SpecError:
+        return SpecError(
+            f"there is no {FILE_NAME} in {self.root}",
+            fix="go to the project's folder, name it with -C DIR, or start one with `headrace init DIR`",
+        )
 
     @property
     def actor(self) -> str:
@@ -101,10 +114,7 @@ class Project:
         try:
             text = file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise SpecError(
-                f"there is no {FILE_NAME} in {self.root}",
-                fix="go to the project's folder, name it with -C DIR, or start one with `headrace init DIR`",
-            ) from None
+            raise self._no_spec() from None
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"{file} can't be read: {error}", fix="make it a readable UTF-8 file") from None
         return parse_spec(text, name=FILE_NAME)
@@ -119,12 +129,19 @@ class Project:
 
         return check(self.spec(), self.root)
 
-    def run(self, *, waive: Sequence[Mapping[str, str]] = (), progress: Progress = silent) -> RunResult:
+    def run(
+        self,
+        *,
+        waive: Sequence[Mapping[str, str]] = (),
+        progress: Progress = silent,
+        raises: bool = True,
+    ) -> RunResult:
         """Check the spec, then run the spine from frame to promotion. Stages whose key is known are not run.
 
         Args:
             waive: waivers to write down first; each maps gate, reason, by and until (an ISO date).
             progress: told of every stage.
+            raises: False gives a run that failed as a result too, with its `problems`, stages and exit code.
 
         Raises:
             UserError: a mistake in spec, data or waivers. A gate that blocks is no error: see
@@ -132,13 +149,24 @@ class Project:
         """
         from headrace.engine.check import check
         from headrace.engine.gates import waive_all
+        from headrace.engine.result import not_begun
         from headrace.engine.run import execute
 
-        parsed = self.spec()
-        check(parsed, self.root)
-        context = Context(self.root, self.store, parsed, self._clock, self.actor, run="", progress=progress)
-        waive_all(context, waive)
-        return execute(context)
+        try:
+            parsed = self.spec()
+            compiled = check(parsed, self.root)
+            context = Context(
+                self.root, self.store, parsed, self._clock, self.actor, run="", progress=progress
+            )
+            waive_all(context, waive, compiled.expectations)
+        except HeadraceError as error:
+            if raises:
+                raise
+            return not_begun(error)
+        result = execute(context)
+        if raises and result.error is not None:
+            raise result.error
+        return result
 
     def runs(self) -> tuple[RunView, ...]:
         """Every run, oldest first."""
@@ -193,9 +221,7 @@ class Project:
         """
         from headrace.engine.releases import approve
 
-        return approve(
-            self.store, release, by=by or self.actor, allow_self=self._allow_self(), clock=self._clock
-        )
+        return approve(self.store, release, by=by or self.actor, clock=self._clock)
 
     def promote(self, release: str) -> ReleaseView:
         """Make an approved challenger, or a former champion, the champion.
@@ -205,9 +231,7 @@ class Project:
         """
         from headrace.engine.releases import promote
 
-        return promote(
-            self.store, release, actor=self.actor, allow_self=self._allow_self(), clock=self._clock
-        )
+        return promote(self.store, release, actor=self.actor, clock=self._clock)
 
     def rollback(self, *, reason: str = "") -> ReleaseView:
         """Bring the previous champion back at once."""
@@ -260,9 +284,6 @@ class Project:
         from headrace.stores.audit import audit
 
         return audit(self.store)
-
-    def _allow_self(self) -> bool:
-        return self.spec().spec.problem.approval == "self"
 
     def _repr_html_(self) -> str:
         rows = [[r.run, r.started, r.status, r.release or None, r.name] for r in self.runs()]

@@ -25,7 +25,7 @@ def run(folder: str, gate: tuple[str, ...], reason: str, by: str, until: str, as
     0 released, 3 a gate blocked, 4 awaiting an approval, 2 a mistake in spec, data or arguments.
     """
     waive = [{"gate": g, "reason": reason, "by": by, "until": until} for g in gate]
-    result = open_project(folder).run(waive=waive, progress=Ticker())
+    result = open_project(folder).run(waive=waive, progress=Ticker(), raises=not as_json)
     if as_json:
         print_json(result.plain())
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from headrace.core.errors import HeadraceError, Problem, SpecError
 from headrace.core.schema import Column
 from headrace.core.spec import ParsedSpec
+from headrace.core.task import Kind
 from headrace.data.read import describe
 from headrace.engine.compile import Compiled, compile_spec
 from headrace.learn.registry import check_models
@@ -24,7 +25,8 @@ def check(parsed: ParsedSpec, root: Path) -> Compiled:
     data = parsed.spec.data
     for name, table in data.tables.items():
         try:
-            tables[name] = describe(name, table, root=root, zone=table.zone or data.zone)
+            times = (data.time,) if name == data.events and data.time is not None else ()
+            tables[name] = describe(name, table, root=root, zone=table.zone or data.zone, times=times)
         except HeadraceError as error:
             place = parsed.where("data", "tables", name, "read")
             problems += [Problem(p.what, place, p.why, p.fix) for p in error.problems]
@@ -35,7 +37,7 @@ def check(parsed: ParsedSpec, root: Path) -> Compiled:
         # Where a table can't be read, columns of it would all seem unknown: tell of the table alone.
         unread = [n for n in data.tables if n not in tables]
         problems += [p for p in error.problems if not unread or not _blames(p, unread, data.events)]
-    for i, problem in check_models(parsed.spec.models, root):
+    for i, problem in check_models(parsed.spec.models, root, Kind(parsed.spec.problem.task)):
         problems.append(Problem(problem.what, parsed.where("models", i), problem.why, problem.fix))
     if problems or compiled is None:
         raise SpecError.of(problems)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from headrace.core.codec import to_plain
-from headrace.core.errors import GateBlocked, Problem, UserError
+from headrace.core.errors import GateBlocked, Problem, UserError, did_you_mean
 from headrace.core.evidence import Evidence, Outcome, Rule, Verdict, Waiver, judge
 from headrace.core.gates import gate_of
 from headrace.core.views import waivers
+from headrace.data.expect import Expectation
 from headrace.engine.context import Context
+from headrace.engine.measures import bars_of
 
 Rules = Mapping[str, Rule]
 """The rule for each judged name."""
@@ -56,38 +59,43 @@ def _problem(ctx: Context, verdict: Verdict) -> Problem:
     where = f"stage {verdict.stage}" + (f", owner {owner}" if owner else "")
     fix = gate.fix
     if gate.waivable:
-        fix += f"; or waive it openly: --waive {gate.name!r} --reason … --by … --until DATE"
+        fix += f"; or waive it openly: --waive {shlex.quote(verdict.gate)} --reason … --by … --until DATE"
     detail = f" — {verdict.evidence.where}" if verdict.evidence.where else ""
     return Problem(what, where=where, why=f"{gate.asks} {verdict.reason}{detail}", fix=fix)
 
 
-def waive_all(ctx: Context, wanted: Sequence[Mapping[str, str]]) -> None:
+def waive_all(
+    ctx: Context, wanted: Sequence[Mapping[str, str]], expectations: Iterable[Expectation] = ()
+) -> None:
     """Write waivers into the ledger, all or none. Each maps gate, reason, by and until, the last day.
+
+    A gate is named as a whole (`expectation`: all of them) or as one judged name (`expectation: x > 0`).
 
     Raises:
         UserError: with one problem for each gate that is unknown or can't be waived, reason or name that
             is empty, and day that is gone by or no date.
     """
-    problems = [p for w in wanted for p in _check_waiver(ctx, w)]
+    judged = [e.gate for e in expectations] + [bar.gate for bar in bars_of(ctx.spec) if bar.rule]
+    problems = [p for w in wanted for p in _check_waiver(ctx, w, judged)]
     if problems:
-        raise UserError.of(problems)
+        raise UserError.of(list(dict.fromkeys(problems)))
     if wanted:
-        ctx.store.append(
-            [
-                ctx.draft("gate.waived", w["gate"], reason=w["reason"], by=w["by"], until=w["until"])
-                for w in wanted
-            ]
-        )
+        ctx.store.append([ctx.draft("gate.waived", _plain(w["gate"]), **_terms(w)) for w in wanted])
 
 
-def _check_waiver(ctx: Context, wanted: Mapping[str, str]) -> list[Problem]:
-    try:
-        gate = gate_of(wanted["gate"])
-    except UserError as error:
-        return list(error.problems)
-    problems: list[Problem] = []
-    if not gate.waivable:
-        problems.append(Problem(f"gate {gate.name!r} can't be waived", fix=gate.fix))
+def _terms(wanted: Mapping[str, str]) -> dict[str, str]:
+    until = date.fromisoformat(wanted["until"]).isoformat()  # one spelling: days are compared as text
+    return {"reason": wanted["reason"].strip(), "by": wanted["by"].strip(), "until": until}
+
+
+def _plain(gate: str) -> str:
+    """A judged name as it is judged: one space behind the colon."""
+    name, colon, thing = gate.partition(":")
+    return f"{name.strip()}: {thing.strip()}" if colon and thing.strip() else name.strip()
+
+
+def _check_waiver(ctx: Context, wanted: Mapping[str, str], judged: Sequence[str]) -> list[Problem]:
+    problems = _check_gate(_plain(wanted["gate"]), judged)
     if not wanted.get("reason", "").strip():
         problems.append(Problem("a waiver needs a reason", fix="--reason 'why this is right this once'"))
     if not wanted.get("by", "").strip():
@@ -103,3 +111,15 @@ def _check_waiver(ctx: Context, wanted: Mapping[str, str]) -> list[Problem]:
                 Problem(f"the waiver ended on {until}, before today ({today})", fix="--until a later DATE")
             )
     return problems
+
+
+def _check_gate(name: str, judged: Sequence[str]) -> list[Problem]:
+    try:
+        gate = gate_of(name)
+    except UserError as error:
+        return list(error.problems)
+    if not gate.waivable:
+        return [Problem(f"gate {gate.name!r} can't be waived", fix=gate.fix)]
+    if name != gate.name and name not in judged:
+        return [Problem(f"nothing is judged as {name!r}", fix=did_you_mean(name, [gate.name, *judged]))]
+    return []

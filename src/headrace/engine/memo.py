@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.digest import digest
-from headrace.core.errors import HeadraceError
+from headrace.core.errors import HeadraceError, StoreError, UserError
 from headrace.core.ports import Store
 from headrace.engine.code import code_digest, library_versions
 from headrace.engine.context import Context, Made, Output, Stage
+from headrace.stores.trouble import os_trouble
 
 KEY_FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a stage went: `status` is ran or cached."""
+    """How a stage went: `status` is ran, cached or failed; `key` is empty where none could be made."""
 
     name: str
     status: str
@@ -57,6 +62,7 @@ def run_stage(stage: Stage, ctx: Context, made: Made) -> Ran:
 
     Raises:
         HeadraceError: what the stage raised; a `stage.failed` event says so first.
+        StoreError: the disk refused what the stage was writing.
     """
     started = time.perf_counter()
     key = stage_key(stage, ctx, made)
@@ -64,7 +70,8 @@ def run_stage(stage: Stage, ctx: Context, made: Made) -> Ran:
     if known is not None:
         return Ran(stage.name, "cached", time.perf_counter() - started, key, known)
     try:
-        output = stage.work(ctx, made)
+        with _machine(stage.name, ctx):
+            output = stage.work(ctx, made)
     except HeadraceError as error:
         problems = [to_plain(p) for p in error.problems]
         ctx.store.append([ctx.draft("stage.failed", key, run=ctx.run, stage=stage.name, problems=problems)])
@@ -72,6 +79,30 @@ def run_stage(stage: Stage, ctx: Context, made: Made) -> Ran:
     seconds = time.perf_counter() - started
     ctx.store.append([ctx.draft("stage.finished", key, **_payload(stage, ctx, output, seconds))])
     return Ran(stage.name, "ran", seconds, key, output)
+
+
+@contextmanager
+def _machine(stage: str, ctx: Context) -> Iterator[None]:
+    """What the machine refuses in the middle of a stage, said so that a person can mend it."""
+    try:
+        yield
+    except OSError as error:
+        place = Path(str(error.filename)) if error.filename else ctx.root
+        raise os_trouble(error, f"finish stage {stage}", place) from error
+    except duckdb.OutOfMemoryException as error:
+        raise UserError(
+            f"stage {stage} needs more memory than limits.memory allows ({ctx.spec.limits.memory})",
+            where=ctx.parsed.where("limits", "memory"),
+            why=str(error).splitlines()[0],
+            fix="raise limits.memory, or lower limits.threads",
+        ) from error
+    except duckdb.IOException as error:
+        raise StoreError(
+            f"can't finish stage {stage}",
+            where=str(ctx.root),
+            why=str(error).splitlines()[0],
+            fix="check the disk and its free space",
+        ) from error
 
 
 def _payload(stage: Stage, ctx: Context, output: Output, seconds: float) -> Mapping[str, Any]:

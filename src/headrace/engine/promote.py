@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headrace.core.codec import from_plain, to_json
 from headrace.core.digest import digest
 from headrace.core.errors import GateBlocked, HeadraceError, NotFound
-from headrace.core.evidence import Evidence, Rule
+from headrace.core.evidence import Evidence, Rule, Verdict
 from headrace.core.views import ReleaseView, State
 from headrace.data.split import TRAIN
 from headrace.engine import releases
@@ -46,13 +46,16 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
     """
     clock, allow_self = ctx.clock, ctx.spec.problem.approval == "self"
     ctx.progress("promote", "starts", 0, 0)
-    state = releases.view(ctx.store)
-    evidence = _against_champion(ctx, trail, state.champion, _name(ctx, trail))
+    champion = releases.view(ctx.store).champion
+    evidence = _against_champion(ctx, trail, champion)
     verdicts = judge_all(
         ctx, "promote", [evidence], {"champion": Rule(">=", -ctx.spec.promote.margin, safe_end=True)}
     )
     trail.verdicts += verdicts
-    release = _make(ctx, name, trail)
+    if champion is not None and _is(ctx, trail, champion):
+        release = champion
+    else:
+        release = _make(ctx, name, trail)
     trail.release = release.release
     if release.state == State.CHAMPION:
         ctx.progress("promote", "cached", 1, 1)
@@ -66,16 +69,37 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
     enforce(ctx, verdicts)
     releases.challenge(ctx.store, release.release, actor=ctx.actor, clock=clock)
     if allow_self:
-        releases.approve(ctx.store, release.release, by=ctx.actor, allow_self=True, clock=clock)
-    releases.promote(ctx.store, release.release, actor=ctx.actor, allow_self=allow_self, clock=clock)
+        releases.approve(ctx.store, release.release, by=ctx.actor, clock=clock)
+    releases.promote(ctx.store, release.release, actor=ctx.actor, clock=clock)
     ctx.progress("promote", "ran", 1, 1)
+
+
+def _waived(verdicts: Iterable[Verdict]) -> list[str]:
+    return sorted(v.waiver.event for v in verdicts if v.waiver)
+
+
+def _keys(stages: Mapping[str, str]) -> dict[str, str]:
+    """Without the frame's, which is new each day: nothing that is served depends on it."""
+    return {name: key for name, key in stages.items() if name != "frame"}
 
 
 def _name(ctx: Context, trail: Trail) -> str:
     """The release's name: the same spec, stages and waivers are the same release."""
-    waived = sorted(v.waiver.event for v in trail.verdicts if v.waiver)
-    stages = {s.name: s.key for s in trail.stages if s.name != "frame"}
-    return digest(["release", ctx.spec.digest(), stages, waived])[:ID_LENGTH]
+    stages = _keys({s.name: s.key for s in trail.stages})
+    return digest(["release", ctx.spec.digest(), stages, _waived(trail.verdicts)])[:ID_LENGTH]
+
+
+def _is(ctx: Context, trail: Trail, champion: ReleaseView) -> bool:
+    """Whether this run made the champion again. A waiver of the champion gate itself is no difference: what
+    has won needs none against itself."""
+    manifest = releases.load_manifest(ctx.store, champion)
+    before = [v for v in manifest.verdicts if v.stage != "promote"]
+    now = [v for v in trail.verdicts if v.stage != "promote"]
+    return (
+        manifest.spec_digest == ctx.spec.digest()
+        and _keys(manifest.stages) == _keys({s.name: s.key for s in trail.stages})
+        and _waived(before) == _waived(now)
+    )
 
 
 def _make(ctx: Context, name: str, trail: Trail) -> ReleaseView:
@@ -124,14 +148,14 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
     )
 
 
-def _against_champion(ctx: Context, trail: Trail, champion: ReleaseView | None, name: str) -> Evidence:
+def _against_champion(ctx: Context, trail: Trail, champion: ReleaseView | None) -> Evidence:
     """Challenger against champion on the same validation rows, none of which either was trained on.
 
     The value is the paired difference as a share of the champion's value; positive is better.
     """
     if champion is None:
         return Evidence("champion", None, applies=False, why_none="there is no champion yet")
-    if champion.release == name:
+    if _is(ctx, trail, champion):
         return Evidence("champion", None, applies=False, why_none="the release is the champion itself")
     manifest = releases.load_manifest(ctx.store, champion)
     if manifest.serving.task != serving_of(trail.made).task or manifest.target != ctx.spec.problem.target:

@@ -10,6 +10,7 @@ from headrace.core.codec import from_json
 from headrace.core.errors import AwaitingApproval, Conflict, NotFound, UserError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.ports import Store
+from headrace.core.spec import Spec
 from headrace.core.views import RELEASE_KINDS, Releases, ReleaseView, State, releases
 from headrace.release.manifest import Manifest
 
@@ -24,6 +25,12 @@ def view(store: Store) -> Releases:
 def load_manifest(store: Store, release: ReleaseView) -> Manifest:
     """The manifest behind a release."""
     return from_json(store.get(release.manifest).read_bytes(), Manifest)
+
+
+def spec_of(store: Store, release: ReleaseView) -> Spec:
+    """The spec that a release was made from: its own rules hold for it, whatever the file says today."""
+    kept = store.get(load_manifest(store, release).spec).read_bytes()
+    return Spec.model_validate_json(kept)
 
 
 def find(state: Releases, name: str | None) -> ReleaseView:
@@ -82,8 +89,10 @@ def challenge(store: Store, release: str, *, actor: str, clock: Clock) -> None:
     _decide(store, decide)
 
 
-def approve(store: Store, name: str, *, by: str, allow_self: bool, clock: Clock) -> ReleaseView:
+def approve(store: Store, name: str, *, by: str, clock: Clock) -> ReleaseView:
     """Write down that `by` approves a challenger. Names on one machine are claims.
+
+    Whether its author may is said by the spec that the release was made from (`problem.approval`).
 
     Raises:
         NotFound: there is no such release.
@@ -92,13 +101,15 @@ def approve(store: Store, name: str, *, by: str, allow_self: bool, clock: Clock)
 
     def decide(state: Releases) -> tuple[list[Draft], str]:
         release = find(state, name)
-        own = by == release.author
+        own = by.strip() == release.author
+        if not by.strip():
+            raise UserError("an approval needs a name", fix="--by you@example.com")
         if release.state == State.CANDIDATE:
             raise UserError(
                 f"release {release.release} has not passed its gates; there is nothing to approve yet",
                 fix="run `headrace run` until it is a challenger",
             )
-        if own and not allow_self:
+        if own and not _self_allowed(store, release):
             raise UserError(
                 f"{by!r} made release {release.release} and can't approve it",
                 why="the spec asks for somebody else's approval (problem.approval: other)",
@@ -111,7 +122,7 @@ def approve(store: Store, name: str, *, by: str, allow_self: bool, clock: Clock)
     return view(store).releases[_decide(store, decide)]
 
 
-def promote(store: Store, name: str, *, actor: str, allow_self: bool, clock: Clock) -> ReleaseView:
+def promote(store: Store, name: str, *, actor: str, clock: Clock) -> ReleaseView:
     """Make an approved challenger (or a former champion) the champion; the champion before it retires.
 
     Raises:
@@ -127,7 +138,7 @@ def promote(store: Store, name: str, *, actor: str, allow_self: bool, clock: Clo
                 f"release {release.release} has not passed its gates and can't be promoted",
                 fix="run `headrace run`; its gates say what is missing",
             )
-        if not approved(release, allow_self=allow_self):
+        if not approved(release, allow_self=_self_allowed(store, release)):
             raise AwaitingApproval(
                 f"release {release.release} awaits an approval",
                 why=f"it was made by {release.author!r}, and somebody else has to approve it",
@@ -139,6 +150,10 @@ def promote(store: Store, name: str, *, actor: str, allow_self: bool, clock: Clo
         return [Draft("release.promoted", release.release, iso(clock()), actor, {})], release.release
 
     return view(store).releases[_decide(store, decide)]
+
+
+def _self_allowed(store: Store, release: ReleaseView) -> bool:
+    return spec_of(store, release).problem.approval == "self"
 
 
 def approved(release: ReleaseView, *, allow_self: bool) -> bool:

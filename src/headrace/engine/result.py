@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.codec import to_plain
-from headrace.core.errors import Problem
+from headrace.core.errors import HeadraceError, Problem
 from headrace.core.evidence import Verdict
 from headrace.core.html import table
 from headrace.engine.context import Output
@@ -32,7 +32,8 @@ class Trail:
 class RunResult:
     """What a run did. `status` is released, blocked, awaiting approval, or failed.
 
-    `problems` say why it stopped, where it did; `exit_code` is what the command line exits with.
+    `problems` say why it stopped, where it did; `exit_code` is what the command line exits with; `error`
+    is what a failed run met.
     """
 
     run: str
@@ -44,6 +45,7 @@ class RunResult:
     seconds: float
     exit_code: int
     problems: tuple[Problem, ...] = ()
+    error: HeadraceError | None = None
 
     @property
     def worked(self) -> bool:
@@ -57,7 +59,7 @@ class RunResult:
         test = made.get("test", Output()).facts.get("estimate")
         seconds = learned.notes.get("seconds", {})
         return {
-            "run": self.run,
+            "run": self.run or None,
             "name": self.name,
             "status": self.status,
             "seconds": round(self.seconds, 3),
@@ -91,6 +93,11 @@ class RunResult:
         gates = [[g["stage"], g["name"], g["verdict"], g["value"], g["rule"]] for g in plain["gates"]]
         parts.append(table(["stage", "gate", "verdict", "value", "rule"], gates, title="gates"))
         return "".join(parts)
+
+
+def not_begun(error: HeadraceError) -> RunResult:
+    """The result of a run that a mistake in spec, data or waivers kept from beginning."""
+    return RunResult("", "", "failed", (), (), "", 0.0, error.exit_code, error.problems, error)
 
 
 def gate_line(verdict: Verdict) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import suppress
 from typing import Any
 
 from headrace.core.codec import from_json, to_json
@@ -12,7 +13,7 @@ from headrace.core.views import RUN_KINDS, RunView, runs
 from headrace.engine.author import commit
 from headrace.engine.context import Context, Output
 from headrace.engine.gates import enforce, judge_all
-from headrace.engine.memo import Ran, run_stage
+from headrace.engine.memo import Ran, run_stage, stage_key
 from headrace.engine.naming import name_run
 from headrace.engine.plan import SPINE, Step
 from headrace.engine.promote import promote_run
@@ -57,10 +58,11 @@ def _spec_of(ctx: Context, run: RunView | None) -> dict[str, Any] | None:
 
 
 def execute(ctx: Context) -> RunResult:
-    """Run the spine. Gates and awaited approvals end a run in good order: they are results, not errors.
+    """Run the spine. Gates and awaited approvals end a run in good order; where a stage met a mistake of
+    the user's or a fault of ours, the result carries it as `error`.
 
     Raises:
-        HeadraceError: a stage met a mistake of the user's or a fault of ours; the ledger says so first.
+        StoreError: the ledger can't be written.
     """
     started = time.perf_counter()
     ctx, name = begin(ctx)
@@ -72,8 +74,7 @@ def execute(ctx: Context) -> RunResult:
     except (GateBlocked, AwaitingApproval) as stop:
         return _finish(ctx, name, trail, started, STATUS_OF[type(stop)], stop)
     except HeadraceError as error:
-        _finish(ctx, name, trail, started, "failed", error)
-        raise
+        return dataclasses.replace(_finish(ctx, name, trail, started, "failed", error), error=error)
     return _finish(ctx, name, trail, started, "released", None)
 
 
@@ -84,7 +85,10 @@ def _step(ctx: Context, step: Step, trail: Trail) -> None:
     try:
         ran = run_stage(step.stage, ctx, trail.made)
     except HeadraceError:
-        trail.stages.append(Ran(stage, "failed", time.perf_counter() - before, "", Output()))
+        key = ""
+        with suppress(HeadraceError):  # where no key could be made: that is what failed
+            key = stage_key(step.stage, ctx, trail.made)
+        trail.stages.append(Ran(stage, "failed", time.perf_counter() - before, key, Output()))
         raise
     trail.stages.append(ran)
     ctx.progress(stage, ran.status, 1, 1)

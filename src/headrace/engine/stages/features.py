@@ -132,24 +132,26 @@ def _matrix(
     ranges: Ranges | None,
 ) -> _Part:
     """Write the feature matrix of a part to a .npy file, batch by batch; return what goes beside it."""
-    X = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(rows.count, width))
     answers = answer_runner(compiled)
     wanted = {c: compiled.types[c] for c in raw_columns(compiled)}
     ys, todays, at = [], [], 0
     tell = ctx.tell("features")
-    for batch in rows.batches(list(wanted)):
-        feeds = encode_batch(batch, wanted)
-        if ranges is not None:
-            ranges.add(feeds)
-        X[at : at + batch.num_rows] = runner.run(feeds, batch.num_rows)["features"]
-        answer = answers.run(feeds, batch.num_rows)
-        ys.append(codes(task_of(made), compiled.target.type, answer[TARGET]))
-        if compiled.today is not None:
-            todays.append(today_codes(made, compiled, answer[TODAY]))
-        at += batch.num_rows
-        tell("computing", at, rows.count)
-    X.flush()
-    del X  # unmap before the file is moved into the store
+    with file.open("xb") as out:
+        # Written, not mapped: a full disk is an error here, and would be a signal that kills there.
+        header = {"descr": "<f4", "fortran_order": False, "shape": (rows.count, width)}
+        np.lib.format.write_array_header_1_0(out, header)
+        for batch in rows.batches(list(wanted)):
+            feeds = encode_batch(batch, wanted)
+            if ranges is not None:
+                ranges.add(feeds)
+            X = runner.run(feeds, batch.num_rows)["features"]
+            out.write(np.ascontiguousarray(X, "<f4").data)
+            answer = answers.run(feeds, batch.num_rows)
+            ys.append(codes(task_of(made), compiled.target.type, answer[TARGET]))
+            if compiled.today is not None:
+                todays.append(today_codes(made, compiled, answer[TODAY]))
+            at += batch.num_rows
+            tell("computing", at, rows.count)
     return _Part(join_vectors(ys), join_vectors(todays) if compiled.today is not None else None)
 
 
