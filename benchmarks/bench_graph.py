@@ -62,19 +62,12 @@ def run() -> list[Row]:
         (lambda: pipeline.predict_proba(frame), CALLS // 20),
     )
     floor = f"scikit-learn pipeline {peer:,.0f} µs"
-    return [
-        row("graph", WHAT, ours, "µs", floor=floor, ratio=peer / ours, reach=REACH, ok=ours <= 100),
-        row(
-            "graph",
-            "of which the features, as a graph of their own",
-            alone,
-            "µs",
-            floor=floor,
-            ratio=peer / alone,
-            reach=REACH,
-            ok=alone <= 100,
-        ),
-    ]
+    rows = [row("graph", WHAT, ours, "µs", floor=floor, ratio=peer / ours, reach=REACH, ok=ours <= 100)]
+    if ours > 100:  # say which half takes the time
+        part = "of which the features, as a graph of their own"
+        ok = alone <= 100
+        rows.append(row("graph", part, alone, "µs", floor=floor, ratio=peer / alone, reach=REACH, ok=ok))
+    return rows
 
 
 def _medians(*calls: tuple[Callable[[], Any], int]) -> list[float]:
