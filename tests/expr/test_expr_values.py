@@ -314,3 +314,16 @@ def test_names_are_quoted_in_sql() -> None:
     with duckdb.connect() as connection:
         row = 'SELECT 1.0::DOUBLE AS "my ""col""", 2.0::DOUBLE AS "side.x"'
         assert connection.sql(f"SELECT {to_sql(expr)} FROM ({row})").fetchall() == [(3.0,)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-2.0 ** 2", "2 ** 3 ** 2", "2 * 3 ** 2", "10 - 4 - 3", "10.0 / 4 / 2", "7 % 4 * 2", "2 * 7 % 4", "- 3 % 2",
+     "-7 // 2", "3 - -2", "not 1 = 2", "1 + 2 = 3 and not 2 > 3 or 1 = 2", "not true is null", "1 = 1 is true",
+     "'a' || 'b' = 'ab'", "not 1 in (2)", "2 between 1 and 3 and true", "true or true and false",
+     "2 = 2 is not distinct from true", "not 1 is distinct from 2", "2 ^ 2 * 3"],
+)  # fmt: skip
+def test_precedence_is_duckdbs(text: str) -> None:
+    with duckdb.connect() as connection:
+        ((raw, ours),) = connection.sql(f"SELECT {text}, {to_sql(parse(text, {}))}").fetchall()
+    assert raw == ours
