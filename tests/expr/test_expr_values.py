@@ -318,8 +318,9 @@ def test_names_are_quoted_in_sql() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["-2.0 ** 2", "2 ** 3 ** 2", "2 * 3 ** 2", "10 - 4 - 3", "10.0 / 4 / 2", "7 % 4 * 2", "2 * 7 % 4", "- 3 % 2",
-     "-7 // 2", "3 - -2", "not 1 = 2", "1 + 2 = 3 and not 2 > 3 or 1 = 2", "not true is null", "1 = 1 is true",
+    ["-2.0 ** 2", "2 ** 3 ** 2", "2 * 3 ** 2", "10 - 4 - 3", "10.0 / 4 / 2", "7 % 4 * 2", "2 * 7 % 4",
+     "- 3 % 2", "-7 // 2", "3 - -2", "not 1 = 2", "1 + 2 = 3 and not 2 > 3 or 1 = 2", "not true is null",
+     "1 = 1 is true",
      "'a' || 'b' = 'ab'", "not 1 in (2)", "2 between 1 and 3 and true", "true or true and false",
      "2 = 2 is not distinct from true", "not 1 is distinct from 2", "2 ^ 2 * 3"],
 )  # fmt: skip
