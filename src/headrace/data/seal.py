@@ -1,12 +1,10 @@
 """The seal: test rows are looked at through openings, and each opening spends from a budget.
 
 The budget follows the rows, not the name of the seal. Openings are numbered over every seal that shares at
-least one row, and the k-th is judged at `opening_level(alpha, k)`; the levels add up to at most alpha, so
-that however many candidates are tried on the same rows, and however their choice depends on earlier
-verdicts, an unfit one passes with probability at most alpha (Bonferroni's inequality: until something
-passes there is one path of verdicts; Dwork et al., "The reusable holdout", Science 2015, on adaptive looks).
-Only the first opening shows its estimate. That is more than a verdict: an attacker who builds the later
-candidates on it in the best way passes falsely at up to 1.7 alpha (tests/data/test_seal_attack.py).
+least one row, and the k-th is judged at `opening_level(alpha, k)`, so that however many candidates are tried
+on the same rows, and however their choice depends on what earlier openings told, an unfit one passes with
+probability at most alpha (`metrics.seal` has the argument, tests/data/test_seal_attack.py the simulation).
+Only the first opening shows its estimate.
 
 It is tamper-evident, not secret: the bytes of the test rows are in the store, and whoever owns the files
 can read them. What nobody can do unseen is measure a candidate through headrace without spending.
