@@ -1,7 +1,7 @@
 """Nominal 95% intervals cover the true value in 95 of 100 samples, rows of a day moving together or not.
 
 The full form draws 2,000 samples of each world, which tells a coverage to within 0.95 points (two standard
-errors); it is held to 95 ± 1.5 for each metric (plain percentiles cover 88 to 92 with 20 days). The reduced
+errors); it is held to 95 ± 1.5 for each metric (plain percentiles cover 91 to 93 with 20 days). The reduced
 form draws fewer and is held to what they can tell; it still fails at once when rows of a day are resampled
 as if they were independent.
 """
