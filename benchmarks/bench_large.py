@@ -105,7 +105,7 @@ def run() -> list[Row]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-large-"))
     try:
         # In a process of its own: a child's peak memory begins at its parent's.
-        code = f"from pathlib import Path; import benchmarks.bench_large as b; b.write_data(Path({str(folder)!r}))"
+        code = f"import pathlib, benchmarks.bench_large as b; b.write_data(pathlib.Path({str(folder)!r}))"
         subprocess.run([sys.executable, "-c", code], check=True)
         features = "{" + ", ".join(f"x{i}: x{i}" for i in range(COLUMNS - 1)) + "}"
         (folder / "headrace.yaml").write_text(SPEC.replace("{FEATURES}", features))

@@ -298,9 +298,7 @@ def test_what_a_python_source_may_not_give(tmp_path: Path, body: str, told: str)
 
 
 def test_a_data_frame_whose_column_has_two_types(tmp_path: Path) -> None:
-    python(
-        tmp_path, "import pandas\ndef f():\n    return pandas.DataFrame({'a': [1, 'x']})\n"
-    )
+    python(tmp_path, "import pandas\ndef f():\n    return pandas.DataFrame({'a': [1, 'x']})\n")
     with pytest.raises(DataError, match=r"sources.py:f: a column of its data frame can't be read"):
         take(tmp_path, "sources.py:f")
 

@@ -14,8 +14,9 @@ import pytest
 from headrace.core.errors import DataError, HeadraceError
 from headrace.core.schema import Snapshot, Type
 from headrace.core.spec.models import Data, Limits, TableSpec
+from headrace.data.identity import parquet_row_ids
 from headrace.data.rows import Rows, read_columns
-from headrace.data.seal import Opening
+from headrace.data.seal import Opening, seal_id
 from headrace.data.snapshot import snapshot
 from headrace.stores.embedded import EmbeddedStore
 
@@ -120,7 +121,10 @@ def test_the_test_rows_need_an_opening(world: World) -> None:
     assert "fix: open the seal first" in str(caught.value)
     with pytest.raises(HeadraceError, match="the test rows are sealed"):
         world.rows("test", opening=object())
-    opening = Opening(seal="s", candidate="c", number=1, level=0.05, event="e")
+    path = world.store.get(world.tables["events"].artifact)
+    column = None if world.data.id is None else [world.data.id]
+    seal = seal_id(parquet_row_ids(path, column, rows=world.codes == 2))
+    opening = Opening(seal=seal, candidate="c", number=1, level=0.05, event="e")
     assert world.rows("test", opening=opening).count == int((world.codes == 2).sum())
 
 

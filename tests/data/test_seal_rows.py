@@ -58,8 +58,7 @@ def test_a_handle_can_not_be_made_around_the_door(project):
         type(part("train"))("test", *([None] * 4), PARTS, through=object())
 
 
-@pytest.mark.xfail(strict=True, reason="Rows.of takes any opening; it has to ask opening.covers(row ids)")
 def test_an_opening_of_other_rows_is_refused(project):
     part, opening_of = project
-    with pytest.raises(HeadraceError):
+    with pytest.raises(HeadraceError, match="for other rows"):
         part("test", opening_of(PARTS == 1))

@@ -277,6 +277,9 @@ def _microseconds(values: Array) -> Array:
             try:
                 pa.array([value], values.type).cast(kind)
             except pa.ArrowInvalid:
-                reason = f"holds {value}, beyond the years that microseconds can hold"
+                # The number alone: Python has no date for such years.
+                reason = (
+                    f"holds {value.value} {values.type.unit} since 1970, beyond what microseconds can hold"
+                )
                 raise BadValue(index, reason) from None
         raise

@@ -17,6 +17,7 @@ from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.models import Data
 from headrace.data.buffers import Array, fixed, fixed_array, known
+from headrace.data.identity import parquet_row_ids
 from headrace.data.lookup import LookupTable
 from headrace.data.parquet import open_file
 from headrace.data.seal import Opening
@@ -68,7 +69,7 @@ class Rows:
         row: 0 train, 1 validation, 2 test, -1 left out).
 
         Raises:
-            HeadraceError: the test rows were asked for without an opening.
+            HeadraceError: the test rows were asked for without an opening, or with one for other rows.
             NotFound: an artifact is missing.
             ValueError: there is no such part, or the split is of another table.
         """
@@ -83,8 +84,15 @@ class Rows:
         codes = np.load(parts, allow_pickle=False)
         if codes.shape != (events.rows,):
             raise ValueError(f"the split has {codes.shape} rows, the events {events.rows}")
+        path = store.get(events.artifact)
+        if opening is not None and not opening.covers(_names(path, data, codes == PARTS.index(part))):
+            raise HeadraceError(
+                "the opening is for other rows than these",
+                why="each set of test rows has its own seal and its own error budget",
+                fix="open the seal over these rows",
+            )
         sides = {n: (store.get(s.artifact), s) for n, s in tables.items()}
-        return cls(part, store.get(events.artifact), events, data, sides, codes, through=_THROUGH_OF)
+        return cls(part, path, events, data, sides, codes, through=_THROUGH_OF)
 
     @property
     def part(self) -> str:
@@ -151,6 +159,10 @@ def read_columns(
     """Columns of a whole table, in order: for the split, which is made before any part exists."""
     for batch in open_file(store.get(snapshot.artifact)).iter_batches(size, columns=list(columns)):
         yield batch.select(list(columns))
+
+
+def _names(path: Path, data: Data, rows: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    return parquet_row_ids(path, None if data.id is None else [data.id], rows=rows)
 
 
 def moments(times: Array, lead: str | None) -> NDArray[np.int64]:

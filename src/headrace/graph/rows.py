@@ -89,7 +89,7 @@ class RowEncoder:
 
     def _encode_one(self, row: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
         """One complete, well-typed row in microseconds; None where anything is out of the ordinary."""
-        if len(row) != len(self._names) or type(row) is not dict or self._pick is None:
+        if type(row) is not dict or len(row) != len(self._names) or self._pick is None:
             return None
         try:
             values = self._pick(row)
@@ -282,7 +282,8 @@ def _to_utc(local: np.ndarray, zone: str) -> np.ndarray:
         return (
             local  # Arrow reads every zone of the system at its first use: a second that UTC can do without
         )
-    times = pa.array(local, pa.timestamp("us"))
+    # Over the buffers: pa.array and to_numpy import pandas wherever it is installed.
+    times: Any = pa.Array.from_buffers(pa.timestamp("us"), len(local), [None, pa.py_buffer(local.tobytes())])
     try:
         moments = pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")
     except pa.ArrowInvalid as error:
@@ -291,7 +292,7 @@ def _to_utc(local: np.ndarray, zone: str) -> np.ndarray:
             why=str(error),
             fix="use an IANA name such as America/New_York, or install the system's tzdata",
         ) from error
-    return np.asarray(moments.cast(pa.int64()).to_numpy(zero_copy_only=False))
+    return np.frombuffer(moments.buffers()[1], np.int64, len(moments), moments.offset * 8)
 
 
 def _day_offsets(zone: str) -> list[int | None]:
