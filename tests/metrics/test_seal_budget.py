@@ -2,8 +2,8 @@
 
 All of them have exactly the accuracy that the bar asks for, so each pass is a false one. The attacker sees
 the first estimate and then only verdicts, and uses both: a first candidate that looked good on the sealed
-rows is varied again and again, one that did not is mixed with fresh ones. Halving the level with every
-opening keeps the chance of any false pass within alpha; judging each candidate at alpha does not.
+rows is varied again and again, one that did not is mixed with fresh ones. Levels that fall with every
+opening keep the chance of any false pass within alpha; judging each candidate at alpha does not.
 """
 
 from __future__ import annotations
