@@ -303,6 +303,14 @@ def _check_target(check: _Checker, target: Expr | None, today: Expr | None) -> N
             fix="choose task: binary or multiclass, or another target",
         )
     if today is not None:
+        leaked = sorted(set(today.columns) & set(target.columns))
+        if leaked:
+            check.add(
+                f"today's rule uses the target's column {leaked[0]!r}",
+                *("problem", "today", "rule"),
+                why="it is not known when the prediction is made: no rule could act on it",
+                fix="write the rule over columns that are known then",
+            )
         wanted = {"binary": Type.BOOL, "regression": Type.NUMBER}.get(task, target.type)
         if today.type != wanted:
             check.add(

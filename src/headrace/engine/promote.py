@@ -52,10 +52,7 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
         ctx, "promote", [evidence], {"champion": Rule(">=", -ctx.spec.promote.margin, safe_end=True)}
     )
     trail.verdicts += verdicts
-    if champion is not None and _is(ctx, trail, champion):
-        release = champion
-    else:
-        release = _make(ctx, name, trail)
+    release = champion if champion is not None and _is(ctx, trail, champion) else _make(ctx, name, trail)
     trail.release = release.release
     if release.state == State.CHAMPION:
         ctx.progress("promote", "cached", 1, 1)
@@ -67,7 +64,8 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
             fix=f"change something, or bring it back by name: headrace release promote {release.release}",
         )
     enforce(ctx, verdicts)
-    releases.challenge(ctx.store, release.release, actor=ctx.actor, clock=clock)
+    against = champion.release if champion else ""
+    releases.challenge(ctx.store, release.release, against=against, actor=ctx.actor, clock=clock)
     if allow_self:
         releases.approve(ctx.store, release.release, by=ctx.actor, clock=clock)
     releases.promote(ctx.store, release.release, actor=ctx.actor, clock=clock)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from headrace.core.clock import Clock, iso
 from headrace.core.codec import from_json
-from headrace.core.errors import AwaitingApproval, Conflict, NotFound, UserError, did_you_mean
+from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, NotFound, UserError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.ports import Store
 from headrace.core.spec import Spec
@@ -65,6 +65,12 @@ def _decide(store: Store, decide: Callable[[Releases], tuple[list[Draft], T]]) -
         return answer
 
 
+def _moved(store: Store, decide: Callable[[Releases], tuple[list[Draft], str]]) -> ReleaseView:
+    """The release that was decided on, as it is afterwards."""
+    name = _decide(store, decide)
+    return view(store).releases[name]
+
+
 def make(store: Store, release: str, manifest: str, *, run: str, actor: str, clock: Clock) -> ReleaseView:
     """Write `release.made`, unless the release is there already."""
 
@@ -78,13 +84,17 @@ def make(store: Store, release: str, manifest: str, *, run: str, actor: str, clo
     return view(store).releases[release]
 
 
-def challenge(store: Store, release: str, *, actor: str, clock: Clock) -> None:
-    """The release passed every gate: candidate becomes challenger. Does nothing where it is one already."""
+def challenge(store: Store, release: str, *, against: str, actor: str, clock: Clock) -> None:
+    """The release passed every gate, the comparison with the champion `against` (empty: there was none)
+    among them: candidate becomes challenger. Written again where it is compared with another champion."""
 
     def decide(state: Releases) -> tuple[list[Draft], None]:
-        if state.releases[release].state != State.CANDIDATE:
+        known = state.releases[release].state
+        if known == State.CHALLENGER and _compared_with(store, release) == against:
             return [], None
-        return [Draft("release.challenged", release, iso(clock()), actor, {})], None
+        if known not in (State.CANDIDATE, State.CHALLENGER):
+            return [], None
+        return [Draft("release.challenged", release, iso(clock()), actor, {"against": against})], None
 
     _decide(store, decide)
 
@@ -119,7 +129,7 @@ def approve(store: Store, name: str, *, by: str, clock: Clock) -> ReleaseView:
             return [], release.release
         return [Draft("release.approved", release.release, iso(clock()), by, {"self": own})], release.release
 
-    return view(store).releases[_decide(store, decide)]
+    return _moved(store, decide)
 
 
 def promote(store: Store, name: str, *, actor: str, clock: Clock) -> ReleaseView:
@@ -128,6 +138,7 @@ def promote(store: Store, name: str, *, actor: str, clock: Clock) -> ReleaseView
     Raises:
         NotFound: there is no such release.
         UserError: it has not passed its gates.
+        GateBlocked: another release has become champion since it was compared with the champion.
         AwaitingApproval: nobody who may has approved it yet.
     """
 
@@ -147,9 +158,30 @@ def promote(store: Store, name: str, *, actor: str, clock: Clock) -> ReleaseView
             )
         if release.state == State.CHAMPION:
             return [], release.release
+        if release.state == State.CHALLENGER:
+            _require_compared(store, release, state.champion)
         return [Draft("release.promoted", release.release, iso(clock()), actor, {})], release.release
 
-    return view(store).releases[_decide(store, decide)]
+    return _moved(store, decide)
+
+
+def _compared_with(store: Store, release: str) -> str:
+    """The champion that a challenger was last compared with; empty for none."""
+    for event in store.read(kinds=("release.challenged",), subject=release, newest_first=True):
+        return str(event.payload.get("against", ""))
+    return ""
+
+
+def _require_compared(store: Store, release: ReleaseView, champion: ReleaseView | None) -> None:
+    before, now = _compared_with(store, release.release), champion.release if champion else ""
+    if now and before != now:
+        raise GateBlocked(
+            f"release {release.release} has not been compared with the champion {now}",
+            why=f"it was compared with {before}, which is champion no longer"
+            if before
+            else "there was no champion when it passed its gates",
+            fix="run `headrace run` on its spec again: it compares them on the same rows",
+        )
 
 
 def _self_allowed(store: Store, release: ReleaseView) -> bool:
@@ -179,4 +211,4 @@ def rollback(store: Store, *, actor: str, reason: str, clock: Clock) -> ReleaseV
         payload = {"reason": reason, "from": state.champion.release if state.champion else ""}
         return [Draft("release.rolled_back", previous, iso(clock()), actor, payload)], previous
 
-    return view(store).releases[_decide(store, decide)]
+    return _moved(store, decide)

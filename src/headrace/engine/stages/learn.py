@@ -69,7 +69,7 @@ def _work(ctx: Context, made: Made) -> Output:
         threads=spec.limits.threads,
         progress=ctx.tell("learn"),
     )
-    scored = holdout or train
+    scored, name = (holdout, "validation rows") if holdout else (train, "rows out of fold")
     pieces = [tested for _, tested in drawn] if drawn else [np.arange(len(scored.y))]
     return Output(
         outputs={
@@ -86,7 +86,7 @@ def _work(ctx: Context, made: Made) -> Output:
             ],
         },
         notes={"seconds": {r.model: round(r.seconds, 3) for r in learned.leaderboard}},
-        evidence=tuple(_evidence(ctx, learned, _Field(scored, pieces, task, metric))),
+        evidence=tuple(_evidence(ctx, learned, _Field(scored, name, pieces, task, metric))),
     )
 
 
@@ -132,6 +132,7 @@ class _Field:
     """Where candidates met: the rows that were scored, in the pieces (folds) that were scored together."""
 
     rows: Part
+    name: str
     pieces: Sequence[NDArray[np.int64]]
     task: Task
     metric: Metric
@@ -165,7 +166,7 @@ def _compared(gate: str, ctx: Context, learned: Learned, other: str, field: _Fie
         unit=f"{field.metric.name} better",
         n=estimate.n_units,
         interval=estimate.interval,
-        where=f"{learned.best} against {other} on {estimate.n_rows} rows out of fold",
+        where=f"{learned.best} against {other} on {estimate.n_rows} {field.name}",
         why_none=estimate.why_none,
     )
 

@@ -61,7 +61,8 @@ def _work(ctx: Context, made: Made) -> Output:
             Evidence("ship-at", None, applies=False, why_none="no bar is declared (problem.ship_at)"),
         )
     return Output(
-        facts={"estimate": to_plain(shown), "opening": to_plain(opening)},
+        facts={"estimate": to_plain(shown)},
+        notes={"opening": to_plain(opening)},  # it names its event, which is another in each ledger
         evidence=evidence,
     )
 
