@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.hints import Hinting
 from headrace.cli.run import gates_table
 from headrace.core.codec import to_plain
 from headrace.core.views import ReleaseView
 from headrace.engine.result import gate_line
 
 
-@click.group(epilog="Example: headrace release list -C flights")
+@click.group(cls=Hinting, epilog="Example: headrace release list -C flights")
 def release() -> None:
     """Releases: what there is, what is live, and who decided.
 

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from headrace._version import __version__
-from headrace.core.errors import HeadraceError, did_you_mean
+from headrace.cli.hints import Hinting
+from headrace.core.errors import HeadraceError
 
 COMMANDS = {
     "init": "headrace.cli.start:init",
@@ -27,7 +28,7 @@ COMMANDS = {
 """Every command, in the order of help, and where it lives."""
 
 
-class Root(click.Group):
+class Root(Hinting):
     """A group that imports a command's module when the command is called, and not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,13 +42,6 @@ class Root(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

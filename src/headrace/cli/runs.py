@@ -11,7 +11,14 @@ from headrace.core.codec import to_plain
 
 @click.command(epilog="Example: headrace runs -C flights")
 @in_project
-@click.option("-n", "most", default=20, show_default=True, help="Show at most this many, newest last.")
+@click.option(
+    "-n",
+    "most",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Show at most this many, newest last.",
+)
 @with_json
 def runs(folder: str, most: int, as_json: bool) -> None:
     """List the project's runs."""

@@ -8,7 +8,7 @@ import click
 
 from headrace.cli.common import in_project, open_project, print_json, with_json
 from headrace.core.codec import to_plain
-from headrace.core.errors import SpecError
+from headrace.core.errors import SpecError, UserError
 
 
 @click.command(
@@ -87,5 +87,8 @@ def schema(output: str | None) -> None:
         return
     import json
 
-    Path(output).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+    try:
+        Path(output).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output} can't be written: {error.strerror}", fix="choose another file") from error
     click.echo(f"wrote {output}")
