@@ -114,3 +114,23 @@ def test_flights_are_moments(flights):
         weather = f"'{flights}/data/weather.csv'"
         keys = f"select count(*), count(distinct (origin, time_hour)) from {weather}"
         assert db.execute(keys).fetchall() == [(26115, 26115)]
+
+
+@needs_flights
+def test_weather_looks_back_and_never_ahead(flights):
+    weather = f"'{flights}/data/weather.csv'"
+    with duckdb.connect() as db:
+        db.execute("set TimeZone = 'UTC'")
+        apart = db.execute(
+            f"""select max(abs(precip_6h - total)), max(abs(visib_3h - low)),
+                max(abs(city_wind - worst)), count(*)
+            from {weather} w, lateral (select
+                (select sum(precip) from {weather} p where p.origin = w.origin
+                    and p.time_hour between w.time_hour - interval 5 hours and w.time_hour) as total,
+                (select min(visib) from {weather} p where p.origin = w.origin
+                    and p.time_hour between w.time_hour - interval 2 hours and w.time_hour) as low,
+                (select max(wind_speed) from {weather} p where p.time_hour = w.time_hour) as worst)
+            where w.time_hour < '2013-01-20'"""
+        ).fetchall()[0]
+    assert apart[:3] == pytest.approx((0, 0, 0), abs=0.006)
+    assert apart[3] > 1000

@@ -39,8 +39,8 @@ def test_duckdb_reads_the_written_name_as_the_same_column(name):
         assert db.execute(f"select {sql_name(name)} from t").description[0][0] == name
 
 
-KEYWORDS = """order select end date time timestamp interval true null case cast year values left type name count
-current_date group user default"""
+KEYWORDS = """order select end date time timestamp interval true null case cast year values left type name
+count current_date group user default"""
 
 
 @pytest.mark.parametrize("word", KEYWORDS.split())

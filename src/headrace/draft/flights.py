@@ -36,9 +36,19 @@ select
 from landed order by number
 """
 
+# Sums, lows and changes look back from a report's own hour, and the city's worst is that of the same hour:
+# whoever knows the report knows them.
 _WEATHER = """
-select origin, time_hour, temp, dewp, humid, wind_dir, wind_speed, wind_gust, precip, pressure, visib
-from weather order by number
+select origin, time_hour, temp, dewp, humid, wind_dir, wind_speed, wind_gust, precip, pressure, visib,
+    round(sum(precip) over (past range between interval 5 hours preceding and current row), 2) as precip_6h,
+    min(visib) over (past range between interval 2 hours preceding and current row) as visib_3h,
+    round(pressure - first_value(pressure)
+        over (past range between interval 3 hours preceding and current row), 1) as pressure_change_3h,
+    max(precip) over hour as city_precip, min(visib) over hour as city_visib,
+    max(wind_speed) over hour as city_wind
+from weather
+window past as (partition by origin order by time_hour), hour as (partition by time_hour)
+order by number
 """
 
 _PLANES = """
@@ -52,7 +62,8 @@ def write_flights(source: Path, target: Path) -> tuple[Path, ...]:
 
     flights: `flight_id` (day, origin, carrier and number: unique), `sched_dep`, what was planned, and what
     is known only afterwards: `dep_delay`, `arr_delay`, `air_time` (minutes, null for cancelled flights)
-    and `arrived`, the moment at which the rest is known.
+    and `arrived`, the moment at which the rest is known. weather: a report an airport and hour, with what the
+    hours before it and the other two airports add.
 
     Raises:
         DataError: the package's files are not there or can't be read.
