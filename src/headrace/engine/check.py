@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from headrace.core.errors import HeadraceError, Problem, SpecError
 from headrace.core.schema import Column
 from headrace.core.spec import ParsedSpec
 from headrace.core.task import Kind
-from headrace.data.read import describe
+from headrace.data.read import describe, open_source, resolve
 from headrace.engine.compile import Compiled, compile_spec
 from headrace.learn.registry import check_models
 
@@ -29,7 +30,10 @@ def check(parsed: ParsedSpec, root: Path) -> Compiled:
             tables[name] = describe(name, table, root=root, zone=table.zone or data.zone, times=times)
         except HeadraceError as error:
             place = parsed.where("data", "tables", name, "read")
-            problems += [Problem(p.what, place, p.why, p.fix) for p in error.problems]
+            problems += [
+                Problem(p.what, f"{place}: {p.where}" if p.where else place, p.why, p.fix)
+                for p in error.problems
+            ]
     compiled = None
     try:
         compiled = compile_spec(parsed, tables)
@@ -40,8 +44,24 @@ def check(parsed: ParsedSpec, root: Path) -> Compiled:
     for i, problem in check_models(parsed.spec.models, root, Kind(parsed.spec.problem.task)):
         problems.append(Problem(problem.what, parsed.where("models", i), problem.why, problem.fix))
     if problems or compiled is None:
-        raise SpecError.of(problems)
+        raise SpecError.of(_without_rows(parsed, root) or problems)
     return compiled
+
+
+def _without_rows(parsed: ParsedSpec, root: Path) -> list[Problem]:
+    """Tables that are a header alone: their columns have no types, which makes every other complaint moot."""
+    found = []
+    for name, table in parsed.spec.data.tables.items():
+        with suppress(HeadraceError):  # what can't be read at all is told already
+            source = resolve(table, root=root)
+            if source.kind == "python":
+                continue  # it isn't run again only to say this better
+            raw = open_source(source, table=table, spool=None)
+            if not any(batch.num_rows for batch in raw.batches()):
+                place = parsed.where("data", "tables", name, "read")
+                what = f"the table {name!r} has no rows"
+                found.append(Problem(what, f"{place}: {raw.name}", fix="give a source with rows"))
+    return found
 
 
 def _blames(problem: Problem, unread: list[str], events: str) -> bool:
