@@ -79,15 +79,17 @@ def codes(task: Task, kind: Type, values: NDArray[Any]) -> NDArray[np.float64]:
         return np.where(missing, np.nan, values.astype(np.float64))
     result = np.full(len(values), np.nan)
     for code, value in enumerate(task.classes):
-        wanted = float(value) if kind != Type.TEXT else value
+        wanted: Any = float(value) if kind != Type.TEXT else np.array(value, dtype=object)
         result[values == wanted] = code
     return result
 
 
 def nulls(kind: Type, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where a vector in raw-column convention is null."""
-    missing: NDArray[np.bool_] = (values == NULL_TEXT) if kind == Type.TEXT else np.isnan(values)
-    return missing
+    if kind != Type.TEXT:
+        return np.asarray(np.isnan(values), dtype=np.bool_)
+    # As an object: numpy's own strings drop trailing NULs, and would compare with the empty text.
+    return np.asarray(values == np.array(NULL_TEXT, dtype=object), dtype=np.bool_)
 
 
 def _value(kind: Type, value: Any) -> Value:
