@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ONLY ?=
+# Bytecode is kept, as after an install: compiling it at every start would be measured, and waited for.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check bench deep lock clean
 

@@ -152,4 +152,4 @@ def test_what_is_no_rule(text: str) -> None:
 
 def test_a_rule_says_what_it_asks() -> None:
     assert str(Rule(">=", 0.3)) == ">= 0.3"
-    assert str(Rule("<=", 0.25, safe_end=True)) == "<= 0.25 (at the interval's safe end)"
+    assert str(Rule("<=", 0.25, safe_end=True)) == "<= 0.25 at the safe end"

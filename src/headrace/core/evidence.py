@@ -66,7 +66,7 @@ class Rule:
     min_n: int = 0
 
     def __str__(self) -> str:
-        suffix = " (at the interval's safe end)" if self.safe_end else ""
+        suffix = " at the safe end" if self.safe_end else ""
         return f"{self.op} {self.bound:g}{suffix}"
 
 

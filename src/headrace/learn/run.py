@@ -152,7 +152,7 @@ def learn(
     probes: Mapping[str, Matrix] | None = None,
     seed: int = 0,
     threads: int = 1,
-    progress: Progress = lambda text, done, total: None,  # noqa: ARG005 - says nothing
+    progress: Progress = lambda text, done, total: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Learned:
     """Compare `models` on `folds` of train, or on the holdout; give exactly one of the two.

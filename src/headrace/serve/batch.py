@@ -53,7 +53,7 @@ def score_file(
     output: Path,
     *,
     rejects: Path | None = None,
-    progress: Progress = lambda text, done, total: None,  # noqa: ARG005 - says nothing
+    progress: Progress = lambda text, done, total: None,
 ) -> Scored:
     """Score a CSV, Parquet or JSON-lines file into a CSV or Parquet file.
 

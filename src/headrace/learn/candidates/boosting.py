@@ -55,7 +55,7 @@ class Boosting:
     summary = "gradient-boosted trees (LightGBM), usually the strongest on tables"
     tasks = frozenset(Kind)
 
-    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:  # noqa: ARG002 - the port's
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """No early stopping: it would need rows of its own, and which ones depends on the split."""
         many = n_rows >= MANY_ROWS
         regression = task.kind is Kind.REGRESSION
@@ -70,7 +70,7 @@ class Boosting:
             "category_smooth": 10.0,
         }
 
-    def space(self, task: Task) -> Space:  # noqa: ARG002 - the port's
+    def space(self, task: Task) -> Space:
         """The parameters that matter most, over their usual decades."""
         return {
             "trees": Range(100, 2000, log=True, integer=True),

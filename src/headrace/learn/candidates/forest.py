@@ -32,7 +32,7 @@ class Forest:
             "smoothing": 20.0,
         }
 
-    def space(self, task: Task) -> Space:  # noqa: ARG002 - the port's
+    def space(self, task: Task) -> Space:
         """Leaf size and columns a split; more trees never hurt, so they are not searched."""
         return {
             "min_leaf": Range(1, 100, log=True, integer=True),

@@ -55,11 +55,11 @@ class Linear:
     summary = "ridge or logistic regression on imputed, standardised, one-hot columns"
     tasks = frozenset(Kind)
 
-    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:  # noqa: ARG002 - the port's
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """`penalty`: weight of the squared coefficients against the summed loss of the rows."""
         return {"penalty": 1.0}
 
-    def space(self, task: Task) -> Space:  # noqa: ARG002 - the port's
+    def space(self, task: Task) -> Space:
         """From next to none to strong."""
         return {"penalty": Range(1e-3, 1e4, log=True)}
 
@@ -72,7 +72,7 @@ class Linear:
         task: Task,
         params: Mapping[str, Any],
         seed: int,
-        threads: int,  # noqa: ARG002 - the port's
+        threads: int,
     ) -> Fitted:
         """Fit on one thread of linear algebra: more would change the last bits with their number."""
         constant = only_class(y, task)

@@ -19,7 +19,7 @@ class Naive:
     summary = "the share of each class, or the mean (or median) of the target"
     tasks = frozenset(Kind)
 
-    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:  # noqa: ARG002 - the port's
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """`centre`: which centre of a regression target to answer, mean or median."""
         return {"centre": "mean"} if task.kind is Kind.REGRESSION else {}
 
@@ -29,14 +29,14 @@ class Naive:
 
     def fit(
         self,
-        X: Matrix,  # noqa: ARG002 - the port's
+        X: Matrix,
         y: Vector,
         *,
-        features: tuple[Feature, ...],  # noqa: ARG002 - the port's
+        features: tuple[Feature, ...],
         task: Task,
         params: Mapping[str, Any],
-        seed: int,  # noqa: ARG002 - the port's
-        threads: int,  # noqa: ARG002 - the port's
+        seed: int,
+        threads: int,
     ) -> Fitted:
         """Look at the target alone."""
         if task.kind is Kind.REGRESSION:

@@ -91,12 +91,12 @@ class EstimatorCandidate:
         """Classifiers learn classes, regressors values."""
         return frozenset({Kind.BINARY, Kind.MULTICLASS} if self.classifier else {Kind.REGRESSION})
 
-    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:  # noqa: ARG002 - the port's
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """The estimator's own."""
         parameters: dict[str, Any] = _user(self.name, lambda: self.make().get_params(deep=False))
         return parameters
 
-    def space(self, task: Task) -> Space:  # noqa: ARG002 - the port's
+    def space(self, task: Task) -> Space:
         """Unknown: nothing is searched."""
         return {}
 

@@ -17,7 +17,7 @@ class Tree:
     summary = "one decision tree, small enough to read"
     tasks = frozenset(Kind)
 
-    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:  # noqa: ARG002 - the port's
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """A leaf holds at least a 200th of the rows, ten where there are few."""
         return {
             "max_depth": 8,
@@ -25,7 +25,7 @@ class Tree:
             "smoothing": 20.0,
         }
 
-    def space(self, task: Task) -> Space:  # noqa: ARG002 - the port's
+    def space(self, task: Task) -> Space:
         """Depth and leaf size."""
         return {
             "max_depth": Range(3, 16, integer=True),
@@ -42,7 +42,7 @@ class Tree:
         task: Task,
         params: Mapping[str, Any],
         seed: int,
-        threads: int,  # noqa: ARG002 - the port's
+        threads: int,
     ) -> Fitted:
         """Fit one tree; one thread."""
         options = {
