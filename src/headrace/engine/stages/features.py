@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,10 @@ def _work(ctx: Context, made: Made) -> Output:
     outputs = {"graph": ctx.store.put(graph).digest}
     for rows, part in ((train, "train"), (validation, "validation")):
         tell(f"computing {part}", 0, rows.count)
-        file = ctx.store.scratch(".npy")
         seen = ranges if part == "train" else None
-        vectors = _matrix(ctx, made, compiled, runner, rows, file, len(fitted.features), seen)
-        outputs[f"X_{part}"] = ctx.store.put(file).digest
+        with _scratch(ctx, ".npy") as file:
+            vectors = _matrix(ctx, made, compiled, runner, rows, file, len(fitted.features), seen)
+            outputs[f"X_{part}"] = ctx.store.put(file).digest
         outputs[f"y_{part}"] = put_array(ctx, vectors.y).digest
         if vectors.today is not None:
             outputs[f"today_{part}"] = put_array(ctx, vectors.today).digest
@@ -97,6 +98,16 @@ def _work(ctx: Context, made: Made) -> Output:
             "fields": {n: to_plain(r) for n, r in ranges.result().items()},
         },
     )
+
+
+@contextmanager
+def _scratch(ctx: Context, suffix: str) -> Iterator[Path]:
+    """A path for a file in the making; where it stays half-made, on a full disk say, it is removed."""
+    file = ctx.store.scratch(suffix)
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def raw_columns(compiled: Compiled) -> list[str]:
@@ -186,10 +197,11 @@ def _probe(
             break
     real = pa.Table.from_batches(batches)
     probe = pa.concat_tables([real, edge_rows(wanted, real)])
-    file = ctx.store.scratch(".parquet")
-    pq.write_table(probe, file)
+    with _scratch(ctx, ".parquet") as file:
+        pq.write_table(probe, file)
+        kept = ctx.store.put(file).digest
     X = runner.run(encode_batch(probe, wanted), probe.num_rows)["features"]
-    return {"probe": ctx.store.put(file).digest, "X_probe": put_array(ctx, X).digest}
+    return {"probe": kept, "X_probe": put_array(ctx, X).digest}
 
 
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
