@@ -253,7 +253,7 @@ def test_the_dialect_is_that_of_ingest(tmp_path: Path) -> None:
 
 
 def test_a_release_without_columns_scores_every_row(binary: Release, tmp_path: Path) -> None:
-    from headrace.serve.source import open_source
+    from headrace.serve.files import open_source
 
     rows = plain_rows(7)
     for name in ("in.csv", "in.jsonl", "in.parquet"):

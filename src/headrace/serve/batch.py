@@ -24,8 +24,9 @@ from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
+from headrace.serve.files import open_source
 from headrace.serve.rejects import Rejects, is_rejects
-from headrace.serve.source import Chunk, Source, open_source
+from headrace.serve.source import Chunk, Source
 
 Progress = Callable[[str, int, int], None]
 """Told of what is being done, of rows done, and of how many there are (0: not known)."""

@@ -1,8 +1,7 @@
-"""A file to score, as a stream of chunks: columns in snapshot form, and the rows that can't be scored."""
+"""What a file to score becomes: chunks of columns in snapshot form, and the rows that can't be scored."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,49 +49,6 @@ class Source:
 def no_lines(rows: Iterable[int]) -> Iterator[int | None]:
     """For files without lines."""
     return (None for _ in rows)
-
-
-def open_source(path: Path, types: Mapping[str, Type], *, zone: str, keys: frozenset[str]) -> Source:
-    """Open a CSV, Parquet or JSON-lines file for the columns `types`; others are not read.
-
-    `zone` is that of wall-clock times, `keys` are columns whose whole numbers keep all their digits.
-
-    Raises:
-        DataError: there is no such file, its kind is unknown, it is empty, a column is missing or of a type
-            that doesn't fit, or the spelling of its times can't be told.
-    """
-    _require_file(path)
-    bare = re.sub(r"\.(gz|zst)$", "", path.name.lower())
-    ending = Path(bare).suffix
-    if ending in (".csv", ".tsv"):
-        from headrace.serve.source_csv import open_csv_rows
-
-        return open_csv_rows(path, types, zone=zone, keys=keys)
-    if ending in (".jsonl", ".ndjson", ".json"):
-        from headrace.serve.source_json import open_json_rows
-
-        return open_json_rows(path, types, zone=zone, keys=keys)
-    if ending in (".parquet", ".pq") and bare == path.name.lower():
-        from headrace.serve.source_parquet import open_parquet_rows
-
-        return open_parquet_rows(path, types, zone=zone)
-    raise DataError(
-        f"files ending in {''.join(path.suffixes[-2:]) or 'nothing'} can't be scored",
-        where=str(path),
-        fix="give a .csv, .tsv, .parquet or .jsonl file; text files may be compressed as .gz or .zst",
-    )
-
-
-def _require_file(path: Path) -> None:
-    if path.is_dir():
-        raise DataError("that is a folder", where=str(path), fix="name one file in it")
-    if path.is_file():
-        return
-    folder = path.parent
-    if not folder.is_dir():
-        raise DataError("there is no such file", where=str(path), fix=f"there is no folder {folder}")
-    here = [p.name for p in folder.iterdir() if p.is_file()]
-    raise DataError("there is no such file", where=str(path), fix=did_you_mean(path.name, here))
 
 
 def require_columns(path: Path, types: Mapping[str, Type], names: Sequence[str]) -> None:
