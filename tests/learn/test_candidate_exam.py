@@ -183,6 +183,7 @@ def test_matrix_of_one_kind_of_column(name: str, kind: Kind) -> None:
     candidate = load_candidate(name)
     for columns in ([0, 1], [3, 5]):
         part, features = np.ascontiguousarray(X[:, columns]), tuple(FEATURES[i] for i in columns)
+        part.setflags(write=False)  # as a matrix read from an artifact is
         params = resolve_params(candidate, TASKS[kind], len(X), len(columns), {})
         fitted = candidate.fit(part, y, features=features, task=TASKS[kind], params=params, seed=0, threads=1)
         np.testing.assert_allclose(run_graph(fitted, part, kind), fitted.score(part), rtol=1e-9, atol=1e-9)

@@ -73,7 +73,9 @@ def fit_trees(
     suffix = "Regressor" if task.kind is Kind.REGRESSION else "Classifier"
     make = getattr(need(f"sklearn.{module}"), stem + suffix)
     encoding = fit_target_codes(X, y, features=features, task=task, smoothing=smoothing)
-    model = make(**options).fit(encoding.apply(X), y)
+    # a matrix read from an artifact is read-only, and scikit-learn looks for nulls through a writable buffer
+    Z = np.require(encoding.apply(X), requirements="W")
+    model = make(**options).fit(Z, y)
     parts = getattr(model, "estimators_", [model])
     codes = () if task.kind is Kind.REGRESSION else tuple(int(c) for c in model.classes_)
     return FittedTrees(encoding, tuple(part.tree_ for part in parts), codes, task)
