@@ -249,3 +249,11 @@ def test_values_of_the_wrong_type_are_refused(name: str, kind: Kind) -> None:
         wrong = 3 if isinstance(default, str) else "many"
         with pytest.raises(UserError, match="wrong type"):
             resolve_params(candidate, TASKS[kind], 100, 5, {parameter: wrong})
+
+
+@pytest.mark.parametrize(("name", "kind"), EXACT)
+def test_a_hundred_rows_are_enough_to_tell_rows_apart(name: str, kind: Kind) -> None:
+    if name == "naive":
+        pytest.skip("it is the baseline")
+    X = rows(100)
+    assert np.ptp(fit(name, kind, X, target(X, kind)).score(X), axis=0).min() > 0.1

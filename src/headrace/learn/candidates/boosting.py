@@ -56,14 +56,17 @@ class Boosting:
     tasks = frozenset(Kind)
 
     def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
-        """No early stopping: it would need rows of its own, and which ones depends on the split."""
+        """No early stopping: it would need rows of its own, and which ones depends on the split.
+
+        Where rows are few, a leaf holds a 40th of them or ten: leaves of 50 can't split 100 rows.
+        """
         many = n_rows >= MANY_ROWS
         regression = task.kind is Kind.REGRESSION
         return {
             "trees": 100 if many else 800 if regression else 200,
             "learning_rate": 0.1 if many else 0.05,
             "leaves": 31,
-            "min_leaf": 20 if regression else 50,
+            "min_leaf": min(20 if regression else 50, max(10, n_rows // 40)),
             "columns": 1.0 if many else 0.7,
             "rows": 1.0 if many else 0.8,
             "l2": 0.0,
