@@ -205,16 +205,16 @@ print(kept.rows, peak() - before)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's peak of memory")
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_larger_than_the_memory_allowed(tmp_path: Path, kind: str) -> None:
-    """More than 250 MB as columns, 100 MB allowed: the peak grows by less than the columns' size over that of
-    a small file (DuckDB's 100 MB, and what pyarrow has under way)."""
+    """More than 500 MB as columns, 100 MB allowed: over that of a small file the peak grows by DuckDB's 100 MB
+    and what pyarrow has under way, well below the columns' size (and hardly more than for half the rows)."""
     (tmp_path / "small.csv").write_text("a,b,c,s\n1,2,3,x\n")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "small.parquet")
     draw = np.random.default_rng(0)
-    rows = 3_500_000 if kind == "parquet" else 1_000_000
+    rows = 7_000_000 if kind == "parquet" else 2_000_000
     if kind == "parquet":
         columns = {n: draw.normal(size=rows) for n in "bcdefghi"}
         pq.write_table(
-            pa.table({"a": np.arange(rows), **columns}), tmp_path / "large.parquet", row_group_size=rows
+            pa.table({"a": np.arange(rows), **columns}), tmp_path / "large.parquet", row_group_size=rows // 2
         )
         del columns
     else:
@@ -232,4 +232,4 @@ def test_a_file_larger_than_the_memory_allowed(tmp_path: Path, kind: str) -> Non
     assert run.returncode == 0, run.stderr
     found, grown = run.stdout.split()  # nothing else may be printed
     assert int(found) == rows
-    assert float(grown) < 220
+    assert float(grown) < 300
