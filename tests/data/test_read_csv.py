@@ -220,6 +220,13 @@ def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("start", ["größe;y\n1;2\n".encode("latin-1"), b"\x89PNG\r\n\x1a\n\x00"])
+def test_a_header_that_is_no_utf8(tmp_path: Path, start: bytes) -> None:
+    message = refused(tmp_path, start)
+    assert "t.csv:1: the first line holds bytes that are no UTF-8" in message
+    assert "save the file as UTF-8" in message
+
+
 def test_utf16(tmp_path: Path) -> None:
     assert "t.csv: the file is UTF-16" in refused(tmp_path, "a,b\n1,2\n".encode("utf-16"))
 

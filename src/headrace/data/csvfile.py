@@ -147,6 +147,10 @@ def _header(path: Path, label: str) -> tuple[str, list[str]]:
     delimiter = "\t" if _bare(path).endswith(".tsv") else max(",;\t|", key=outside.count)
     with _text(path) as lines:
         header = next(row for row in csv.reader(lines, delimiter=delimiter) if row)
+    if any("\udc80" <= letter <= "\udcff" for name in header for letter in name):
+        raise DataError(
+            "the first line holds bytes that are no UTF-8", where=f"{label}:1", fix="save the file as UTF-8"
+        )
     if all(name.strip() and _is_number(name) for name in header):
         raise DataError(
             f"the first line holds numbers ({', '.join(header[:3])}), not the columns' names",
