@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -68,14 +66,11 @@ def test_stratified_rows_are_scikit_learns(seed):
         assert np.array_equal(made.parts, sklearn_parts(strata.size, 0.15, 0.15, seed, strata))
 
 
-def test_housing_test_rows_are_the_books():
-    path = Path(os.environ.get("HEADRACE_HOUSING", Path(__file__).parents[3] / "shared/data/housing.csv"))
-    if not path.exists():
-        pytest.skip(f"the housing data are not at {path}; set HEADRACE_HOUSING")
+def test_housing_test_rows_are_the_books(housing):
     import pandas as pd
     from sklearn.model_selection import train_test_split
 
-    with path.open() as file:
+    with housing.open() as file:
         income = np.array([float(row["median_income"]) for row in csv.DictReader(file)])
     bands = pd.cut(income, [0, 1.5, 3, 4.5, 6, np.inf], labels=[1, 2, 3, 4, 5])
     _, book = train_test_split(np.arange(income.size), test_size=0.2, stratify=bands, random_state=42)
