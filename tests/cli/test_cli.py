@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -53,8 +54,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert command.help, name
     assert f"Example: headrace {name}" in " ".join(result.output.split())
     options = {o for p in command.params for o in p.opts}
-    if name not in ("init", "schema"):
-        assert "-C" in options
+    assert "-C" in options
     if name not in ("serve", "schema"):
         assert "--json" in options
 
@@ -144,6 +144,11 @@ def test_a_run_that_awaits_approval_exits_with_4(finished: Project) -> None:
     assert headrace(finished, "release", "promote", name).exit_code == 4
     approved = headrace(finished, "release", "approve", name, "--by", "colleague@example.com", "--json")
     assert json.loads(approved.stdout)["approved_by"] == ["colleague@example.com"]
+    again = headrace(finished, "release", "approve", name, "--by", "colleague@example.com")
+    assert again.stdout.splitlines() == [
+        f"{name}: challenger",
+        f"approved by colleague@example.com; next: headrace release promote {name}",
+    ]
     promoted = headrace(finished, "release", "promote", name)
     assert promoted.stdout == f"{name}: champion\n"
     listed = headrace(finished, "release", "list").stdout
@@ -312,3 +317,27 @@ def test_a_drafted_project_checks_and_runs(tmp_path: Path) -> None:
     wrong = CliRunner().invoke(cli, ["init", str(tmp_path / "w"), "--from", str(source), "--target", "lat"])
     assert wrong.exit_code == 2
     assert "did you mean 'late'" in wrong.stderr
+
+
+def test_a_port_in_use_is_told_as_a_mistake(finished: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = headrace(finished, "serve", "--port", str(port))
+    assert result.exit_code == 2
+    assert f"127.0.0.1:{port} can't be listened on" in result.stderr
+    assert "name another with --port" in result.stderr
+
+
+def test_an_interrupt_is_no_fault_of_ours() -> None:
+    class Interrupted(Root):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+            del ctx
+            return click.Command(cmd_name, callback=interrupt)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    result = CliRunner().invoke(Interrupted("headrace"), ["run"])
+    assert result.exit_code == 130
+    assert "stopped; the stages that were done are kept" in result.stderr
+    assert CliRunner().invoke(Interrupted("headrace"), ["show"]).stderr.strip() == "stopped"

@@ -14,7 +14,10 @@ from headrace.core.errors import SpecError, UserError
 @click.command(
     epilog="Example: headrace init churn --from customers.csv --target churned && headrace run -C churn"
 )
-@click.argument("folder", metavar="DIR")
+@click.argument("name", metavar="DIR")
+@click.option(
+    "-C", "base", default=".", metavar="BASE", type=click.Path(), help="Where DIR is made (default: here)."
+)
 @click.option("--example", type=click.Choice(["flights", "housing"]), help="Write a worked example.")
 @click.option("--data", type=click.Path(), metavar="FILE", help="The housing example's CSV file.")
 @click.option(
@@ -27,7 +30,8 @@ from headrace.core.errors import SpecError, UserError
 @click.option("--target", metavar="COLUMN", help="With --from: the column to predict.")
 @with_json
 def init(
-    folder: str,
+    name: str,
+    base: str,
     example: str | None,
     data: str | None,
     from_file: str | None,
@@ -42,6 +46,7 @@ def init(
     """
     from headrace.project import Project
 
+    folder = Path(base, name)
     project = Project.init(folder, example=example, data=data, from_file=from_file, target=target)
     files = sorted(str(p.relative_to(project.root)) for p in project.root.rglob("*") if p.is_file())
     if as_json:
@@ -73,8 +78,9 @@ def check(folder: str, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: headrace schema -o headrace.schema.json")
+@in_project
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE.")
-def schema(output: str | None) -> None:
+def schema(folder: str, output: str | None) -> None:
     """Print the JSON Schema of headrace.yaml, for editors to complete and check it.
 
     With the YAML extension of an editor, put this line at the top of the spec:
@@ -88,7 +94,7 @@ def schema(output: str | None) -> None:
     import json
 
     try:
-        Path(output).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+        Path(folder, output).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{output} can't be written: {error.strerror}", fix="choose another file") from error
     click.echo(f"wrote {output}")
