@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -20,6 +22,7 @@ from headrace.core.spec.models import Spec
 from headrace.learn.registry import candidates
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+WORDS = {str: "text", int: "number", float: "number", bool: "true or false", date: "date"}
 
 
 def main() -> None:
@@ -46,7 +49,7 @@ def commands() -> Iterator[str]:
     yield "## Commands"
     yield (
         "Exit codes: 0 done or released, 1 our fault, 2 your mistake, 3 a gate blocked, 4 awaiting an "
-        "approval. Messages go to standard error, results to standard output."
+        "approval, 130 stopped by Ctrl-C. Messages go to standard error, results to standard output."
     )
     with click.Context(cli, info_name="headrace") as ctx:
         for name in cli.list_commands(ctx):
@@ -105,18 +108,29 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _type(annotation: Any) -> str:
-    text = str(annotation)
-    words = {
-        "text": "str" in text,
-        "number": "float" in text or "int'" in text or text == "<class 'int'>",
-        "true or false": "bool" in text,
-        "list": text.startswith("tuple"),
-        "mapping": _is_mapping(annotation) or any(True for _ in _models(annotation)),
-        "date": "date" in text,
-    }
-    if text.startswith("typing.Literal"):
+    if get_origin(annotation) is Literal:
         return "one of " + ", ".join(f"`{a}`" for a in get_args(annotation))
-    return " or ".join(w for w, found in words.items() if found) or "text"
+    return " or ".join(dict.fromkeys(_words(annotation))) or "text"
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    """What may be written, alternatives apart; of a list or mapping, also what it holds."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _words(inside[0])
+    elif origin is dict:
+        held = " or ".join(dict.fromkeys(_words(inside[1])))
+        yield f"mapping of names to {'mappings' if held == 'mapping' else held}"
+    elif origin is tuple:
+        held = " or ".join(dict.fromkeys(_words(inside[0])))
+        yield f"list of {'mappings' if held == 'mapping' else held}"
+    elif origin in (Union, UnionType):
+        for alternative in inside:
+            yield from _words(alternative)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield "mapping"
+    elif annotation in WORDS:
+        yield WORDS[annotation]
 
 
 def _default(value: Any) -> str:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import click
 
 from headrace.cli.common import Ticker, in_project, open_project, print_json, with_json
 from headrace.core.codec import to_plain
+from headrace.core.errors import UserError
 
 
 @click.command(epilog="Example: headrace predict new.csv -o scored.parquet -C flights")
 @in_project
 @click.argument("source", metavar="IN", type=click.Path())
-@click.option("-o", "--output", required=True, metavar="OUT", type=click.Path(dir_okay=False))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    type=click.Path(dir_okay=False),
+    help="Where scores go: a .csv or .parquet file.",
+)
 @click.option("--release", metavar="NAME", help="Score with this release (default: the champion).")
 @click.option(
     "--rejects",
@@ -42,8 +53,10 @@ def predict(
 @click.command(epilog="Example: headrace serve -C flights --port 8000")
 @in_project
 @click.option("--release", metavar="NAME", help="Serve this release (default: the champion).")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen here; 0.0.0.0 is everywhere.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
 def serve(folder: str, release: str | None, host: str, port: int) -> None:
     """Answer over HTTP: POST /predict for one row or many, GET /schema, GET /health.
 
@@ -52,5 +65,20 @@ def serve(folder: str, release: str | None, host: str, port: int) -> None:
     import uvicorn
 
     app = open_project(folder).app(release)
-    click.echo(f"serving on http://{host}:{port} — POST /predict, GET /schema, GET /health", err=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    with _listen(host, port) as listening:
+        taken = listening.getsockname()[1]
+        click.echo(f"serving on http://{host}:{taken} — POST /predict, GET /schema, GET /health", err=True)
+        config = uvicorn.Config(app, log_level="warning", access_log=False)
+        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound before anything is said, so that a port in use is told as a mistake, and 0 as what it became."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UserError(
+            f"{host}:{port} can't be listened on: {error.strerror}",
+            fix="name another with --port, or --port 0",
+        ) from None

@@ -76,7 +76,12 @@ def show(folder: str, name: str | None, as_json: bool) -> None:
 @with_json
 def approve(folder: str, name: str, by: str | None, as_json: bool) -> None:
     """Approve a challenger. Unless the spec says `approval: self`, its author can't."""
-    _tell(open_project(folder).approve(name, by=by), as_json)
+    view = open_project(folder).approve(name, by=by)
+    _tell(view, as_json)
+    if not as_json and view.state.value == "challenger":
+        click.echo(
+            f"approved by {', '.join(view.approved_by)}; next: headrace release promote {view.release}"
+        )
 
 
 @release.command(epilog="Example: headrace release promote 3f2a")

@@ -26,6 +26,8 @@ COMMANDS = {
     "audit": "headrace.cli.audit:audit",
 }
 """Every command, in the order of help, and where it lives."""
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C stopped: 128 and the signal's number, as shells have it."""
 
 
 class Root(Hinting):
@@ -51,6 +53,10 @@ class Root(Hinting):
             for problem in error.problems:
                 click.echo(f"error: {problem}", err=True)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            kept = "; the stages that were done are kept" if ctx.invoked_subcommand == "run" else ""
+            click.echo(f"\nstopped{kept}", err=True)
+            sys.exit(INTERRUPTED)
 
 
 @click.group(

@@ -9,7 +9,7 @@ from headrace.engine.result import RunResult
 
 
 @click.command(
-    epilog="Example: headrace run -C flights   "
+    epilog="Example: headrace run -C flights\n\n"
     "Example: headrace run --waive latency --reason 'demo machine' --by me@example.com --until 2026-12-31"
 )
 @in_project
