@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
+import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
 
 from headrace.cli.root import COMMANDS
 from headrace.core.event import KINDS
@@ -96,6 +102,70 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
             [headrace, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def steps(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page, in order: ("yaml", a part of the spec) or ("sh", one command line)."""
+    found = []
+    for kind, block in re.findall(r"```(sh|yaml)\n(.*?)```", page, flags=re.S):
+        found += [(kind, block)] if kind == "yaml" else [(kind, line) for line in block.splitlines()]
+    return found
+
+
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    both = {k: merge(old[k], v) for k, v in new.items() if isinstance(v, dict) and k in old}
+    return {**old, **new, **both}
+
+
+def test_the_walk_through_holds(tmp_path: Path) -> None:
+    """Every step of docs/your_data.md in order: commands end with the exit code that they say."""
+    prepare(tmp_path)
+    headrace = str(Path(sys.executable).with_name("headrace"))
+    spec = tmp_path / "churn" / "headrace.yaml"
+    environment = {**os.environ, "HEADRACE_USER": "ana@example.com"}
+    release = ""
+    server: subprocess.Popen[str] | None = None
+    for kind, step in steps(text("docs/your_data.md")):
+        if kind == "yaml":
+            merged = merge(yaml.safe_load(spec.read_text()), yaml.safe_load(step))
+            spec.write_text(yaml.safe_dump(merged, sort_keys=False))
+            continue
+        arguments = [release if a == "3f2a" else a for a in shlex.split(step, comments=True)]
+        if arguments[:2] == ["headrace", "serve"]:
+            free = [headrace, *(a.replace("8000", "0") for a in arguments[1:])]
+            server = subprocess.Popen(free, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        elif arguments[0] == "curl":
+            assert server is not None
+            assert set(ask(server, arguments[-1])) == {"prediction", "probability", "release"}
+            server = None
+        else:
+            assert arguments[0] == "headrace", step
+            code = re.search(r"# exit code (\d)", step)
+            done = subprocess.run(
+                [headrace, *arguments[1:]],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == int(code[1] if code else 0), f"{step}\n{done.stdout}\n{done.stderr}"
+            named = re.search(r"^release: (\w+)", done.stdout, flags=re.M)
+            release = named[1] if named else release
+
+
+def ask(server: subprocess.Popen[str], row: str) -> dict[str, Any]:
+    """Send one row to the server that just began, and stop it."""
+    try:
+        assert server.stderr is not None
+        base = re.search(r"http://\S+", server.stderr.readline())
+        assert base is not None
+        with urllib.request.urlopen(f"{base[0]}/predict", row.encode(), timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
 
 
 def prepare(folder: Path) -> None:
