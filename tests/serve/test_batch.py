@@ -263,6 +263,13 @@ def test_a_release_without_columns_scores_every_row(binary: Release, tmp_path: P
     assert binary.serving.event_types()["dep"] is Type.TIME
 
 
+def test_a_header_that_is_no_utf8_is_said_to_be_so(binary: Release, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes("größe,tail\n1,N1\n".encode("latin-1"))
+    with pytest.raises(DataError) as caught:
+        score(binary, tmp_path / "in.csv", tmp_path / "out.csv")
+    assert {p.fix for p in caught.value.problems} == {"save the file as UTF-8: its header is none"}
+
+
 def test_a_missing_column_is_named(binary: Release, tmp_path: Path) -> None:
     rows = [
         {("distanse" if k == "distance" else k): v for k, v in r.items() if k != "tail"}

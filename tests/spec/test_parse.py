@@ -88,6 +88,11 @@ def test_text_that_is_no_spec(text: str, what: str) -> None:
     assert what in problems(text)[0]
 
 
+def test_a_tab_is_told_with_its_line() -> None:
+    assert problems("a:\n\tb: 1\n")[0].startswith("headrace.yaml:2: not valid YAML")
+    assert "spaces, no tabs" in problems("a:\n\tb: 1\n")[0]
+
+
 def test_the_digest_is_of_the_meaning_not_the_text() -> None:
     reordered = GOOD.replace("headrace: 1\nproject: demo\n", "project: demo   # a comment\nheadrace: 1\n")
     explicit = GOOD + "seed: 0\ncv: {folds: 5}\n"

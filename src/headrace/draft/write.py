@@ -46,6 +46,7 @@ def spec_text(parts: Parts) -> str:
     lines = [
         f"# Drafted from {shown(parts.read, 60)}: {parts.rows:,} rows, {parts.columns:,} columns.",
         "# It runs as it stands, and every line is yours to change: `headrace check`, then `headrace run`.",
+        "# Fill in `today` and `ship_at` before: only the first opening of the test set shows an estimate.",
         "headrace: 1",
         f"project: {scalar(parts.project)}",
         "",

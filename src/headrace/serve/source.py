@@ -57,12 +57,13 @@ def require_columns(path: Path, types: Mapping[str, Type], names: Sequence[str])
     Raises:
         DataError: one problem for each that is not.
     """
+    torn = any("\udc80" <= letter <= "\udcff" for name in names for letter in name)
     problems = [
         Problem(
             f"there is no column {name!r}",
             where=str(path),
             why="the release reads it",
-            fix=did_you_mean(name, names),
+            fix="save the file as UTF-8: its header is none" if torn else did_you_mean(name, names),
         )
         if name not in names
         else Problem(f"two columns are called {name!r}", where=str(path), fix="rename or remove one")

@@ -53,7 +53,7 @@ def parse_spec(text: str, *, name: str = FILE_NAME) -> ParsedSpec:
         raise SpecError(
             f"not valid YAML: {error.problem or error}",
             where=line,
-            fix="check indentation, quotes and colons on this line and the one before",
+            fix="check indentation (spaces, no tabs), quotes and colons on this line and the one before",
         ) from None
     except yaml.YAMLError as error:
         raise SpecError(
