@@ -1,4 +1,4 @@
-"""What the single tree and the forest share: scikit-learn trees behind the target encoding."""
+"""What trees and forests share: the mean of scikit-learn trees, and the target encoding before it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from headrace.learn.trees import emit_shares, from_sklearn
 
 
 @dataclass(frozen=True)
-class FittedTrees:
-    """scikit-learn trees; `classes[i]` is the code of the estimator's class i (empty for regression)."""
+class TreeMean:
+    """scikit-learn `Tree` objects, averaged; `classes[i]` is the code of the estimator's class i (empty for
+    regression)."""
 
-    encoding: TargetCodes
     trees: tuple[Any, ...]
     classes: tuple[int, ...]
     task: Task
 
-    def score(self, X: Matrix) -> Vector:
-        """The trees' mean, summed in their order so that it doesn't depend on threads."""
-        Z = self.encoding.apply(X)
+    def apply(self, Z: Matrix) -> Vector:
+        """The trees' mean on float32 rows, summed in their order so that it doesn't depend on threads."""
         total: Any = 0.0
         for tree in self.trees:
             total = total + np.asarray(tree.predict(Z), np.float64).reshape(len(Z), -1)
@@ -39,9 +38,8 @@ class FittedTrees:
             return out
         return np.asarray(mean[:, self._column()])
 
-    def emit(self, g: GraphBuilder, x: str) -> str:
-        """Encoding and trees as nodes."""
-        z = self.encoding.emit(g, x)
+    def emit(self, g: GraphBuilder, z: str) -> str:
+        """The same, as nodes behind the float tensor `z`."""
         if self.task.kind is Kind.MULTICLASS:
             return emit_shares(g, z, self.trees, self.classes, len(self.task.classes))
         sums = from_sklearn(self.trees, self._column()).emit(g, z)
@@ -49,6 +47,29 @@ class FittedTrees:
 
     def _column(self) -> int:
         return self.classes.index(1) if self.task.kind is Kind.BINARY else 0
+
+
+def tree_mean(estimator: Any, task: Task) -> TreeMean:
+    """Of a fitted scikit-learn tree or forest."""
+    parts = getattr(estimator, "estimators_", [estimator])
+    codes = () if task.kind is Kind.REGRESSION else tuple(int(c) for c in estimator.classes_)
+    return TreeMean(tuple(part.tree_ for part in parts), codes, task)
+
+
+@dataclass(frozen=True)
+class FittedTrees:
+    """Trees that read target codes."""
+
+    encoding: TargetCodes
+    average: TreeMean
+
+    def score(self, X: Matrix) -> Vector:
+        """The trees' mean."""
+        return self.average.apply(self.encoding.apply(X))
+
+    def emit(self, g: GraphBuilder, x: str) -> str:
+        """Encoding and trees as nodes."""
+        return self.average.emit(g, self.encoding.emit(g, x))
 
 
 def fit_trees(
@@ -76,6 +97,4 @@ def fit_trees(
     # a matrix read from an artifact is read-only, and scikit-learn looks for nulls through a writable buffer
     Z = np.require(encoding.apply(X), requirements="W")
     model = make(**options).fit(Z, y)
-    parts = getattr(model, "estimators_", [model])
-    codes = () if task.kind is Kind.REGRESSION else tuple(int(c) for c in model.classes_)
-    return FittedTrees(encoding, tuple(part.tree_ for part in parts), codes, task)
+    return FittedTrees(encoding, tree_mean(model, task))

@@ -1,8 +1,9 @@
 """Any scikit-learn estimator by its import path: `sklearn.neighbors:KNeighborsRegressor`.
 
 It is fed what the linear model is fed (imputed, standardised, one-hot), rounded to float32, and turned
-into nodes by skl2onnx. That conversion is exact for some estimators and not for others: the parity gate
-measures it on the packaged graph.
+into nodes: single trees and forests exactly, anything else by skl2onnx. That conversion is exact for some
+estimators and not for others. Every fit compares both on rows that it was trained on and fails where they
+differ; the parity gate measures the packaged graph again, on other rows.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from headrace.core.errors import UserCodeError, UserError, did_you_mean
 from headrace.core.task import Feature, Kind, Task
 from headrace.graph.build import ML_OPSET, OPSET, GraphBuilder
 from headrace.learn.candidate import Fitted, Matrix, Space, Vector
+from headrace.learn.candidates._sktrees import TreeMean, tree_mean
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense
 from headrace.learn.needs import need
 from headrace.learn.onnx_merge import merge
 
 LIMIT = float(np.finfo(np.float32).max)
+TOLERANCE = 1e-5
+"""The largest relative difference between an estimator and its graph: what the parity gate allows."""
+ROWS, BATCH = 2000, 500
 
 
 @dataclass(frozen=True)
 class FittedEstimator:
-    """A fitted estimator beside its conversion; `double` is the element type that the conversion reads."""
+    """A fitted estimator beside its conversion by skl2onnx; `double` is the element type that it reads."""
 
     name: str
     dense: Dense
@@ -52,8 +57,7 @@ class FittedEstimator:
 
     def emit(self, g: GraphBuilder, x: str) -> str:
         """Preprocessing, then the converted estimator's nodes."""
-        low, high = g.constant(-LIMIT, np.float64), g.constant(LIMIT, np.float64)
-        z = g.node("Cast", g.node("Clip", self.dense.emit(g, x), low, high), to=TensorProto.FLOAT)
+        z = _emit_rounded(self.dense, g, x)
         if self.double:
             z = g.node("Cast", z, to=TensorProto.DOUBLE)
         raw = g.node("Cast", merge(g, self.model, z)[-1], to=TensorProto.DOUBLE)
@@ -71,6 +75,27 @@ class FittedEstimator:
 def _rounded(dense: Dense, X: Matrix) -> Vector:
     """The estimator sees the float32 numbers that its graph sees; out of range ones at its ends."""
     return np.clip(dense.apply(X), -LIMIT, LIMIT).astype(np.float32).astype(np.float64)
+
+
+def _emit_rounded(dense: Dense, g: GraphBuilder, x: str) -> str:
+    low, high = g.constant(-LIMIT, np.float64), g.constant(LIMIT, np.float64)
+    return g.node("Cast", g.node("Clip", dense.emit(g, x), low, high), to=TensorProto.FLOAT)
+
+
+@dataclass(frozen=True)
+class FittedForest:
+    """scikit-learn's own trees or forests, which turn into nodes exactly."""
+
+    dense: Dense
+    average: TreeMean
+
+    def score(self, X: Matrix) -> Vector:
+        """The trees' mean, which is what the estimator answers."""
+        return self.average.apply(_rounded(self.dense, X).astype(np.float32))
+
+    def emit(self, g: GraphBuilder, x: str) -> str:
+        """Preprocessing and trees as nodes."""
+        return self.average.emit(g, _emit_rounded(self.dense, g, x))
 
 
 @dataclass(frozen=True)
@@ -115,7 +140,7 @@ class EstimatorCandidate:
 
         Raises:
             UserCodeError: the estimator raised.
-            UserError: skl2onnx can't convert it.
+            UserError: it can't be turned into a graph, or the graph answers otherwise than it does.
         """
         constant = only_class(y, task)
         if constant is not None:
@@ -131,8 +156,66 @@ class EstimatorCandidate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # convergence and deprecations are the estimator's affair
             estimator = _user(self.name, lambda: self.make(**settings).fit(Z, target))
+        if _is_forest(self.make):
+            return FittedForest(dense, tree_mean(estimator, task))
         model, double = _convert(self.name, estimator, Z)
-        return FittedEstimator(self.name, dense, estimator, model, double, task)
+        fitted = FittedEstimator(self.name, dense, estimator, model, double, task)
+        _compare(fitted, X)
+        return fitted
+
+
+def _is_forest(make: Any) -> bool:
+    """Whether the class is one of those whose answer is the mean of its trees. Subclasses may answer
+    otherwise."""
+    names = ("DecisionTree", "ExtraTree"), ("RandomForest", "ExtraTrees")
+    modules = need("sklearn.tree"), need("sklearn.ensemble")
+    return any(
+        make is getattr(module, stem + suffix)
+        for module, stems in zip(modules, names, strict=True)
+        for stem in stems
+        for suffix in ("Classifier", "Regressor")
+    )
+
+
+def _compare(fitted: FittedEstimator, X: Matrix) -> None:
+    """Fail unless the graph answers what the estimator does on rows that it was trained on.
+
+    At most 2,000 rows, evenly spaced and a few hundred at a time: estimators that keep their training rows
+    compare each row with all of them.
+    """
+    import onnxruntime
+
+    probe = X[:: max(1, -(-len(X) // ROWS))]
+    try:
+        g = GraphBuilder()
+        score = fitted.emit(g, g.matrix_input("x", X.shape[1]))
+        g.output(score, "score", TensorProto.DOUBLE, [None] * (1 + (fitted.task.kind is Kind.MULTICLASS)))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 4
+        session = onnxruntime.InferenceSession(g.build(), options, providers=["CPUExecutionProvider"])
+        parts = [probe[i : i + BATCH] for i in range(0, len(probe), BATCH)]
+        got = np.concatenate([session.run(None, {"x": part})[0] for part in parts])
+    except Exception as error:  # user-code boundary: graphs of foreign converters
+        raise _refused(fitted.name, error) from error
+    expected = fitted.score(probe)
+    apart = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
+    if not (apart <= TOLERANCE).all():  # false for NaN too
+        raise UserError(
+            f"{fitted.name} is not equal to its graph: they differ by up to {float(np.max(apart)):.2g}",
+            where=f"models: {fitted.name}",
+            why=f"what is served is the graph; {TOLERANCE:g} (relative, on training rows) is allowed",
+            fix="take an estimator that converts exactly, such as linear, forest, boosting",
+        )
+
+
+def _refused(name: str, error: Exception) -> UserError:
+    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return UserError(
+        f"{name} can't be turned into a graph: {reason[:300]}",
+        where=f"models: {name}",
+        why="what is served is an ONNX graph; skl2onnx has no conversion for this estimator that runs",
+        fix="take an estimator of skl2onnx.supported_converters(), or linear, forest, boosting",
+    )
 
 
 def _user(name: str, function: Any, *arguments: Any) -> Any:
@@ -150,30 +233,27 @@ def _convert(name: str, estimator: Any, Z: Vector) -> tuple[Any, bool]:
     skl2onnx, types = need("skl2onnx"), need("skl2onnx.common.data_types")
     import onnxruntime
 
-    reasons = []
+    failure: Exception = ValueError("no conversion was tried")
     for double, tensor in ((True, types.DoubleTensorType), (False, types.FloatTensorType)):
         options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
         try:
-            model = skl2onnx.convert_sklearn(
-                estimator,
-                initial_types=[("z", tensor([None, Z.shape[1]]))],
-                options=options,
-                target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # deprecations are the converter's affair
+                model = skl2onnx.convert_sklearn(
+                    estimator,
+                    initial_types=[("z", tensor([None, Z.shape[1]]))],
+                    options=options,
+                    target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+                )
             session = onnxruntime.InferenceSession(
                 model.SerializeToString(), providers=["CPUExecutionProvider"]
             )
             session.run(None, {"z": Z[:2].astype(np.float64 if double else np.float32)})
         except Exception as error:  # noqa: BLE001 - user-code boundary: converters of foreign estimators
-            reasons.append(str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
+            failure = error
         else:
             return model, double
-    raise UserError(
-        f"{name} can't be turned into a graph: {reasons[-1][:300]}",
-        where=f"models: {name}",
-        why="what is served is an ONNX graph; skl2onnx has no conversion for this estimator",
-        fix="take an estimator of skl2onnx.supported_converters(), or linear, forest, boosting",
-    )
+    raise _refused(name, failure) from failure
 
 
 def estimator_candidate(path: str) -> EstimatorCandidate:
