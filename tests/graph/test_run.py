@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pytest
 from onnx import TensorProto
@@ -44,6 +45,38 @@ def test_run_ignores_other_feeds(tmp_path: Path) -> None:
     assert out["double"].tolist() == [0, 2, 4]
     assert out["text"].tolist() == ["0", "1", "2"]
     assert out["matrix"].shape == (3, 1)
+
+
+def test_one_tensor_under_two_names_and_read_on() -> None:
+    b = GraphBuilder()
+    double = b.node("Add", b.input("x", Type.NUMBER), "x")
+    b.output(double, "first", TensorProto.DOUBLE, [None])
+    b.output(double, "second", TensorProto.DOUBLE, [None])
+    b.output(b.node("Neg", double), "less", TensorProto.DOUBLE, [None])
+    model = b.build()
+    assert b.build() == model
+    assert [n.op_type for n in onnx.load_from_string(model).graph.node] == ["Add", "Neg", "Identity"]
+    out = Runner(model).run({"x": np.array([1.0, 2.0])})
+    assert {n: v.tolist() for n, v in out.items()} == {"first": [2, 4], "second": [2, 4], "less": [-2, -4]}
+
+
+def test_a_lookup_tells_null_from_unknown() -> None:
+    b = GraphBuilder()
+    words = b.lookup(b.input("s", Type.TEXT), ["\x00", "", "é"], [1, 2, 3], -1)
+    numbers = b.lookup(b.input("x", Type.NUMBER), [np.nan, np.inf, 0.0], [1, 2, 3], np.nan)
+    times = b.lookup(b.input("t", Type.TIME), [-(2**63), 5], [1, 2], -1)
+    for name, tensor in (("words", words), ("numbers", numbers), ("times", times)):
+        b.output(tensor, name, TensorProto.DOUBLE, [None])
+    out = Runner(b.build()).run(
+        {
+            "s": np.array(["\x00", "", "é", "e"], dtype=object),
+            "x": np.array([np.nan, np.inf, -0.0, 7.0]),
+            "t": np.array([-(2**63), 5, 6, 0]),
+        }
+    )
+    assert out["words"].tolist() == [1, 2, 3, -1]
+    assert out["numbers"][:3].tolist() == [1, 2, 3] and np.isnan(out["numbers"][3])
+    assert out["times"].tolist() == [1, 2, -1, -1]
 
 
 def test_an_empty_batch_gives_empty_outputs() -> None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["FUNCTIONS", "Expr", "compile_exprs", "emit", "parse", "to_sql"]
 
 
-def emit(expr: Expr, g: GraphBuilder) -> Value:
+def emit(expr: Expr, g: GraphBuilder, *, clean: bool = True) -> Value:
     """Add an expression to a graph: see `headrace.expr.to_onnx.emit`."""
     from headrace.expr import to_onnx  # onnx is not needed to parse
 
-    return to_onnx.emit(expr, g)
+    return to_onnx.emit(expr, g, clean=clean)
 
 
 def compile_exprs(exprs: Mapping[str, Expr]) -> bytes:

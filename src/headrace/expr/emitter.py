@@ -103,8 +103,9 @@ class Emitter:
         match node.type:
             case Type.TIME if node.op in RANGED:
                 tensor = self.moment(node)
-                limits = (self.whole(MIN_TIME), self.whole(MAX_TIME))
-                return self.op("Equal", tensor, self.op("Clip", tensor, *limits))
+                # no Clip: onnxruntime's is wrong for int64 within 2^32 of a limit
+                begun = self.op("GreaterOrEqual", tensor, self.whole(MIN_TIME))
+                return self.op("And", begun, self.op("LessOrEqual", tensor, self.whole(MAX_TIME)))
             case Type.TIME:
                 return self.op("Greater", self.moment(node), self.whole(NULL_TIME))
             case Type.BOOL if doubts(node) is None:
@@ -144,6 +145,14 @@ class Emitter:
             return tensor if known is None else self.op("Where", known, tensor, null)
         missing = self.any_missing(*nodes)
         return tensor if missing is None else self.op("Where", missing, null, tensor)
+
+    def zeros(self, *nodes: Node) -> str:
+        """Double: 0 where none of the nodes is null, else NaN."""
+        doubles = {Type.NUMBER: self.number, Type.BOOL: self.truth}
+        tensors = [doubles[n.type](n) for n in nodes if n.type in doubles and not never_null(n)]
+        # x - x is 0, and NaN where x is NaN or infinite
+        made = self.fold("Add", [self.op("Sub", t, t) for t in tensors]) if tensors else self.double(0)
+        return self.masked(made, self.double(math.nan), *(n for n in nodes if n.type not in doubles))
 
     def choose(self, node: Node, emit: Callable[[Node], str]) -> str:
         """A `case` of numbers, texts or times."""

@@ -42,6 +42,18 @@ def doubts(node: Node) -> tuple[Node, ...] | None:
     return None
 
 
+def doubts_unless(node: Node, truth: bool) -> tuple[Node, ...] | None:
+    """The same, for the rows on which the condition isn't `truth`: one side of `or` that is true, and of
+    `and` that is false, decides alone."""
+    match node.op:
+        case "not":
+            return doubts_unless(node.args[0], not truth)
+        case "or" | "and" if truth is (node.op == "or"):
+            left, right = (doubts_unless(a, truth) for a in node.args)
+            return None if left is None or right is None else tuple(dict.fromkeys(left + right))
+    return doubts(node)
+
+
 def _all_doubts(nodes: tuple[Node, ...]) -> tuple[Node, ...] | None:
     found: list[Node] = []
     for node in nodes:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
-from onnx import TensorProto, numpy_helper
 
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.expr.emitter import Emitter, Make
 from headrace.expr.nodes import Node, Param
-from headrace.expr.nulls import doubts, never_null
+from headrace.expr.nulls import doubts_unless, never_null
 
 
 def _literal(truth: bool) -> Make:
@@ -82,7 +78,7 @@ def _first_known(e: Emitter, node: Node, side: str) -> str:
 
 def _coded(e: Emitter, subject: Node, members: tuple[Param, ...]) -> str:
     """Double: 1 where the subject is one of the literals, NaN where null, else 0, in one operation."""
-    real = [m for m in members if m is not None]
+    real = [m for m in members if isinstance(m, str | int | float)]
     miss = math.nan if None in members else 0.0  # the null may be equal: a miss is unknown
     match subject.type:
         case Type.TEXT:
@@ -92,27 +88,7 @@ def _coded(e: Emitter, subject: Node, members: tuple[Param, ...]) -> str:
         case _:
             tensor, keys = e.number(subject), [*real, math.nan, math.inf, -math.inf]
     codes = [1.0] * len(real) + [math.nan] * (len(keys) - len(real))
-
-    def make() -> str:
-        return e.g.node(
-            "LabelEncoder",
-            tensor,
-            domain="ai.onnx.ml",
-            keys_tensor=_keys(subject.type, keys),
-            values_tensor=numpy_helper.from_array(np.array(codes), "values"),
-            default_tensor=numpy_helper.from_array(np.array([miss]), "default"),
-        )
-
-    return e.once(("coded", subject, members), make)
-
-
-def _keys(kind: Type, members: Sequence[Param]) -> TensorProto:
-    if kind is Type.TEXT:
-        keys = TensorProto(name="keys", data_type=TensorProto.STRING, dims=[len(members)])
-        keys.string_data.extend(str(m).encode() for m in members)
-        return keys
-    dtype = np.float64 if kind is Type.NUMBER else np.int64
-    return numpy_helper.from_array(np.array(members, dtype), "keys")
+    return e.once(("coded", subject, members), lambda: e.g.lookup(tensor, keys, codes, miss))
 
 
 def _is_coded(e: Emitter, node: Node, code: float) -> str:
@@ -132,13 +108,12 @@ def truth(e: Emitter, node: Node) -> str:
             return _coded(e, node.args[0], (node.args[1].param,))
         case "not":
             return e.op("Sub", e.double(1), e.truth(node.args[0]))
-    below = doubts(node)
-    if below is None:
-        return e.op(
-            "Where", e.yes(node), e.double(1), e.op("Where", e.no(node), e.double(0), e.double(math.nan))
-        )
-    missing, made = e.any_missing(*below), e.to_double(e.yes(node))
-    return made if missing is None else e.op("Where", missing, e.double(math.nan), made)
+    if (below := doubts_unless(node, True)) is not None:
+        return e.op("Where", e.yes(node), e.double(1), e.zeros(*below))
+    if (below := doubts_unless(node, False)) is not None:
+        return e.op("Where", e.no(node), e.double(0), e.op("Add", e.double(1), e.zeros(*below)))
+    otherwise = e.op("Where", e.no(node), e.double(0), e.double(math.nan))
+    return e.op("Where", e.yes(node), e.double(1), otherwise)
 
 
 def _lookup(node: Node) -> bool:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from headrace.core.schema import NULL_TIME, Type
 from headrace.expr.emitter import Emitter, Make
-from headrace.expr.nodes import Node
+from headrace.expr.nodes import MAX_TIME, MIN_TIME, Node
 from headrace.expr.zones import Offsets, offsets
 
 DAY = 86_400
@@ -24,10 +24,11 @@ ZERO_MICROS = ZERO_DAYS * DAY * 1_000_000
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": DAY}
 
 _LENGTHS = {3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31, 1: 31, 2: 29}
-_MONTHS = np.repeat(list(_LENGTHS), list(_LENGTHS.values())).astype(np.float64)
-_DAYS = np.concatenate([np.arange(1, n + 1) for n in _LENGTHS.values()]).astype(np.float64)
-_QUARTERS = np.ceil(_MONTHS / 3)
-_INTO_QUARTER = np.arange(366.0) - np.repeat([0, 31, 122, 214, 306], [31, 91, 92, 92, 60])
+_IN_YEAR = tuple(float(day) for day in range(366))
+_MONTHS = tuple(float(month) for month, days in _LENGTHS.items() for _ in range(days))
+_DAYS = tuple(float(day + 1) for days in _LENGTHS.values() for day in range(days))
+_QUARTERS = tuple(float((month + 2) // 3) for month in _MONTHS)
+_INTO_QUARTER = tuple(float(day) for days in (31, 91, 92, 92, 60) for day in range(days))
 
 
 def _literal(e: Emitter, node: Node) -> str:
@@ -68,17 +69,22 @@ def _affine(e: Emitter, tensor: str, factor: float, plus: float) -> str:
 
 
 def _seconds(e: Emitter, time: Node) -> str:
-    """Whole UTC seconds since 0000-03-01, floored; NaN for null."""
+    """Whole UTC seconds since 0000-03-01, floored; where the time is null, some that lie outside the years
+    1 to 9999."""
     micros = e.op("Add", e.moment(time), e.whole(ZERO_MICROS))
-    seconds = e.to_double(e.op("Div", micros, e.whole(1_000_000)))
-    return e.masked(seconds, e.double(math.nan), time)
+    return e.to_double(e.op("Div", micros, e.whole(1_000_000)))
 
 
 def _wall(e: Emitter, time: Node, zone: str) -> str:
-    """Whole seconds on the zone's wall clock since 0000-03-01."""
-    seconds = _seconds(e, time)
+    """Whole seconds on the zone's wall clock since 0000-03-01; NaN for null."""
+    seconds, nan = _seconds(e, time), math.nan
     known = _offsets(e, zone)
-    return e.op("Add", seconds, _stairs(e, seconds, known.moments, known.offsets))
+    if not known.moments:
+        return e.op("Add", e.masked(seconds, e.double(nan), time), e.double(known.offsets[0]))
+    # the tree that finds the offset finds nulls too: outside the years 1 to 9999 no offset holds
+    first, last = MIN_TIME // 1_000_000, MAX_TIME // 1_000_000
+    moments = (first, *known.moments, last + 1)
+    return e.op("Add", seconds, _stairs(e, seconds, moments, (nan, *known.offsets, nan)))
 
 
 def _utc(e: Emitter, wall: str, zone: str) -> str:
@@ -95,7 +101,7 @@ def _offsets(e: Emitter, zone: str) -> Offsets:
     return found
 
 
-def _stairs(e: Emitter, seconds: str, moments: tuple[int, ...], values: tuple[int, ...]) -> str:
+def _stairs(e: Emitter, seconds: str, moments: tuple[int, ...], values: tuple[float, ...]) -> str:
     """values[i] where i of the moments have passed: a balanced binary tree over them."""
     if not moments:
         return e.double(values[0])
@@ -103,7 +109,7 @@ def _stairs(e: Emitter, seconds: str, moments: tuple[int, ...], values: tuple[in
     return e.once(key, lambda: _tree(e, seconds, moments, values))
 
 
-def _tree(e: Emitter, seconds: str, moments: tuple[int, ...], values: tuple[int, ...]) -> str:
+def _tree(e: Emitter, seconds: str, moments: tuple[int, ...], values: tuple[float, ...]) -> str:
     splits: list[float] = []
     sides: list[list[tuple[int, int]]] = []  # for each node (true, false) as (id, is_leaf)
 
@@ -139,19 +145,14 @@ def _day(e: Emitter, time: Node, zone: str) -> str:
 
 def _in_year(e: Emitter, day: str) -> str:
     """The day within the year that begins in March, 0 to 365, from days since 0000-03-01."""
-    in_century = e.fmod(_affine(e, day, 4, 3), e.double(146_097))
-    whole = e.op("Sub", in_century, e.fmod(in_century, e.double(4)))
-    in_leap_cycle = e.fmod(e.op("Add", whole, e.double(3)), e.double(1_461))
-    return e.op("Floor", e.op("Mul", in_leap_cycle, e.double(0.25)))
+    # in days where the paper counts quarters of days: exact in doubles, and fewer steps
+    in_century = e.op("Floor", e.fmod(e.op("Add", day, e.double(0.75)), e.double(36_524.25)))
+    return e.op("Floor", e.fmod(e.op("Add", in_century, e.double(0.75)), e.double(365.25)))
 
 
-def _looked_up(e: Emitter, table: np.ndarray, day: str) -> str:
+def _looked_up(e: Emitter, table: tuple[float, ...], day: str) -> str:
     """table[day within the year]; NaN where the day is."""
-    in_year = _in_year(e, day)
-    missing = e.op("IsNaN", day)
-    index = e.cast(e.op("Where", missing, e.double(0), in_year), TensorProto.INT64)
-    found = e.op("Gather", e.g.constant(table, np.float64), index)
-    return e.op("Where", missing, e.double(math.nan), found)
+    return e.once(("of day", day, table), lambda: e.g.lookup(_in_year(e, day), _IN_YEAR, table, math.nan))
 
 
 def _year(e: Emitter, day: str) -> str:

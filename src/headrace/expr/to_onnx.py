@@ -28,14 +28,15 @@ class Value:
     type: Type
 
 
-def emit(expr: Expr, g: GraphBuilder) -> Value:
+def emit(expr: Expr, g: GraphBuilder, *, clean: bool = True) -> Value:
     """Add an expression to a graph; equal parts of expressions in one builder are computed once.
 
     The expression's columns become inputs. One without columns is repeated for every row of the builder's
-    first raw column; in a builder that has none yet it has one row.
+    first raw column; in a builder that has none yet it has one row. Where not `clean`, a number that is null
+    may be infinite instead of NaN: the caller applies the law.
     """
     e = Emitter(g, ROOMS)
-    tensor = e.value(expr.node)
+    tensor = e.number(expr.node) if expr.type is Type.NUMBER and not clean else e.value(expr.node)
     if not expr.columns:
         tensor = _every_row(e, tensor)
     return Value(tensor, expr.type)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from headrace.core.codec import to_json
 from headrace.core.schema import NULL_TEXT, Type
@@ -18,8 +18,6 @@ from headrace.graph.build import GraphBuilder
 if TYPE_CHECKING:
     from headrace.features.fit import Fitted, FittedFeatures
 
-_ML = "ai.onnx.ml"
-
 
 def feature_graph(fitted: FittedFeatures) -> bytes:
     """The graph from raw columns to "features", float32 [rows, features].
@@ -28,7 +26,7 @@ def feature_graph(fitted: FittedFeatures) -> bytes:
     null (NaN), as infinity is everywhere. Booleans are 0, 1 or NaN, categories codes (`core.task`), never
     NaN. The metadata's "features" is the JSON of the matrix's columns (`matrix.features_of` reads it).
     """
-    builder, columns = _emitted(tuple(c.planned for c in fitted.columns))
+    builder, columns = _emitted(tuple(c.planned for c in fitted.columns), clean=False)
     doubles = [
         _codes(builder, tensor, column) if column.planned.kind is FeatureKind.CATEGORY else tensor
         for tensor, column in zip(columns, fitted.columns, strict=True)
@@ -37,9 +35,8 @@ def feature_graph(fitted: FittedFeatures) -> bytes:
     flat = builder.node("Concat", *doubles, axis=0)
     rows_last = builder.node("Reshape", flat, builder.constant([len(doubles), -1], np.int64))
     single = builder.node("Cast", rows_last, to=TensorProto.FLOAT)
-    finite = builder.node(
-        "Where", builder.node("IsInf", single), builder.constant(np.nan, np.float32), single
-    )
+    # x - x is 0, or NaN where x is infinite or NaN
+    finite = builder.node("Add", single, builder.node("Sub", single, single))
     matrix = builder.node("Transpose", finite, perm=[1, 0])
     builder.output(matrix, MATRIX, TensorProto.FLOAT, [None, len(doubles)])
     return builder.build({MATRIX: to_json(fitted.features).decode()})
@@ -48,7 +45,7 @@ def feature_graph(fitted: FittedFeatures) -> bytes:
 def category_graph(planned: tuple[Planned, ...]) -> bytes:
     """The graph from raw columns to each category's values before coding, an output each, in order: text
     with NULL_TEXT, or double."""
-    builder, columns = _emitted(planned)
+    builder, columns = _emitted(planned, clean=True)
     for tensor, p in zip(columns, planned, strict=True):
         is_text = p.expr.type is Type.TEXT
         dtype = TensorProto.STRING if is_text else TensorProto.DOUBLE
@@ -57,7 +54,7 @@ def category_graph(planned: tuple[Planned, ...]) -> bytes:
     return builder.build()
 
 
-def _emitted(planned: tuple[Planned, ...]) -> tuple[GraphBuilder, list[str]]:
+def _emitted(planned: tuple[Planned, ...], *, clean: bool) -> tuple[GraphBuilder, list[str]]:
     """A builder with every raw column declared, and each feature as a vector [rows] in raw convention.
 
     A feature without columns takes its rows from the others' columns: hence these come first. Where no
@@ -69,35 +66,15 @@ def _emitted(planned: tuple[Planned, ...]) -> tuple[GraphBuilder, list[str]]:
     builder = GraphBuilder(prefix)
     for name, kind in types.items():
         builder.input(name, kind)
-    return builder, [emit(p.expr, builder).tensor for p in planned]
+    return builder, [emit(p.expr, builder, clean=clean).tensor for p in planned]
 
 
 def _codes(builder: GraphBuilder, tensor: str, column: Fitted) -> str:
     """Codes of a category as doubles."""
+    seen = (*column.vocabulary, *column.rare)
+    codes = [*range(FIRST_CODE, FIRST_CODE + len(column.vocabulary)), *[RARE] * len(column.rare)]
     if column.planned.expr.type is Type.TEXT:
-        keys = [NULL_TEXT, *column.vocabulary, *column.rare]
-        codes = [MISSING, *range(FIRST_CODE, FIRST_CODE + len(column.vocabulary)), *[RARE] * len(column.rare)]
-        encoded = builder.node(
-            "LabelEncoder",
-            tensor,
-            domain=_ML,
-            keys_strings=[k.encode() for k in keys],
-            values_floats=[float(c) for c in codes],
-            default_float=float(UNSEEN),
-        )
-        return builder.node("Cast", encoded, to=TensorProto.DOUBLE)
+        return builder.lookup(tensor, [NULL_TEXT, *seen], [MISSING, *codes], UNSEEN)
     is_bool = column.planned.expr.type is Type.BOOL
-    values = [value_of(t, is_bool=is_bool) for t in (*column.vocabulary, *column.rare)]
-    numbers = [*range(FIRST_CODE, FIRST_CODE + len(column.vocabulary)), *[RARE] * len(column.rare)]
-    # An encoder needs a key; without any value seen, every value is unseen.
-    known = _encoder(builder, tensor, values or [0.0], numbers or [UNSEEN])
-    return builder.node("Where", builder.node("IsNaN", tensor), builder.constant(float(MISSING)), known)
-
-
-def _encoder(builder: GraphBuilder, tensor: str, keys: list[float], codes: list[int]) -> str:
-    attributes: dict[str, Any] = {
-        "keys_tensor": numpy_helper.from_array(np.array(keys, dtype=np.float64)),
-        "values_tensor": numpy_helper.from_array(np.array(codes, dtype=np.float64)),
-        "default_tensor": numpy_helper.from_array(np.array([UNSEEN], dtype=np.float64)),
-    }
-    return builder.node("LabelEncoder", tensor, domain=_ML, **attributes)
+    nulls, values = [np.nan, np.inf, -np.inf], [value_of(t, is_bool=is_bool) for t in seen]
+    return builder.lookup(tensor, [*nulls, *values], [MISSING] * len(nulls) + codes, UNSEEN)

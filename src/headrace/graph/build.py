@@ -39,6 +39,7 @@ class GraphBuilder:
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
         self._types: dict[str, Type | None] = {}
         self._outputs: dict[str, onnx.ValueInfoProto] = {}
+        self._sources: dict[str, str] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._nodes: list[onnx.NodeProto] = []
@@ -90,6 +91,25 @@ class GraphBuilder:
             self._constants[key] = name
         return self._constants[key]
 
+    def lookup(
+        self, tensor: str, keys: Sequence[str | float], values: Sequence[float], default: float
+    ) -> str:
+        """Double: values[i] where the tensor is keys[i] (all texts, all int or all float; NaN equals NaN),
+        else `default`."""
+        found = TensorProto(name="keys", data_type=TensorProto.STRING, dims=[len(keys)])
+        if isinstance(keys[0], str):
+            found.string_data.extend(str(k).encode() for k in keys)
+        else:
+            found = numpy_helper.from_array(np.array(keys), "keys")
+        return self.node(
+            "LabelEncoder",
+            tensor,
+            domain="ai.onnx.ml",
+            keys_tensor=found,
+            values_tensor=numpy_helper.from_array(np.array(values, np.float64), "values"),
+            default_tensor=numpy_helper.from_array(np.array([default], np.float64), "default"),
+        )
+
     def node(self, op: str, *inputs: str, domain: str = "", hint: str = "", **attributes: Any) -> str:
         """Add a node with one output; returns the output tensor's name."""
         return self.nodes(op, *inputs, outputs=1, domain=domain, hint=hint, **attributes)[0]
@@ -104,13 +124,33 @@ class GraphBuilder:
 
     def output(self, tensor: str, name: str, dtype: int, shape: Sequence[int | None]) -> None:
         """Make a tensor an output of the graph under `name` (dtype: an onnx.TensorProto data type)."""
-        self._nodes.append(helper.make_node("Identity", [tensor], [name]))
+        self._sources[name] = tensor
         self._outputs[name] = helper.make_tensor_value_info(name, dtype, list(shape))
+
+    def _named(self) -> list[onnx.NodeProto]:
+        """The nodes, with their tensors called as the outputs that they are. What is an output already, an
+        input or a constant is copied instead."""
+        made = {name for node in self._nodes for name in node.output}
+        names: dict[str, str] = {}
+        copies = []
+        for name, tensor in self._sources.items():
+            if tensor in made and tensor not in names:
+                names[tensor] = name
+            else:
+                copies.append(helper.make_node("Identity", [names.get(tensor, tensor)], [name]))
+        nodes = []
+        for node in self._nodes:
+            renamed = onnx.NodeProto()
+            renamed.CopyFrom(node)
+            renamed.input[:] = [names.get(n, n) for n in node.input]
+            renamed.output[:] = [names.get(n, n) for n in node.output]
+            nodes.append(renamed)
+        return [*nodes, *copies]
 
     def build(self, metadata: Mapping[str, str] | None = None) -> bytes:
         """The serialised model, checked by onnx. Input types of raw columns travel in its metadata."""
         graph = helper.make_graph(
-            self._nodes,
+            self._named(),
             "headrace",
             list(self._inputs.values()),
             list(self._outputs.values()),
