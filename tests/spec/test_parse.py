@@ -54,6 +54,9 @@ def test_a_small_spec_is_enough() -> None:
         ("  metric: f1", "  metric: f1\n  ship_at: {recall: '> x'}", 7, "is no rule", "'>= 0.95'"),
         ("  metric: f1", "  metric: f1\n  today: {rule: a, value: 3}", 7, "exactly one of", ""),
         ("  metric: f1", "  metric: f1\n  metric: auc", 7, "key 'metric' is given twice", "line 6"),
+        ("split:", "models: []\nsplit:", 11, "'models' needs at least one entry", "The candidates."),
+        ("split:", "cv: {folds: 1}\nsplit:", 11, "'cv.folds' is 1", "a number of at least 2"),
+        ("split:", "cv: 5\nsplit:", 11, "must be a mapping", "write keys under it"),
         ("split:", "models: linear\nsplit:", 11, "must be a list, not 'linear'", "write a list"),
     ],
 )

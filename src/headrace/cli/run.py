@@ -62,13 +62,24 @@ def render(result: RunResult) -> str:
     return "\n\n".join(p for p in parts if p)
 
 
+MOST_PASSING = 12
+"""So many expectations that pass are listed one by one; more are one line."""
+
+
 def gates_table(gates: list[dict[str, object]]) -> str:
-    """Verdicts as a table."""
+    """Verdicts as a table; where one is not applicable, with why."""
     if not gates:
         return ""
+    passing = [g for g in gates if g["verdict"] == "pass" and str(g["name"]).startswith("expectation:")]
+    folded = passing if len(passing) > MOST_PASSING else []
     rows = []
     for g in gates:
+        if folded and g is folded[0]:
+            rows.append([g["stage"], f"{len(folded)} expectations", "pass", "–", "", "", "each is in --json"])
+        if g in folded:
+            continue
         verdict = str(g["verdict"]) + (" (waived)" if g["waiver"] else "")
         value = number(g["value"]) if isinstance(g["value"], float | int) else "–"
-        rows.append([g["stage"], g["name"], verdict, value, span(g["interval"]), g["rule"], g["unit"]])
+        unit = g["reason"] if g["verdict"] in ("not applicable", "unknown") else g["unit"]
+        rows.append([g["stage"], g["name"], verdict, value, span(g["interval"]), g["rule"], unit])
     return table(["stage", "gate", "verdict", "value", "interval", "rule", "unit"], rows, right=(3,))

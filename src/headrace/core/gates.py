@@ -111,13 +111,13 @@ _ALL = (
         "ship-at",
         "test",
         "Does the sealed test reach `problem.ship_at` at the safe end of its interval? One gate a metric.",
-        "improve the model on validation, get more test rows, or lower the bar openly in the spec",
+        "improve the model on validation, get more test rows (days, or groups), or lower the bar openly",
     ),
     Gate(
         "champion",
         "promote",
         "Is the release no worse than the champion on the same rows, within promote.margin?",
-        "improve the candidate, or keep the champion",
+        "improve the candidate, get more validation rows, widen promote.margin, or keep the champion",
     ),
 )
 

@@ -73,6 +73,8 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_tables(check, events)
     _check_split(check, events)
     _check_metrics(check)
+    if spec.data.events not in spec.data.tables:
+        raise SpecError.of(check.problems)  # every column would seem unknown: the one mistake is told
     zone = spec.data.zone or "UTC"
 
     def expression(text: str, columns: Mapping[str, Type], *path: str | int) -> Expr | None:

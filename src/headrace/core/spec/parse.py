@@ -124,6 +124,14 @@ _EXPECTED = {
 }
 
 
+_LIMITS = {
+    "greater_than_equal": "of at least",
+    "greater_than": "above",
+    "less_than_equal": "of at most",
+    "less_than": "below",
+}
+
+
 def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: str) -> Problem:
     path = _real_path(error["loc"], data)
     kind, given = error["type"], error["input"]
@@ -152,6 +160,14 @@ def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: st
         options = [o.strip("' ") for o in expected.replace(" or ", ", ").split(",")]
         return Problem(
             f"{dotted!r} can't be {_show(given)}", where=where, fix=did_you_mean(str(given), options)
+        )
+    bounds = error.get("ctx", {})
+    if kind == "too_short":
+        return Problem(f"{dotted!r} needs at least one entry", where=where, fix=_describe(path))
+    if kind in _LIMITS:
+        bound = next(iter(bounds.values()), "")
+        return Problem(
+            f"{dotted!r} is {_show(given)}", where=where, fix=f"write a number {_LIMITS[kind]} {bound}"
         )
     message = error["msg"].removeprefix("Value error, ")
     what, _, fix = message.partition("; ")
@@ -218,4 +234,6 @@ def _quote_hint(kind: str, given: Any) -> str:
         return "write a number without quotes or units"
     if kind == "tuple_type":
         return "write a list: [a, b], or one `- item` a line"
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        return "write keys under it, one `key: value` a line, or {key: value}"
     return ""
