@@ -1,4 +1,4 @@
-"""Draw a terminal's text as an SVG: `headrace run -C demo/flights | python scripts/picture.py docs/run.svg`."""
+"""Draw a terminal's text as an SVG: `python scripts/picture.py docs/run.svg "headrace run" < text`."""
 
 from __future__ import annotations
 
