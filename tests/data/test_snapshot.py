@@ -206,7 +206,7 @@ print(kept.rows, peak() - before)
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_larger_than_the_memory_allowed(tmp_path: Path, kind: str) -> None:
     """More than 500 MB as columns, 100 MB allowed: over that of a small file the peak grows by DuckDB's
-    100 MB and what pyarrow has under way, well below the columns' size (hardly more than for half the rows)."""
+    100 MB and what pyarrow has under way, well below the columns' size."""
     (tmp_path / "small.csv").write_text("a,b,c,s\n1,2,3,x\n")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "small.parquet")
     draw = np.random.default_rng(0)
