@@ -21,7 +21,8 @@ from headrace.core.task import FIRST_CODE, MISSING, RARE, UNSEEN, FeatureKind
 from headrace.expr.parse import parse
 from headrace.features.compile import category_graph, feature_graph
 from headrace.features.edges import edge_rows
-from headrace.features.fit import Fitted, FittedFeatures, fit_features
+from headrace.features.fit import fit_features
+from headrace.features.fitted import Fitted, FittedFeatures
 from headrace.features.matrix import empty_columns, feature_matrix, features_of
 from headrace.features.plan import plan_features, raw_types
 from headrace.features.values import text_of, value_of

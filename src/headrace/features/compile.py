@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from onnx import TensorProto
 
@@ -11,12 +9,10 @@ from headrace.core.codec import to_json
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import FIRST_CODE, MISSING, RARE, UNSEEN, FeatureKind
 from headrace.expr import emit
+from headrace.features.fitted import Fitted, FittedFeatures
 from headrace.features.plan import MATRIX, Planned, raw_types
 from headrace.features.values import value_of
 from headrace.graph.build import GraphBuilder
-
-if TYPE_CHECKING:
-    from headrace.features.fit import Fitted, FittedFeatures
 
 
 def feature_graph(fitted: FittedFeatures) -> bytes:
