@@ -125,6 +125,9 @@ class Project:
         Raises:
             SpecError: with one problem for every mistake.
         """
+        from headrace.engine.needs import require_training
+
+        require_training()
         from headrace.engine.check import check
 
         return check(self.spec(), self.root)
@@ -147,6 +150,9 @@ class Project:
             UserError: a mistake in spec, data or waivers. A gate that blocks is no error: see
                 `RunResult.status`.
         """
+        from headrace.engine.needs import require_training
+
+        require_training()
         from headrace.engine.check import check
         from headrace.engine.gates import waive_all
         from headrace.engine.result import not_begun
