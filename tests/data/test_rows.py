@@ -15,7 +15,7 @@ from headrace.core.errors import DataError, HeadraceError
 from headrace.core.schema import Snapshot, Type
 from headrace.core.spec.models import Data, Limits, TableSpec
 from headrace.data.identity import parquet_row_ids
-from headrace.data.rows import Rows, read_columns
+from headrace.data.rows import Rows
 from headrace.data.seal import Opening, seal_id
 from headrace.data.snapshot import snapshot
 from headrace.stores.embedded import EmbeddedStore
@@ -180,11 +180,6 @@ def test_the_key_has_to_be_in_both_tables_and_of_one_type(tmp_path: Path) -> Non
     tables["names"] = TableSpec(read="names2.csv", key="name")
     with pytest.raises(DataError, match="the events have no column 'name' to look up by"):
         next(World(tmp_path, tables=tables).rows("train").batches(["names.id"]))
-
-
-def test_columns_of_a_whole_table(world: World) -> None:
-    batches = list(read_columns(world.store, world.tables["hourly"], ["v", "k"]))
-    assert sum(b.num_rows for b in batches) == 56 and batches[0].schema.names == ["v", "k"]
 
 
 def test_reading_and_looking_up_do_not_load_pandas(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
 - `lookup.LookupTable.load(name, path, table, columns)`: `match(...)` for batches, `find(keys, moment)` for a
   request
 - `rows.Rows.of(part, *, store, events, data, tables, parts, opening=None)`: `.count`, `.row_numbers()`,
-  `.batches(columns, size=65_536)`; `rows.read_columns(store, snapshot, columns)` for the split
+  `.batches(columns, size=65_536)`
 
 `read`, `snapshot` and `expect` are for building; serving needs `lookup` alone (numpy and pyarrow).
 """

@@ -153,14 +153,6 @@ class Rows:
             yield _one(pa.Table.from_batches(held, schema))
 
 
-def read_columns(
-    store: Store, snapshot: Snapshot, columns: Sequence[str], size: int = _READ
-) -> Iterator[pa.RecordBatch]:
-    """Columns of a whole table, in order: for the split, which is made before any part exists."""
-    for batch in open_file(store.get(snapshot.artifact)).iter_batches(size, columns=list(columns)):
-        yield batch.select(list(columns))
-
-
 def _names(path: Path, data: Data, rows: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return parquet_row_ids(path, None if data.id is None else [data.id], rows=rows)
 

@@ -83,6 +83,8 @@ def snapshot(
         planned, rows, content = _written(
             name, table, raw, path, zone=zone, limits=limits, times=times, progress=progress
         )
+        # Arrow keeps freed memory for reuse; DuckDB, which comes next, counts only its own.
+        pa.default_memory_pool().release_unused()
         if not rows:
             raise DataError(f"the table {name!r} has no rows", where=raw.name, fix="give a source with rows")
         if table.key is not None and table.time is None and table.known_at is None:
