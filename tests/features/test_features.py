@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headrace.features.fit as fit_module
+from headrace.core.codec import from_json
 from headrace.core.errors import DataError, SpecError
 from headrace.core.schema import NULL_TEXT, Type
-from headrace.core.task import FIRST_CODE, MISSING, RARE, UNSEEN, FeatureKind
+from headrace.core.task import FIRST_CODE, MISSING, RARE, UNSEEN, Feature, FeatureKind
 from headrace.expr.parse import parse
-from headrace.features.compile import category_graph, feature_graph
+from headrace.features.compile import feature_graph
 from headrace.features.edges import edge_rows
 from headrace.features.fit import fit_features
 from headrace.features.fitted import Fitted, FittedFeatures
-from headrace.features.matrix import empty_columns, feature_matrix, features_of
 from headrace.features.plan import plan_features, raw_types
 from headrace.features.values import text_of, value_of
-from headrace.graph.encode import encode_batch, encode_rows
+from headrace.graph.encode import Batch, encode_batch, encode_rows
 from headrace.graph.run import Runner
 
 TYPES = {"x": Type.NUMBER, "y": Type.NUMBER, "b": Type.BOOL, "t": Type.TEXT, "w": Type.TIME}
@@ -121,7 +120,13 @@ def _code(column: Fitted, value: Any) -> int:
 
 
 def matrix_of(fitted: FittedFeatures, rows: pa.Table) -> np.ndarray:
-    return feature_matrix(Runner(feature_graph(fitted)), [rows], rows.num_rows)
+    return matrix(Runner(feature_graph(fitted)), [rows])
+
+
+def matrix(runner: Runner, parts: Iterable[Batch]) -> np.ndarray:
+    """The feature matrix of these batches, as training fills it."""
+    done = [outputs["features"] for outputs in runner.run_batches(parts)]
+    return np.concatenate([runner.run({}, 0)["features"], *done])
 
 
 TRAIN = _random_rows(400)
@@ -224,8 +229,6 @@ def test_all_null_columns() -> None:
     )
     fitted = fit_features(plan, [rows])
     assert [c.planned.name for c in fitted.columns if c.empty] == ["word", "numcat"]
-    matrix = matrix_of(fitted, rows)
-    assert empty_columns(fitted.features, matrix) == ("number", "word", "flag", "numcat")
     seen = matrix_of(fitted, table([{"x": 0.0, "t": "a", "b": True, "y": 2.0}]))
     assert seen.tolist() == [[0.0, UNSEEN, 1.0, UNSEEN, 2.0]]
 
@@ -233,15 +236,14 @@ def test_all_null_columns() -> None:
 def test_a_null_typed_column_is_all_null() -> None:
     rows = pa.table({"t": pa.nulls(2), "x": pa.nulls(2)})
     fitted = fit_features(plan_features(expressions(t="t", x="x")), [rows])
-    matrix = matrix_of(fitted, rows)
-    assert matrix[:, 0].tolist() == [MISSING, MISSING] and np.isnan(matrix[:, 1]).all()
+    filled = matrix_of(fitted, rows)
+    assert filled[:, 0].tolist() == [MISSING, MISSING] and np.isnan(filled[:, 1]).all()
 
 
 def test_no_rows_at_all() -> None:
     empty = table([])
     fitted = fit_features(plan_features(ALL), [empty])
     assert matrix_of(fitted, empty).shape == (0, len(ALL))
-    assert empty_columns(fitted.features, np.empty((0, len(ALL)), np.float32)) == ()
     assert not any(c.empty for c in fitted.columns)
     word = [f.name for f in fitted.features].index("word")
     assert matrix_of(fitted, table([{"t": "a"}]))[0, word] == UNSEEN
@@ -251,33 +253,17 @@ def test_constants_alone_give_every_row() -> None:
     fitted = fit_features(plan_features(expressions(two="1 + 1", same="'a'")), [table(TRAIN)])
     runner = Runner(feature_graph(fitted))
     assert runner.inputs == {}
-    assert feature_matrix(runner, [table(TRAIN[:3])], 3).tolist() == [[2, 3]] * 3
+    assert matrix(runner, [table(TRAIN[:3])]).tolist() == [[2, 3]] * 3
     assert runner.run({}, 1)["features"].tolist() == [[2, 3]]
     assert fitted.columns[1].rows == len(TRAIN)
 
 
-def test_counting_in_parts_is_counting_at_once(tmp_path: Path) -> None:
+def test_counting_in_parts_is_counting_at_once() -> None:
     rows = table(TRAIN)
     parts = [rows.slice(0, 150), encode_batch(rows.slice(150, 1), TYPES), rows.slice(151)]
     assert fit_features(plan_features(ALL), parts, min_count=30) == FITTED
     runner = Runner(feature_graph(FITTED), threads=2)
-    whole = feature_matrix(runner, [rows], len(TRAIN))
-    np.testing.assert_array_equal(feature_matrix(runner, parts, len(TRAIN)), whole)
-    mapped = feature_matrix(runner, parts, len(TRAIN), file=tmp_path / "m.npy")
-    assert isinstance(mapped, np.memmap)
-    mapped.flush()
-    np.testing.assert_array_equal(np.load(tmp_path / "m.npy"), whole)
-
-
-def test_an_empty_matrix_has_a_file_too(tmp_path: Path) -> None:
-    feature_matrix(PLAIN_RUNNER, [], 0, file=tmp_path / "m.npy")
-    assert np.load(tmp_path / "m.npy").shape == (0, len(PLAIN.columns))
-
-
-def test_the_matrix_is_as_long_as_declared() -> None:
-    for rows, found in ((2, "more"), (4, "3")):
-        with pytest.raises(DataError, match=f"expected {rows} rows, found {found}"):
-            feature_matrix(PLAIN_RUNNER, [table(TRAIN[:3])], rows)
+    np.testing.assert_array_equal(matrix(runner, parts), matrix(runner, [rows]))
 
 
 def test_identifiers_are_capped_and_frequent_values_keep_their_place(
@@ -293,15 +279,11 @@ def test_identifiers_are_capped_and_frequent_values_keep_their_place(
     assert again == fitted
 
 
-def test_the_graph_records_its_features(tmp_path: Path) -> None:
-    graph = feature_graph(FITTED)
-    (tmp_path / "g.onnx").write_bytes(graph)
-    for model in (graph, tmp_path / "g.onnx", Runner(graph)):
-        assert features_of(model) == FITTED.features
+def test_the_graph_records_its_features() -> None:
+    runner = Runner(feature_graph(FITTED))
+    assert from_json(runner.metadata["features"].encode(), tuple[Feature, ...]) == FITTED.features
     assert [f.expression for f in FITTED.features] == [t for t, _ in REFERENCE.values()]
-    assert FITTED.types == TYPES == dict(sorted(Runner(graph).inputs.items()))
-    with pytest.raises(DataError, match="no record of its features"):
-        features_of(category_graph(plan_features(expressions(word="t"))))
+    assert FITTED.types == TYPES == dict(sorted(runner.inputs.items()))
 
 
 def test_the_graph_is_deterministic() -> None:

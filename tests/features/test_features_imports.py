@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 HEAVY = {"onnx", "pandas", "sklearn", "lightgbm", "scipy", "skl2onnx"}
-SERVING = "headrace.graph.run, headrace.graph.encode, headrace.graph.rows, headrace.features.matrix"
+SERVING = "headrace.graph.run, headrace.graph.encode, headrace.graph.rows"
 
 
 def test_serving_side_loads_nothing_heavy() -> None:

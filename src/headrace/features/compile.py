@@ -20,7 +20,7 @@ def feature_graph(fitted: FittedFeatures) -> bytes:
 
     Numbers are computed in double and rounded to float32 once, here; a number beyond float32's range is
     null (NaN), as infinity is everywhere. Booleans are 0, 1 or NaN, categories codes (`core.task`), never
-    NaN. The metadata's "features" is the JSON of the matrix's columns (`matrix.features_of` reads it).
+    NaN. The metadata's "features" is the JSON of the matrix's columns.
     """
     builder, columns = _emitted(tuple(c.planned for c in fitted.columns), clean=False)
     doubles = [

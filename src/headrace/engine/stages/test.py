@@ -50,7 +50,7 @@ def _work(ctx: Context, made: Made) -> Output:
     record_judgement(
         ctx.store,
         opening,
-        outcome=_outcome(ctx, made, evidence),
+        outcome=_outcome(ctx, evidence),
         value=shown.value,
         interval=shown.interval,
         actor=ctx.actor,
@@ -109,9 +109,8 @@ def _evidence(bar: Bar, estimate: Estimate, opening: Opening) -> Evidence:
     )
 
 
-def _outcome(ctx: Context, made: Made, evidence: tuple[Evidence, ...]) -> str:
+def _outcome(ctx: Context, evidence: tuple[Evidence, ...]) -> str:
     held = {bar.gate: bar.rule for bar in bars_of(ctx.spec) if bar.rule}
-    del made
     judged = [judge(e, _rule_for(e, held[e.gate]))[0] for e in evidence]
     return "pass" if all(o == Outcome.PASS for o in judged) else "fail"
 
