@@ -262,6 +262,13 @@ def _check_metrics(check: _Checker) -> None:
 
 
 def _check_features(check: _Checker, features: Mapping[str, Expr], target: Expr | None) -> None:
+    if features and not any(f.columns for f in features.values()):
+        check.add(
+            "no feature reads a column",
+            "features",
+            why="constants are the same in every row: there is nothing to learn from",
+            fix="name a column of the events table, or a lookup as table.column",
+        )
     for name, feature in features.items():
         if feature.type == Type.TIME:
             check.add(
