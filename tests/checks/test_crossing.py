@@ -9,7 +9,7 @@ from headrace.checks.crossing import classes_present, split_crossing
 from headrace.core.evidence import Outcome, judge, parse_rule
 from headrace.core.gates import GATES
 from headrace.core.schema import NULL_TIME
-from headrace.core.spec.models import SplitSpec
+from headrace.core.spec.tables import SplitSpec
 from headrace.core.task import Kind, Task
 from headrace.data.split import split
 

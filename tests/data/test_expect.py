@@ -11,7 +11,7 @@ import pytest
 from headrace.core.errors import ExprError
 from headrace.core.evidence import Evidence, Outcome, judge
 from headrace.core.schema import Type
-from headrace.core.spec.models import Limits
+from headrace.core.spec.learning import Limits
 from headrace.data.expect import measure, plan_expectations
 
 TYPES = {

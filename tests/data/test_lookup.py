@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TIME
-from headrace.core.spec.models import TableSpec
+from headrace.core.spec.tables import TableSpec
 from headrace.data.lookup import LookupTable
 
 KEYS = st.sampled_from(["a", "b", "", None])

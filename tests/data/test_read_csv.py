@@ -11,7 +11,8 @@ import pytest
 
 from headrace.core.errors import DataError
 from headrace.core.schema import Type
-from headrace.core.spec.models import Limits, TableSpec
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.tables import TableSpec
 from headrace.data.read import describe
 from headrace.data.snapshot import snapshot
 from headrace.stores.embedded import EmbeddedStore

@@ -14,7 +14,8 @@ import pytest
 
 from headrace.core.errors import DataError, UserCodeError
 from headrace.core.schema import Snapshot, Type
-from headrace.core.spec.models import Limits, TableSpec
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.tables import TableSpec
 from headrace.data.read import describe
 from headrace.data.snapshot import fingerprint, snapshot
 from headrace.stores.embedded import EmbeddedStore

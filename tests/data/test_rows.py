@@ -13,7 +13,8 @@ import pytest
 
 from headrace.core.errors import DataError, HeadraceError
 from headrace.core.schema import Snapshot, Type
-from headrace.core.spec.models import Data, Limits, TableSpec
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.tables import Data, TableSpec
 from headrace.data.identity import parquet_row_ids
 from headrace.data.rows import Rows
 from headrace.data.seal import Opening, seal_id

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.core.errors import HeadraceError
 from headrace.core.schema import Column, Snapshot, Type
-from headrace.core.spec.models import Data, TableSpec
+from headrace.core.spec.tables import Data, TableSpec
 from headrace.data.identity import parquet_row_ids
 from headrace.data.rows import Rows
 from headrace.data.seal import make_seal, open_seal

@@ -18,7 +18,8 @@ import pytest
 from headrace.core.digest import digest
 from headrace.core.errors import DataError, StoreError
 from headrace.core.schema import Column, Snapshot, Type
-from headrace.core.spec.models import Limits, TableSpec
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.tables import TableSpec
 from headrace.data.content import ColumnDigest, table_digest
 from headrace.data.snapshot import snapshot
 from headrace.stores.embedded import EmbeddedStore
@@ -175,7 +176,8 @@ def test_nothing_is_left_behind_where_the_store_refuses(tmp_path: Path) -> None:
 _MEASURE = """
 import sys
 from pathlib import Path
-from headrace.core.spec.models import Limits, TableSpec
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.tables import TableSpec
 from headrace.data.expect import measure, plan_expectations
 from headrace.data.snapshot import snapshot
 from headrace.stores.embedded import EmbeddedStore

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TEXT, NULL_TIME
-from headrace.core.spec.models import SplitSpec
+from headrace.core.spec.tables import SplitSpec
 from headrace.data.blocks import time_blocks
 from headrace.data.draw import encode
 from headrace.data.split import DROPPED, TEST, TRAIN, VALIDATION, split

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.core.errors import MissingDependency, UserCodeError, UserError
-from headrace.core.spec.models import ModelSpec
+from headrace.core.spec.learning import ModelSpec
 from headrace.core.task import Kind
 from headrace.learn import needs, registry
 from headrace.learn.candidate import Candidate

@@ -27,7 +27,8 @@ from sqlglot import exp
 from headrace.core.errors import DataError, ExprError, Problem
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.schema import Type
-from headrace.core.spec.models import Limits, parse_size
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.scalars import parse_size
 from headrace.data.read import connect, workspace
 from headrace.expr.nodes import Expr
 from headrace.expr.parse import parse

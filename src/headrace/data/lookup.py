@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from headrace.core.clock import parse_duration
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TIME
-from headrace.core.spec.models import TableSpec
+from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 
 Value = str | float | bool | None

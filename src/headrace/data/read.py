@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Column
-from headrace.core.spec.models import TableSpec
+from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import texts
 from headrace.data.convert import Plan, plan_columns
 from headrace.data.csvfile import open_csv

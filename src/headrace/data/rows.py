@@ -15,7 +15,7 @@ from headrace.core.clock import parse_duration
 from headrace.core.errors import DataError, HeadraceError, Problem, did_you_mean
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
-from headrace.core.spec.models import Data
+from headrace.core.spec.tables import Data
 from headrace.data.buffers import Array, fixed, fixed_array, known
 from headrace.data.identity import parquet_row_ids
 from headrace.data.lookup import LookupTable

@@ -14,7 +14,9 @@ from headrace.core.digest import digest, digest_file
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot, Type
-from headrace.core.spec.models import Limits, TableSpec, parse_size
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.scalars import parse_size
+from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array
 from headrace.data.content import ColumnDigest, table_digest, updates
 from headrace.data.convert import ColumnPlan, Plan, convert

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from headrace.core.clock import format_duration, parse_duration
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import NULL_TIME
-from headrace.core.spec.models import SplitSpec, parse_share
+from headrace.core.spec.scalars import parse_share
+from headrace.core.spec.tables import SplitSpec
 from headrace.data.blocks import time_blocks
 from headrace.data.draw import Coded, Values, encode, fill, group_units, stratified_draw, take
 

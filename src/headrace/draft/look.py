@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import DataError
 from headrace.core.schema import Column, Type
-from headrace.core.spec.models import Limits, TableSpec, parse_size
+from headrace.core.spec.learning import Limits
+from headrace.core.spec.scalars import parse_size
+from headrace.core.spec.tables import TableSpec
 from headrace.data.read import connect
 from headrace.data.snapshot import snapshot
 from headrace.draft.names import quoted

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TIME, Type
-from headrace.core.spec.models import SplitSpec
+from headrace.core.spec.tables import SplitSpec
 from headrace.core.task import Kind
 from headrace.data.split import TEST, TRAIN, VALIDATION, Split, split
 from headrace.draft.look import ZONE, Look, Profile, one

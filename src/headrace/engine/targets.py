@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TEXT, Type
-from headrace.core.spec.models import Problem as Frame
+from headrace.core.spec.frame import Problem as Frame
 from headrace.core.task import Kind, Task
 
 MOST_CLASSES = 1_000

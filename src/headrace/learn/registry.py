@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from headrace.core.errors import Problem, UserCodeError, UserError, did_you_mean
-from headrace.core.spec.models import ModelSpec
+from headrace.core.spec.learning import ModelSpec
 from headrace.core.task import Kind, Task
 from headrace.learn.candidate import Candidate, resolve_params
 from headrace.learn.candidates import BUILT_IN

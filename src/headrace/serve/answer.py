@@ -17,7 +17,7 @@ from headrace.core.clock import format_duration
 from headrace.core.errors import DataError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.core.spec.models import TableSpec
+from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
 from headrace.data.lookup import LookupTable

@@ -18,7 +18,7 @@ from headrace.core.clock import parse_duration
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.schema import Type
-from headrace.core.spec.models import parse_size
+from headrace.core.spec.scalars import parse_size
 from headrace.core.task import Kind
 from headrace.engine.compile import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
