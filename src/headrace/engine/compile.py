@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-from headrace.core.errors import HeadraceError, Problem, SpecError, did_you_mean
+from headrace.core.errors import SpecError, did_you_mean
 from headrace.core.evidence import Rule
-from headrace.core.schema import Column, Type
+from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
 from headrace.data.expect import Expectation, plan_expectations
+from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
 
-T = TypeVar("T")
-Tables = Mapping[str, tuple[Column, ...]]
 RESERVED = {"features", "prediction", "probability", "decision"}
 """Names inside the packaged graph."""
 
@@ -36,37 +34,13 @@ class Compiled:
     """Every raw column by the name that expressions use: `distance`, `weather.temp`."""
 
 
-@dataclass
-class _Checker:
-    """Collects problems while the spec is walked; each check adds what it finds and goes on."""
-
-    parsed: ParsedSpec
-    tables: Tables
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, what: str, *path: str | int, why: str = "", fix: str = "") -> None:
-        self.problems.append(Problem(what, where=self.parsed.where(*path), why=why, fix=fix))
-
-    def attempt(self, work: Callable[[], T], *path: str | int) -> T | None:
-        """Run `work`; its problems are added under the place of `path`."""
-        try:
-            return work()
-        except HeadraceError as error:
-            place = self.parsed.where(*path)
-            self.problems += [
-                Problem(p.what, where=f"{place}: {p.where}" if p.where else place, why=p.why, fix=p.fix)
-                for p in error.problems
-            ]
-            return None
-
-
 def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     """Type every expression of the spec against the columns of its tables.
 
     Raises:
         SpecError: with one problem for every mistake found.
     """
-    check = _Checker(parsed, tables)
+    check = Checker(parsed, tables)
     spec = parsed.spec
     events = {c.name: c.type for c in tables.get(spec.data.events, ())}
     types = _all_types(check, events)
@@ -99,7 +73,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     return Compiled(target, features, today, strata, expectations, _lookups(features, today, events), types)
 
 
-def _all_types(check: _Checker, events: Mapping[str, Type]) -> dict[str, Type]:
+def _all_types(check: Checker, events: Mapping[str, Type]) -> dict[str, Type]:
     """Event columns by name; columns of side tables behind their table's name."""
     data = check.parsed.spec.data
     types = dict(events)
@@ -114,7 +88,7 @@ def keys_of(key: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return () if key is None else (key,) if isinstance(key, str) else key
 
 
-def _check_tables(check: _Checker, events: Mapping[str, Type]) -> None:
+def _check_tables(check: Checker, events: Mapping[str, Type]) -> None:
     data = check.parsed.spec.data
     if data.events not in data.tables:
         check.add(
@@ -179,7 +153,7 @@ def _check_tables(check: _Checker, events: Mapping[str, Type]) -> None:
 
 
 def _check_key(
-    check: _Checker, name: str, key: str, columns: Mapping[str, Type], events: Mapping[str, Type]
+    check: Checker, name: str, key: str, columns: Mapping[str, Type], events: Mapping[str, Type]
 ) -> None:
     path = ("data", "tables", name, "key")
     if key not in columns:
@@ -198,7 +172,7 @@ def _check_key(
         )
 
 
-def _check_split(check: _Checker, events: Mapping[str, Type]) -> None:
+def _check_split(check: Checker, events: Mapping[str, Type]) -> None:
     spec = check.parsed.spec
     split = spec.split
     needs = {"group": split.group, "column": split.column}
@@ -249,7 +223,7 @@ def share_of(amount: str | float) -> float | None:
     return float(amount)
 
 
-def _check_metrics(check: _Checker) -> None:
+def _check_metrics(check: Checker) -> None:
     spec = check.parsed.spec
     problem = spec.problem
     if problem.value is not None and problem.task != "binary":
@@ -261,7 +235,7 @@ def _check_metrics(check: _Checker) -> None:
         check.attempt(partial(find_metric, spec, name), *path)
 
 
-def _check_features(check: _Checker, features: Mapping[str, Expr], target: Expr | None) -> None:
+def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr | None) -> None:
     if features and not any(f.columns for f in features.values()):
         check.add(
             "no feature reads a column",
@@ -287,7 +261,7 @@ def _check_features(check: _Checker, features: Mapping[str, Expr], target: Expr 
             )
 
 
-def _check_names(check: _Checker, features: Mapping[str, Expr]) -> None:
+def _check_names(check: Checker, features: Mapping[str, Expr]) -> None:
     """A raw column may not bear the name of the packaged graph's own tensors."""
     for name, feature in features.items():
         for column in sorted(set(feature.columns) & RESERVED):
@@ -299,7 +273,7 @@ def _check_names(check: _Checker, features: Mapping[str, Expr]) -> None:
             )
 
 
-def _check_target(check: _Checker, target: Expr | None, today: Expr | None) -> None:
+def _check_target(check: Checker, target: Expr | None, today: Expr | None) -> None:
     task = check.parsed.spec.problem.task
     if target is None:
         return
@@ -331,7 +305,7 @@ def _check_target(check: _Checker, target: Expr | None, today: Expr | None) -> N
             )
 
 
-def _expectations(check: _Checker) -> tuple[Expectation, ...]:
+def _expectations(check: Checker) -> tuple[Expectation, ...]:
     """The expectations of the data, then the assumptions' checks, under their judged names."""
     spec = check.parsed.spec
     tables = {n: {c.name: c.type for c in columns} for n, columns in check.tables.items()}
