@@ -155,8 +155,8 @@ def text_id(g: Rng, w: World) -> Planted | None:
     """An id as a category."""
     ids = g.permutation(w.rows * 3)[: w.rows]
     style = ["C-{:06d}", "{:x}", "user{}"][int(g.integers(3))]
-    return _with(
-        w, str(g.choice(["customer_id", "code", "ref"])), objects([style.format(i) for i in ids]), _ID
+    return with_column(
+        w, str(g.choice(["customer_id", "code", "ref"])), objects([style.format(i) for i in ids]), ID
     )
 
 
