@@ -60,6 +60,20 @@ class Fitted(Protocol):
 
 
 @runtime_checkable
+class Explained(Protocol):
+    """A fitted model that can say exactly what each feature added to its raw score."""
+
+    def contributions(self, X: Matrix) -> Vector:
+        """SHAP values of trees (TreeSHAP, Lundberg et al. 2020, Nature Machine Intelligence 2).
+
+        X: float32 [rows, features]. float64 [rows, features + 1], the last column the raw score of no row in
+        particular; a row's sum is its raw score: the value itself (regression) or log-odds (binary).
+        multiclass: [rows, features + 1, classes], raw scores before the softmax.
+        """
+        ...
+
+
+@runtime_checkable
 class Candidate(Protocol):
     """A way to learn. Holds no state: the same arguments give the same fitted model."""
 

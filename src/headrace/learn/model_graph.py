@@ -7,13 +7,23 @@ from onnx import TensorProto
 
 from headrace.core.task import Kind, Task
 from headrace.graph.build import GraphBuilder
+from headrace.learn.calibrate import Calibrator
 from headrace.learn.candidate import Fitted
+from headrace.learn.conformal import Conformal
 
 FEATURES = "features"
 """The graph's input: float32 [rows, features]."""
 
 
-def model_graph(fitted: Fitted, task: Task, width: int, threshold: float | None) -> bytes:
+def model_graph(
+    fitted: Fitted,
+    task: Task,
+    width: int,
+    threshold: float | None,
+    *,
+    calibrator: Calibrator | None = None,
+    conformal: Conformal | None = None,
+) -> bytes:
     """The serialised graph. Inputs: `features`. Outputs, each [rows] unless said otherwise:
 
     - regression: `prediction` (double)
@@ -22,13 +32,21 @@ def model_graph(fitted: Fitted, task: Task, width: int, threshold: float | None)
     - multiclass: `probability` [rows, classes], `decision` (int64: the first class of the highest
       probability), `prediction`
 
+    Probabilities are calibrated where a calibrator is given; threshold and conformal were chosen on
+    calibrated ones. With `conformal`, regression also has `lower` and `upper` (double, infinite where nothing
+    is known), classification `set` (bool [rows, classes]) and, where it may abstain, `abstain` (bool).
+
     A class's value is text where classes are text, else double (false is 0, true is 1).
     """
     g = GraphBuilder("m_")
     score = fitted.emit(g, g.matrix_input(FEATURES, width))
     if task.kind is Kind.REGRESSION:
         g.output(score, "prediction", TensorProto.DOUBLE, [None])
+        if conformal is not None:
+            conformal.emit(g, score)
         return g.build()
+    if calibrator is not None:
+        score = calibrator.emit(g, score)
     if task.kind is Kind.BINARY:
         if threshold is None:
             raise ValueError("a binary model decides by a threshold")
@@ -43,4 +61,6 @@ def model_graph(fitted: Fitted, task: Task, width: int, threshold: float | None)
     values = [str(c) for c in task.classes] if text else np.array([float(c) for c in task.classes])
     prediction = g.node("Gather", g.constant(values), decision, axis=0)
     g.output(prediction, "prediction", TensorProto.STRING if text else TensorProto.DOUBLE, [None])
+    if conformal is not None:
+        conformal.emit(g, score, decision)
     return g.build()

@@ -91,6 +91,32 @@ class Ensemble:
         )
 
 
+def emit_positions(g: GraphBuilder, x: str, cuts: Sequence[float]) -> str:
+    """int64 [rows]: how many of `cuts` (increasing) lie below each number of the double tensor `x` [rows].
+
+    A balanced tree: log2(len(cuts)) comparisons a row, and no matrix of rows by cuts.
+    """
+    ensemble = Ensemble(1)
+    if len(cuts):
+        ensemble.roots.append(_halve(ensemble, cuts, 0, len(cuts))[0])
+    else:
+        ensemble.stump(0.0, 0)
+    column = g.node("Unsqueeze", x, g.constant([1], np.int64))
+    found = g.node("Squeeze", ensemble.emit(g, column), g.constant([1], np.int64))
+    return g.node("Cast", found, to=TensorProto.INT64)
+
+
+def _halve(ensemble: Ensemble, cuts: Sequence[float], low: int, high: int) -> tuple[int, bool]:
+    """The tree that tells the positions `low` to `high` apart."""
+    if low == high:
+        return ensemble.leaf(float(low), 0), True
+    middle = (low + high) // 2
+    branch = ensemble.branch(0, float(cuts[middle]), _LEQ, missing_yes=True)
+    yes = _halve(ensemble, cuts, low, middle)
+    ensemble.link(branch, yes, _halve(ensemble, cuts, middle + 1, high))
+    return branch, False
+
+
 def _tensor(values: Sequence[float], dtype: Any) -> Any:
     return numpy_helper.from_array(np.asarray(values, dtype), "t")
 
