@@ -51,7 +51,7 @@ models: [tree]
 cv: {folds: 3}
 """
 
-STAGES = ("frame", "ingest", "split", "features", "learn", "package", "evaluate", "test")
+STAGES = ("frame", "ingest", "split", "features", "inspect", "learn", "package", "evaluate", "test")
 
 
 class Clock:

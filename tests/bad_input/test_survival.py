@@ -73,7 +73,7 @@ def audit():
     return os.WEXITSTATUS(os.waitpid(pid, 0)[1])
 
 if sys.argv[2] == "everywhere":
-    for name in "frame ingest split features learn package evaluate test".split():
+    for name in "frame ingest split features inspect learn package evaluate test".split():
         for when in ("start", "end"):
             print(name, when, child(lambda: at_stage(name, when)), audit())
     for module, name in ((run, "begin"), (promote, "_manifest"), (releases, "make"), (releases, "challenge"),

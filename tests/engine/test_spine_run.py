@@ -76,7 +76,7 @@ def test_another_day_changes_the_frame_alone(finished: Project, clock: Clock) ->
 def test_a_changed_feature_runs_features_onward(finished: Project) -> None:
     edit_spec(finished, ("hour: hour(at)", "hour: hour(at) + 1"))
     result = finished.run()
-    assert ran(result) == ["features", "learn", "package", "evaluate", "test"]
+    assert ran(result) == ["features", "inspect", "learn", "package", "evaluate", "test"]
     assert result.name == "features: ~hour"
 
 

@@ -12,6 +12,7 @@ STAGES: Mapping[str, str] = {
     "ingest": "a content-addressed snapshot of every table",
     "split": "train, validation and the sealed test",
     "features": "one graph from raw columns to the feature matrix, fitted on train",
+    "inspect": "what the training rows hold: profile, leaks and faults",
     "learn": "naive baseline, today's rule and the candidates under cross-validation; the best refitted",
     "package": "one ONNX graph from raw columns to the decision, with its input schema",
     "evaluate": "metrics with intervals on validation, measured on the packaged graph",

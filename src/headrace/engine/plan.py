@@ -1,6 +1,6 @@
 """The spine. Read this file and know the order of everything.
 
-    frame → ingest → split → features → learn → package → evaluate → test → promote
+    frame → ingest → split → features → inspect → learn → package → evaluate → test → promote
 
 Each stage turns what the ones before it made into artifacts, facts and evidence. The engine runs a stage
 when its key is new, judges its evidence anew on every run, and goes on only through open gates.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from headrace.core.evidence import Rule
 from headrace.engine.context import Context, Made, Stage
-from headrace.engine.stages import evaluate, features, frame, ingest, learn, package, split, test
+from headrace.engine.stages import evaluate, features, frame, ingest, inspect, learn, package, split, test
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ SPINE: tuple[Step, ...] = (
     Step(ingest.STAGE, ingest.rules),
     Step(split.STAGE, split.rules),
     Step(features.STAGE, features.rules),
+    Step(inspect.STAGE, inspect.rules),
     Step(learn.STAGE, learn.rules),
     Step(package.STAGE, package.rules),
     Step(evaluate.STAGE, evaluate.rules),

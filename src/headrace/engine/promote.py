@@ -1,4 +1,4 @@
-"""Stage 9: a release is made; it becomes challenger, then champion, if it earns it."""
+"""Stage 10: a release is made; it becomes challenger, then champion, if it earns it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 7: metrics with intervals on validation, measured on the packaged graph."""
+"""Stage 8: metrics with intervals on validation, measured on the packaged graph."""
 
 from __future__ import annotations
 

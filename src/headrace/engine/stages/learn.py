@@ -1,4 +1,4 @@
-"""Stage 5: baselines and candidates under cross-validation that matches the split; the best, refitted."""
+"""Stage 6: baselines and candidates under cross-validation that matches the split; the best, refitted."""
 
 from __future__ import annotations
 

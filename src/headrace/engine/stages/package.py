@@ -1,4 +1,4 @@
-"""Stage 6: one graph from raw columns to the decision. Everything after this measures the very graph that
+"""Stage 7: one graph from raw columns to the decision. Everything after this measures the very graph that
 will serve."""
 
 from __future__ import annotations

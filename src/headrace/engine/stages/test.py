@@ -1,4 +1,4 @@
-"""Stage 8: the seal is opened once the candidate is frozen, and the honest estimate is taken.
+"""Stage 9: the seal is opened once the candidate is frozen, and the honest estimate is taken.
 
 The first opening of these rows shows the estimate with its interval. A later one, of another candidate,
 shows its verdict alone, judged at half the level of the one before, so that numbers can't be fished.

@@ -1,0 +1,94 @@
+"""Rows that nobody may look at, seen from outside: how many, what is missing, how far the values reach.
+
+This is all that is told of validation and test rows before the seal is opened. No row, no value between the
+ends and nothing of the target leaves this file: a handle on the rows themselves is `data.rows.Rows`, and for
+the test it needs an opening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.core.schema import Snapshot, Type
+from headrace.data.buffers import fixed_array
+from headrace.data.parquet import open_file
+from headrace.data.profile.values import End, end_of
+
+_READ = 65_536
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A column from outside: nulls among `rows`, and the ends of numbers and times (ISO 8601, UTC)."""
+
+    name: str
+    type: Type
+    missing: int
+    low: End
+    high: End
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the events seen from outside. `left_out` are the columns that the target is made of."""
+
+    name: str
+    rows: int
+    columns: tuple[Outside, ...]
+    left_out: tuple[str, ...]
+
+
+def from_outside(
+    part: str, path: Path, snapshot: Snapshot, selected: NDArray[np.bool_], *, target: Collection[str]
+) -> Part:
+    """Count nulls and find the ends over the rows of the mask `selected` (bool [rows of the table]).
+
+    `target` are the columns that the target reads: they are not opened.
+    """
+    shown = [c for c in snapshot.columns if c.name not in target]
+    missing = dict.fromkeys((c.name for c in shown), 0)
+    ends: dict[str, tuple[Any, Any]] = {}
+    at = 0
+    if shown:
+        for batch in open_file(path).iter_batches(_READ, columns=[c.name for c in shown], use_threads=False):
+            mask = selected[at : at + batch.num_rows]
+            at += batch.num_rows
+            if not mask.any():
+                continue
+            kept = batch if mask.all() else batch.filter(fixed_array(mask, pa.bool_()))
+            for c in shown:
+                values = kept.column(c.name)
+                missing[c.name] += values.null_count
+                if c.type in (Type.NUMBER, Type.TIME):
+                    _widen(ends, c.name, values)
+    return Part(
+        part,
+        int(selected.sum()),
+        tuple(
+            Outside(
+                c.name, c.type, missing[c.name], *(end_of(e, c.type) for e in ends.get(c.name, (None, None)))
+            )
+            for c in shown
+        ),
+        tuple(c.name for c in snapshot.columns if c.name in target),
+    )
+
+
+def _widen(ends: dict[str, tuple[Any, Any]], name: str, values: Any) -> None:
+    if values.null_count == len(values):
+        return
+    if pa.types.is_timestamp(values.type):
+        values = values.view(pa.int64())
+    found = pc.min_max(values)
+    low, high = found["min"].as_py(), found["max"].as_py()
+    if name in ends:
+        low, high = min(low, ends[name][0]), max(high, ends[name][1])
+    ends[name] = (low, high)
