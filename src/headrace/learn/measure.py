@@ -11,26 +11,52 @@ from headrace.core.task import Kind, Task
 from headrace.learn.candidate import Vector
 from headrace.metrics.measure import measure
 from headrace.metrics.record import Metric, Predictions
-from headrace.metrics.threshold import choose_threshold
+from headrace.metrics.threshold import Aim, choose_threshold
 
 Ints = NDArray[np.int64]
 
 
-def best_threshold(task: Task, metric: Metric, y: Vector, scores: Vector) -> float | None:
-    """The threshold that the metric likes best on rows with a score (NaN: none). None unless binary."""
+def best_threshold(
+    task: Task,
+    aim: Metric | Aim,
+    y: Vector,
+    scores: Vector,
+    *,
+    units: Ints | None = None,
+    today: Vector | None = None,
+) -> float | None:
+    """The threshold that the metric (or the aim) likes best on rows with a score (NaN: none). None unless
+    binary. units and today, [rows], are for an aim with needs (see `metrics.threshold`)."""
     if task.kind is not Kind.BINARY:
         return None
-    known = np.isfinite(scores)
-    return float(choose_threshold(metric, y[known], scores[known]))
+    return _threshold(aim, y, scores, np.flatnonzero(np.isfinite(scores)), units, today)
 
 
-def decide(task: Task, metric: Metric, y: Vector, scores: Vector, pieces: Sequence[Ints]) -> Ints | None:
+def _threshold(
+    aim: Metric | Aim, y: Vector, scores: Vector, rows: Ints, units: Ints | None, today: Vector | None
+) -> float:
+    own = None if units is None else units[rows]
+    rule = None if today is None else today[rows]
+    return float(choose_threshold(aim, y[rows], scores[rows], units=own, today=rule))
+
+
+def decide(
+    task: Task,
+    aim: Metric | Aim,
+    y: Vector,
+    scores: Vector,
+    pieces: Sequence[Ints],
+    *,
+    units: Ints | None = None,
+    today: Vector | None = None,
+) -> Ints | None:
     """Decided class codes [rows] (0 outside the pieces); None for regression.
 
     multiclass: the most probable class. binary: each piece is decided by the threshold that is best on all
     the others, so that no row's own label helps to choose its threshold. A single piece (a holdout) is
     parted in two, in the order of its rows, for this alone. (In walking folds the threshold of an early
     fold so comes from later ones: it is one number, and the candidates' comparison is alike for all.)
+    units and today, [rows], are for an aim with needs.
     """
     if task.kind is Kind.REGRESSION:
         return None
@@ -40,7 +66,7 @@ def decide(task: Task, metric: Metric, y: Vector, scores: Vector, pieces: Sequen
     parts = list(pieces) if len(pieces) > 1 else np.array_split(pieces[0], 2)
     for i, part in enumerate(parts):
         others = np.concatenate([p for j, p in enumerate(parts) if j != i])
-        decisions[part] = scores[part] >= choose_threshold(metric, y[others], scores[others])
+        decisions[part] = scores[part] >= _threshold(aim, y, scores, others, units, today)
     return decisions
 
 

@@ -21,6 +21,7 @@ from headrace.learn.measure import best_threshold, decide, measure_pieces
 from headrace.learn.model_graph import model_graph
 from headrace.learn.registry import RESERVED, load_candidate
 from headrace.metrics.record import Metric
+from headrace.metrics.threshold import Aim
 
 NAIVE, TODAY = RESERVED
 
@@ -117,6 +118,7 @@ class _Job:
     features: tuple[Feature, ...]
     task: Task
     metric: Metric
+    aim: Metric | Aim
     seed: int
     threads: int
 
@@ -147,6 +149,7 @@ def learn(
     features: tuple[Feature, ...],
     task: Task,
     metric: Metric,
+    aim: Aim | None = None,
     folds: Sequence[Fold] | None = None,
     holdout: Part | None = None,
     probes: Mapping[str, Matrix] | None = None,
@@ -158,7 +161,8 @@ def learn(
     """Compare `models` on `folds` of train, or on the holdout; give exactly one of the two.
 
     With folds the best candidate is fitted again on all of train. With a holdout each is fitted once, and
-    the best fit is the model. The mean over folds decides; the baselines never win.
+    the best fit is the model. The mean over folds decides; the baselines never win. Decision thresholds
+    (binary) are those that `aim` asks for, or else the metric.
 
     A candidate that fails is a line of the leaderboard with its error, and the others go on.
 
@@ -170,7 +174,7 @@ def learn(
         raise ValueError("give either folds or a holdout")
     if not len(train.y):
         raise UserError("there is no row to learn from", fix="look at what the split and the target dropped")
-    job = _Job(train, holdout or train, folds, features, task, metric, seed, threads)
+    job = _Job(train, holdout or train, folds, features, task, metric, aim or metric, seed, threads)
     entries = _entries(job, [ModelChoice(NAIVE, NAIVE), *models])
     steps = _Steps(progress, len(entries) * job.fits + 1)
     results: dict[str, _Result] = {}
@@ -187,7 +191,8 @@ def learn(
     steps.say(f"{best.line.model} is best: fitting the final model", finished=0)
     chosen = next(e for e in entries if e.name == best.line.model)
     fitted = best.fitted or _fit(job, chosen, train.X, train.y)
-    threshold = best_threshold(task, metric, job.scored.y, best.scores)
+    scored = job.scored
+    threshold = best_threshold(task, job.aim, scored.y, best.scores, units=scored.units, today=scored.today)
     steps.say("model graph made")
     return Learned(
         leaderboard=tuple(sorted((r.line for r in results.values()), key=lambda line: _rank(job, line))),
@@ -292,7 +297,7 @@ def _failure(entry: _Entry, error: Exception) -> UserCodeError:
 def _line(job: _Job, name: str, params: Mapping[str, Any], scores: Vector, seconds: float) -> Line:
     """The metric on every fold, decisions by thresholds of the other folds."""
     part = job.scored
-    decisions = decide(job.task, job.metric, part.y, scores, job.pieces)
+    decisions = decide(job.task, job.aim, part.y, scores, job.pieces, units=part.units, today=part.today)
     values = measure_pieces(job.task, job.metric, part.y, scores, decisions, part.units, job.pieces)
     return Line(name, *_summary(values), values, seconds, params)
 
