@@ -20,6 +20,7 @@ from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import texts
 from headrace.data.convert import Plan, plan_columns
 from headrace.data.csvfile import open_csv
+from headrace.data.database import is_database, label, open_database
 from headrace.data.jsonfile import open_json
 from headrace.data.parquet import open_parquet
 from headrace.data.raw import Raw
@@ -40,12 +41,14 @@ _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
 
 @dataclass(frozen=True)
 class Source:
-    """What `read:` names: files of one kind in sorted order, or a function in a Python file. `labels` are
-    the files' names for messages, relative to the project where they lie in it."""
+    """What `read:` names: files of one kind in sorted order, a function in a Python file, or a database
+    (no files). `labels` are the files' names for messages, relative to the project where they lie in it.
+    `root` is the project's folder."""
 
     kind: str
     files: tuple[Path, ...]
     labels: tuple[str, ...]
+    root: Path
     function: str = ""
 
 
@@ -57,13 +60,25 @@ def resolve(table: TableSpec, *, root: Path) -> Source:
             Python file lies outside of the project.
     """
     text = table.read
+    if is_database(text):
+        if (table.table is None) == (table.query is None):
+            raise DataError(
+                f"{text!r} is a database, and one thing of it is read",
+                fix="give exactly one of `table:` and `query:`",
+            )
+        return Source("database", (), (label(table),), root)
+    if table.table is not None or table.query is not None:
+        raise DataError(
+            f"{text!r} is no database: `table:` and `query:` have no meaning",
+            fix="remove them, or name an SQLite file or `$NAME`, a variable that holds a database's URL",
+        )
     function = _FUNCTION.fullmatch(text)
     if function is not None:
         path = (root / function["file"]).resolve()
         if not path.is_relative_to(root.resolve()):
             raise DataError(f"{text!r} lies outside of the project", fix=f"move it under {root}")
         _must_exist(path, function["file"])
-        return Source("python", (path,), (function["file"],), function["function"])
+        return Source("python", (path,), (function["file"],), root, function["function"])
     if glob.has_magic(text) and not (root / text).exists():
         # glob, not Path.glob: a pattern may be absolute.
         found = sorted(p for p in glob.glob(text, root_dir=root, recursive=True) if (root / p).is_file())  # noqa: PTH207 - see above
@@ -77,7 +92,7 @@ def resolve(table: TableSpec, *, root: Path) -> Source:
     kinds = {_kind(f) for f in found}
     if len(kinds) > 1:
         raise DataError(f"{text!r} matches files of several kinds: {', '.join(sorted(kinds))}")
-    return Source(kinds.pop(), tuple(root / f for f in found), tuple(found))
+    return Source(kinds.pop(), tuple(root / f for f in found), tuple(found), root)
 
 
 def _must_exist(path: Path, text: str) -> None:
@@ -105,14 +120,16 @@ def _kind(name: str) -> str:
 
 
 def open_source(source: Source, *, table: TableSpec, spool: Path | None, times: Collection[str] = ()) -> Raw:
-    """Open a source. `spool` is a folder for what a Python source yields; without it, only its first rows
-    are taken.
+    """Open a source. `spool` is a folder for what a Python source or a database yields; without it, only
+    its first rows are taken.
 
     Raises:
-        DataError: see `open_csv`, `open_parquet`, `open_json`, `open_python`.
+        DataError: see `open_csv`, `open_parquet`, `open_json`, `open_python`, `open_database`.
         UserCodeError: the user's function raised.
     """
     declared = declared_times(table, times)
+    if source.kind == "database":
+        return open_database(table, root=source.root, spool=spool, times=declared)
     if source.kind == "python":
         return open_python(source.files[0], source.labels[0], source.function, spool=spool, times=declared)
     if source.kind == "csv":

@@ -20,6 +20,7 @@ from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array
 from headrace.data.content import ColumnDigest, table_digest, updates
 from headrace.data.convert import ColumnPlan, Plan, convert
+from headrace.data.database import address
 from headrace.data.raw import Raw, Retyped
 from headrace.data.read import connect, key_columns, open_source, plan, resolve, workspace
 from headrace.data.sources import code_files
@@ -38,14 +39,16 @@ def fingerprint(table: TableSpec, *, root: Path, today: date, salt: str) -> str:
 
     Files: the SHA-256 of each, in the order of their names. Python sources: the code of the function's
     file and of the modules beside it that it imports, with `salt` (`refresh: always`; give a fresh one
-    each run), `today` (daily) or nothing (never).
+    each run), `today` (daily) or nothing (never). Databases: which one, and the same three.
 
     Raises:
         DataError: there is no such file.
     """
     source = resolve(table, root=root)
+    seen = {"always": salt, "daily": today.isoformat(), "never": ""}[table.refresh]
+    if source.kind == "database":
+        return digest(["database", address(table, root), table.table, table.query, seen])
     if source.kind == "python":
-        seen = {"always": salt, "daily": today.isoformat(), "never": ""}[table.refresh]
         code = [[name, digest_file(path)] for name, path in code_files(source.files[0], root)]
         return digest(["python", source.function, code, seen])
     return digest(["files", [[p.name, digest_file(p)] for p in source.files]])

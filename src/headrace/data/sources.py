@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import runpy
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -13,15 +13,12 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc
 
 from headrace.core.errors import DataError, Problem, UserCodeError, did_you_mean
-from headrace.data.buffers import texts
 from headrace.data.raw import Raw
-from headrace.data.times import formats_of
+from headrace.data.spool import spooled
 
 _ROWS = 10_000
-_SAMPLE = 20_480
 
 
 def open_python(path: Path, label: str, function: str, *, spool: Path | None, times: Sequence[str]) -> Raw:
@@ -38,20 +35,7 @@ def open_python(path: Path, label: str, function: str, *, spool: Path | None, ti
     """
     name = f"{label}:{function}"
     with _importable(path.parent):
-        chunks = _run(path, label, function)
-        tables = list(_first(chunks, _SAMPLE)) if spool is None else []
-        parts = [] if spool is None else _spooled(chunks, spool)
-    schema = _unify([t.schema for t in tables] or [s for _, s in parts], name)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for table in tables:
-            yield from _fit(table, schema).to_batches()
-        for part, _ in parts:
-            with pa.memory_map(str(part)) as file:
-                for batch in pa.ipc.open_stream(file):
-                    yield from _fit(pa.Table.from_batches([batch]), schema).to_batches()
-
-    return Raw(name, schema, _formats(batches, schema, times), batches, lambda row: f"{name}: row {row + 1}")
+        return spooled(name, _run(path, label, function), spool=spool, times=times)
 
 
 def code_files(path: Path, root: Path) -> list[tuple[str, Path]]:
@@ -100,7 +84,7 @@ def _importable(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def _run(path: Path, label: str, function: str) -> Iterator[pa.Table]:
+def _run(path: Path, label: str, function: str) -> Generator[pa.Table, None, None]:
     """The user-code boundary: what the user's code raises, at loading, calling or yielding, leaves here as
     a UserCodeError."""
     name = f"{label}:{function}"
@@ -233,63 +217,3 @@ def _useless(given: Any, name: str) -> DataError:
         where=name,
         fix="return or yield a pyarrow table, a data frame, or dicts, one a row",
     )
-
-
-def _first(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    for table in tables:
-        yield table[:rows]
-        rows -= table.num_rows
-        if rows <= 0:
-            return
-
-
-def _spooled(tables: Iterator[pa.Table], folder: Path) -> list[tuple[Path, pa.Schema]]:
-    """Write the tables to files, a new one whenever the columns change."""
-    parts: list[tuple[Path, pa.Schema]] = []
-    writer = None
-    for table in tables:
-        schema = table.schema.remove_metadata()
-        if writer is None or parts[-1][1] != schema:
-            if writer is not None:
-                writer.close()
-            parts.append((folder / f"spool-{len(parts)}.arrow", schema))
-            writer = pa.ipc.new_stream(str(parts[-1][0]), schema)
-        writer.write_table(table.replace_schema_metadata(None), max_chunksize=65_536)
-    if writer is not None:
-        writer.close()
-    return parts
-
-
-def _unify(schemas: Sequence[pa.Schema], name: str) -> pa.Schema:
-    if not schemas:
-        raise DataError("it gave no rows", where=name, fix="give at least one row")
-    for schema in schemas:
-        twice = {n for n in schema.names if schema.names.count(n) > 1}
-        if twice:
-            raise DataError(f"two columns are called {min(twice)!r}", where=name, fix="rename one")
-    try:
-        return pa.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise DataError(
-            "a column has one type in one part and another in the next", where=name, why=str(error)
-        ) from error
-
-
-def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = [
-        table.column(f.name).cast(f.type) if f.name in table.schema.names else pa.nulls(len(table), f.type)
-        for f in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _formats(
-    batches: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema, times: Sequence[str]
-) -> dict[str, Any]:
-    """Spellings of the text columns among the declared times, from the first batch."""
-    words = [n for n in times if n in schema.names and pa.types.is_string(schema.field(n).type)]
-    batch = next(batches(), None) if words else None
-    if batch is None:
-        return {}
-    given = {w: [t for t in texts(batch.column(w)[:_SAMPLE]) if t is not None] for w in words}
-    return {w: formats_of(values) for w, values in given.items() if values}

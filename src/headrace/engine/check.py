@@ -54,8 +54,8 @@ def _without_rows(parsed: ParsedSpec, root: Path) -> list[Problem]:
     for name, table in parsed.spec.data.tables.items():
         with suppress(HeadraceError):  # what can't be read at all is told already
             source = resolve(table, root=root)
-            if source.kind == "python":
-                continue  # it isn't run again only to say this better
+            if source.kind in ("python", "database"):
+                continue  # it isn't asked again only to say this better
             raw = open_source(source, table=table, spool=None)
             if not any(batch.num_rows for batch in raw.batches()):
                 place = parsed.where("data", "tables", name, "read")

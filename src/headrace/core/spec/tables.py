@@ -13,7 +13,12 @@ class TableSpec(Model):
     """One source of data."""
 
     read: str
-    """A CSV, Parquet or JSON-lines file (or pattern), or a Python function as `sources.py:orders`."""
+    """A CSV, Parquet or JSON-lines file (or pattern), a Python function as `sources.py:orders`, or a
+    database: an SQLite file, or `$NAME` for the environment variable that holds its URL."""
+    table: str | None = None
+    """Databases: the table or view, such as `sales.orders`."""
+    query: str | None = None
+    """Databases: a SELECT instead of a table. Without ORDER BY its rows are sorted by every column."""
     key: str | tuple[str, ...] | None = None
     """The column or columns by which rows of the events table find their row here."""
     time: str | None = None
@@ -91,28 +96,29 @@ class ColumnCleaning(Model):
     """
 
     trim: bool = False
-    """Text: leave out space at both ends."""
+    """Text: leave out space at both ends; nothing but space is null."""
     case: Literal["lower", "upper"] | None = None
     """Text: one case."""
     parse: str | None = None
-    """Text to a time, by a format such as `%d/%m/%Y`."""
+    """Text to a time, by a format such as `%d/%m/%Y`; a text that doesn't follow it is null."""
     cap: float | None = None
     """Values at or beyond this are capped, not measured: a feature `NAME_capped` flags them."""
     clip: Literal["iqr"] | tuple[float, float] | None = None
     """Outliers: to 1.5 interquartile ranges beyond the quartiles, or to two quantiles: [0.01, 0.99]."""
     flag: bool = False
     """Add a feature `NAME_missing` that says where the value was null."""
-    fill: Literal["median", "mean", "mode"] | float | str | None = None
-    """What null becomes: a statistic of the training rows, or a constant."""
+    fill: Literal["median", "mean", "mode"] | float | bool | str | None = None
+    """What null becomes: a statistic of the training rows, or a constant (a time: as text)."""
 
 
 class RowCleaning(Model):
     """Which training rows are left out. Validation and test rows are never touched."""
 
     duplicates: bool | tuple[str, ...] = False
-    """Keep the first of rows that are equal in every column, or in these."""
+    """Keep the first of rows that are equal in every column but `data.id`, or in these."""
     drop: tuple[str, ...] = ()
-    """Leave out training rows where one of these SQL booleans is true: capped targets, known faults."""
+    """Leave out training rows where one of these SQL booleans over the events' columns, the target's among
+    them, is true: capped targets, known faults."""
     outliers: tuple[str, ...] = ()
     """Leave out training rows beyond 3 interquartile ranges from the quartiles of these columns."""
 
