@@ -17,6 +17,7 @@ from headrace.engine.context import Context, Progress, silent
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from headrace.core.schema import Snapshot
     from headrace.engine.compile import Compiled
     from headrace.engine.result import RunResult
     from headrace.release.manifest import Manifest
@@ -136,6 +137,9 @@ class Project:
         self,
         *,
         waive: Sequence[Mapping[str, str]] = (),
+        to: str = "",
+        snapshots: str = "",
+        spec: ParsedSpec | None = None,
         progress: Progress = silent,
         raises: bool = True,
     ) -> RunResult:
@@ -143,6 +147,9 @@ class Project:
 
         Args:
             waive: waivers to write down first; each maps gate, reason, by and until (an ISO date).
+            to: the last stage to run. Up to `evaluate` the seal stays closed.
+            snapshots: a run whose snapshots are used instead of reading the tables again.
+            spec: another spec than the one in the file.
             progress: told of every stage.
             raises: False gives a run that failed as a result too, with its `problems`, stages and exit code.
 
@@ -159,20 +166,24 @@ class Project:
         from headrace.engine.run import execute
 
         try:
-            parsed = self.spec()
-            compiled = check(parsed, self.root)
-            context = Context(
-                self.root, self.store, parsed, self._clock, self.actor, run="", progress=progress
-            )
+            parsed = spec or self.spec()
+            pinned = self._snapshots(snapshots) if snapshots else {}
+            compiled = check(parsed, self.root, pinned)
+            context = Context(self.root, self.store, parsed, self._clock, self.actor, "", progress, pinned)
             waive_all(context, waive, compiled.expectations)
         except HeadraceError as error:
             if raises:
                 raise
             return not_begun(error)
-        result = execute(context)
+        result = execute(context, until=to)
         if raises and result.error is not None:
             raise result.error
         return result
+
+    def _snapshots(self, run: str) -> dict[str, Snapshot]:
+        from headrace.engine.pins import snapshots_of_run
+
+        return snapshots_of_run(self.store, self.show(run))
 
     def runs(self) -> tuple[RunView, ...]:
         """Every run, oldest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from headrace.cli.common import Ticker, in_project, number, open_project, print_json, span, table, with_json
+from headrace.core.gates import STAGES
 from headrace.engine.result import RunResult
 
 
@@ -13,19 +14,32 @@ from headrace.engine.result import RunResult
     "Example: headrace run --waive latency --reason 'demo machine' --by me@example.com --until 2026-12-31"
 )
 @in_project
+@click.option("--to", type=click.Choice([s for s in STAGES if s != "promote"]), help="The last stage to run.")
+@click.option("--snapshots", default="", metavar="RUN", help="Use the tables as RUN saw them.")
 @click.option("--waive", "gate", multiple=True, metavar="GATE", help="Waive a gate openly; may be repeated.")
 @click.option("--reason", default="", help="With --waive: why this is right.")
 @click.option("--by", default="", metavar="NAME", help="With --waive: who answers for it.")
 @click.option("--until", default="", metavar="DATE", help="With --waive: the last day on which it holds.")
 @with_json
-def run(folder: str, gate: tuple[str, ...], reason: str, by: str, until: str, as_json: bool) -> None:
+def run(
+    folder: str,
+    to: str | None,
+    snapshots: str,
+    gate: tuple[str, ...],
+    reason: str,
+    by: str,
+    until: str,
+    as_json: bool,
+) -> None:
     """Run the spine: frame, ingest, split, features, learn, package, evaluate, test, promote.
 
-    Stages whose inputs have not changed are not run again. Every gate is judged anew. Exit codes:
-    0 released, 3 a gate blocked, 4 awaiting an approval, 2 a mistake in spec, data or arguments.
+    Stages whose inputs have not changed are not run again. Every gate is judged anew. With `--to evaluate`
+    the sealed test stays closed. Exit codes: 0 released, or stopped where you asked; 3 a gate blocked,
+    4 awaiting an approval, 2 a mistake in spec, data or arguments.
     """
     waive = [{"gate": g, "reason": reason, "by": by, "until": until} for g in gate]
-    result = open_project(folder).run(waive=waive, progress=Ticker(), raises=not as_json)
+    project = open_project(folder)
+    result = project.run(waive=waive, to=to or "", snapshots=snapshots, progress=Ticker(), raises=not as_json)
     if as_json:
         print_json(result.plain())
     else:

@@ -24,8 +24,8 @@ RELEASE_KINDS = (
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as the ledger tells it. `status` is released, blocked, awaiting approval, failed, or
-    unfinished (under way, or its process died)."""
+    """A run as the ledger tells it. `status` is released, blocked, awaiting approval, failed, stopped (it
+    was asked to go no further), or unfinished (under way, or its process died)."""
 
     run: str
     name: str
@@ -35,6 +35,7 @@ class RunView:
     parent: str = ""
     commit: str = ""
     dirty: bool = False
+    environment: str = ""
     status: str = "unfinished"
     finished: str = ""
     release: str = ""
@@ -61,6 +62,7 @@ def runs(events: Iterable[Event]) -> dict[str, RunView]:
                 parent=p.get("parent", ""),
                 commit=p.get("commit", ""),
                 dirty=p.get("dirty", False),
+                environment=p.get("environment", ""),
             )
         elif e.kind == "run.finished" and e.subject in seen:
             seen[e.subject] = replace(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from headrace.core.errors import HeadraceError, Problem, SpecError
-from headrace.core.schema import Column
+from headrace.core.schema import Column, Snapshot
 from headrace.core.spec import ParsedSpec
 from headrace.core.task import Kind
 from headrace.data.read import describe, open_source, resolve
@@ -14,8 +15,9 @@ from headrace.engine.compile import Compiled, compile_spec
 from headrace.learn.registry import check_models
 
 
-def check(parsed: ParsedSpec, root: Path) -> Compiled:
-    """Read the tables' columns (not their rows) and type every expression against them.
+def check(parsed: ParsedSpec, root: Path, pinned: Mapping[str, Snapshot] | None = None) -> Compiled:
+    """Read the tables' columns (not their rows) and type every expression against them. Where a table is
+    `pinned` to a snapshot, its columns are those of the snapshot, and its source is not looked at.
 
     Raises:
         SpecError: with one problem for every mistake: unreadable tables, unknown columns, expressions,
@@ -24,7 +26,11 @@ def check(parsed: ParsedSpec, root: Path) -> Compiled:
     problems: list[Problem] = []
     tables: dict[str, tuple[Column, ...]] = {}
     data = parsed.spec.data
+    pinned = pinned or {}
     for name, table in data.tables.items():
+        if name in pinned:
+            tables[name] = pinned[name].columns
+            continue
         try:
             times = (data.time,) if name == data.events and data.time is not None else ()
             tables[name] = describe(name, table, root=root, zone=table.zone or data.zone, times=times)
@@ -44,7 +50,7 @@ def check(parsed: ParsedSpec, root: Path) -> Compiled:
     for i, problem in check_models(parsed.spec.models, root, Kind(parsed.spec.problem.task)):
         problems.append(Problem(problem.what, parsed.where("models", i), problem.why, problem.fix))
     if problems or compiled is None:
-        raise SpecError.of(_without_rows(parsed, root) or problems)
+        raise SpecError.of((not pinned and _without_rows(parsed, root)) or problems)
     return compiled
 
 

@@ -13,6 +13,7 @@ from headrace.core.digest import digest
 from headrace.core.event import Draft
 from headrace.core.evidence import Evidence
 from headrace.core.ports import Store
+from headrace.core.schema import Snapshot
 from headrace.core.spec import ParsedSpec, Spec
 
 
@@ -28,7 +29,8 @@ def silent(stage: str, text: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """One run's surroundings. `root` is the project's folder, `today` the injected clock's local date."""
+    """One run's surroundings. `root` is the project's folder. `pinned` are snapshots that are used instead
+    of reading the tables again: the artifacts are in the store."""
 
     root: Path
     store: Store
@@ -37,6 +39,7 @@ class Context:
     actor: str
     run: str
     progress: Progress = silent
+    pinned: Mapping[str, Snapshot] = field(default_factory=dict)
 
     @property
     def spec(self) -> Spec:

@@ -12,6 +12,7 @@ from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, Headra
 from headrace.core.views import RUN_KINDS, RunView, runs
 from headrace.engine.author import commit
 from headrace.engine.context import Context, Output
+from headrace.engine.environment import record
 from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import Ran, run_stage, stage_key
 from headrace.engine.naming import name_run
@@ -26,6 +27,7 @@ def begin(ctx: Context) -> tuple[Context, str]:
     """Write `run.started` and give the run its number and its name. Safe with other runs at once."""
     plain = ctx.spec.plain()
     spec = ctx.store.put(to_json(plain)).digest
+    surroundings = record(ctx.store)
     head, dirty = commit(ctx.root)
     while True:
         _, expect = ctx.store.head()
@@ -41,7 +43,9 @@ def begin(ctx: Context) -> tuple[Context, str]:
             "commit": head,
             "dirty": dirty,
             "seed": ctx.spec.seed,
-            "artifacts": {"spec": spec},
+            "environment": surroundings,
+            "pinned": {n: s.artifact for n, s in ctx.pinned.items()},
+            "artifacts": {"spec": spec, "environment": surroundings},
         }
         try:
             ctx.store.append([ctx.draft("run.started", run, **payload)], expect=expect)
@@ -57,9 +61,10 @@ def _spec_of(ctx: Context, run: RunView | None) -> dict[str, Any] | None:
     return plain
 
 
-def execute(ctx: Context) -> RunResult:
-    """Run the spine. Gates and awaited approvals end a run in good order; where a stage met a mistake of
-    the user's or a fault of ours, the result carries it as `error`.
+def execute(ctx: Context, *, until: str = "") -> RunResult:
+    """Run the spine, to its end or to the end of the stage `until`. Gates and awaited approvals end a run
+    in good order; where a stage met a mistake of the user's or a fault of ours, the result carries it as
+    `error`.
 
     Raises:
         StoreError: the ledger can't be written.
@@ -70,6 +75,8 @@ def execute(ctx: Context) -> RunResult:
     try:
         for step in SPINE:
             _step(ctx, step, trail)
+            if step.stage.name == until:
+                return _finish(ctx, name, trail, started, "stopped", None)
         promote_run(ctx, name, trail)
     except (GateBlocked, AwaitingApproval) as stop:
         return _finish(ctx, name, trail, started, STATUS_OF[type(stop)], stop)

@@ -21,7 +21,9 @@ def _slice(ctx: Context) -> Any:
         "tables": {
             name: [
                 table.model_dump(mode="json"),
-                fingerprint(table, root=ctx.root, today=today, salt=ctx.run),
+                ["pinned", ctx.pinned[name].content]
+                if name in ctx.pinned
+                else fingerprint(table, root=ctx.root, today=today, salt=ctx.run),
                 table.zone or data.zone,
                 _times(ctx, name),
             ]
@@ -46,6 +48,9 @@ def _work(ctx: Context, made: Made) -> Output:
     taken = ctx.now()
     snapshots: dict[str, Snapshot] = {}
     for i, (name, table) in enumerate(data.tables.items()):
+        if name in ctx.pinned:
+            snapshots[name] = ctx.pinned[name]
+            continue
         tell(f"reading {name}", i, len(data.tables))
         snapshots[name] = snapshot(
             name,
