@@ -84,6 +84,12 @@ _ALL = (
         "keep today's solution, or find features that it does not use",
     ),
     Gate(
+        "goal-reachable",
+        "learn",
+        "Does any decision threshold keep the constraints of `problem.goal` on rows out of fold?",
+        "find features that carry more signal, or loosen the constraint openly",
+    ),
+    Gate(
         "parity",
         "package",
         "Does the packaged graph answer as the trained model does, on real and on edge rows?",
@@ -113,6 +119,12 @@ _ALL = (
         "test",
         "Does the sealed test reach `problem.ship_at` at the safe end of its interval? One gate a metric.",
         "improve the model on validation, get more test rows (days, or groups), or lower the bar openly",
+    ),
+    Gate(
+        "goal",
+        "test",
+        "Does the sealed test keep the goal's constraint at the safe end? One gate a constraint.",
+        "improve the model on validation, get more test rows (days, or groups), or loosen it openly",
     ),
     Gate(
         "champion",

@@ -70,7 +70,7 @@ def parse_limit(text: str) -> Limit:
     """Read `>= 0.95`, `<= 10%`, `<= 0.8 * today`, `<= 80% * today`, `> today`.
 
     Raises:
-        UserError: the text is no such comparison.
+        UserError: the text is no such rule.
 
     >>> parse_limit("<= 80% * today")
     Limit(op='<=', number=0.8, relative=True)
@@ -78,7 +78,7 @@ def parse_limit(text: str) -> Limit:
     match = _LIMIT.fullmatch(text)
     if match is None:
         raise UserError(
-            f"{text!r} is no limit",
+            f"{text!r} is no rule",
             fix="write a comparison with a number or with today's solution, such as '>= 0.95' or "
             "'<= 0.8 * today'",
         )

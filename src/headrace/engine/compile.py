@@ -11,6 +11,7 @@ from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
 from headrace.data.expect import Expectation, plan_expectations
+from headrace.engine.check_frame import check_frame
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
@@ -47,6 +48,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_tables(check, events)
     _check_split(check, events)
     _check_metrics(check)
+    check_frame(check)
     if spec.data.events not in spec.data.tables:
         raise SpecError.of(check.problems)  # every column would seem unknown: the one mistake is told
     zone = spec.data.zone or "UTC"
@@ -226,8 +228,6 @@ def share_of(amount: str | float) -> float | None:
 def _check_metrics(check: Checker) -> None:
     spec = check.parsed.spec
     problem = spec.problem
-    if problem.value is not None and problem.task != "binary":
-        check.add("problem.value only works for binary tasks", "problem", "value", fix="remove it")
     named: list[tuple[str, tuple[str, ...]]] = [(problem.metric, ("problem", "metric"))]
     if isinstance(problem.ship_at, Mapping):
         named += [(name, ("problem", "ship_at", name)) for name in problem.ship_at]

@@ -1,30 +1,35 @@
-"""The metrics that a spec speaks of: which are measured, and which bars the test has to reach."""
+"""The metrics that a spec speaks of: which are measured, which bars the test has to reach, and what the
+decision threshold is chosen for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from headrace.core.evidence import Rule, parse_rule
+from headrace.core.evidence import Rule
+from headrace.core.goal import Limit, parse_goal, parse_limit
 from headrace.core.spec import Spec
 from headrace.core.task import Kind, Task
 from headrace.metrics.catalog import metric, names
+from headrace.metrics.margin import SAFE
 from headrace.metrics.record import Metric
+from headrace.metrics.threshold import Aim, Need
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A metric that the test measures, and the rule it is held to (None: measured only)."""
+    """A metric that the test measures, and the rule it is held to (None: measured only).
+
+    factor: the rule holds the metric less `factor` times today's on the same rows to 0; None where it holds
+    the metric itself. gate: the judged name.
+    """
 
     name: str
     metric: Metric
     rule: Rule | None
     main: bool
-
-    @property
-    def gate(self) -> str:
-        """The judged name."""
-        return f"ship-at: {self.name}"
+    gate: str
+    factor: float | None = None
 
 
 def find_metric(spec: Spec, name: str) -> Metric:
@@ -44,14 +49,61 @@ def metrics_of(spec: Spec) -> dict[str, Metric]:
     return {n: find_metric(spec, n) for n in dict.fromkeys([spec.problem.metric, *fitting])}
 
 
-def bars_of(spec: Spec) -> tuple[Bar, ...]:
-    """The declared metric, then every other that `ship_at` names."""
+def limits_of(spec: Spec) -> dict[str, Limit]:
+    """The limits of `ship_at` by metric."""
     main, ship_at = spec.problem.metric, spec.problem.ship_at
-    rules: dict[str, Rule] = {}
     if isinstance(ship_at, Mapping):
-        rules = {n: replace(parse_rule(r), safe_end=True) for n, r in ship_at.items()}
-    elif ship_at is not None:
-        op = ">=" if find_metric(spec, main).higher_is_better else "<="
-        rules = {main: Rule(op, ship_at, safe_end=True)}
-    wanted = dict.fromkeys([main, *rules])
-    return tuple(Bar(n, find_metric(spec, n), rules.get(n), n == main) for n in wanted)
+        return {n: parse_limit(r) for n, r in ship_at.items()}
+    if ship_at is None:
+        return {}
+    return {main: Limit(">=" if find_metric(spec, main).higher_is_better else "<=", ship_at)}
+
+
+def bars_of(spec: Spec) -> tuple[Bar, ...]:
+    """The declared metric, then every other that `ship_at` names, then the goal's constraints."""
+    main, limits = spec.problem.metric, limits_of(spec)
+    bars = [
+        _bar(spec, n, limits.get(n), f"ship-at: {n}", main=n == main) for n in dict.fromkeys([main, *limits])
+    ]
+    goal = parse_goal(spec.problem.goal) if spec.problem.goal else None
+    constraints = goal.constraints if goal else ()
+    bars += [_bar(spec, c.metric, c.limit, f"goal: {c.metric}", main=False) for c in constraints]
+    return tuple(bars)
+
+
+def _bar(spec: Spec, name: str, limit: Limit | None, gate: str, *, main: bool) -> Bar:
+    found = find_metric(spec, name)
+    if limit is None:
+        return Bar(name, found, None, main, gate)
+    number, relative = _worked_in(spec, limit)
+    if relative:
+        return Bar(name, found, Rule(limit.op, 0.0, safe_end=True), main, gate, factor=number)
+    return Bar(name, found, Rule(limit.op, number, safe_end=True), main, gate)
+
+
+def _worked_in(spec: Spec, limit: Limit) -> tuple[float, bool]:
+    """The limit's number, and whether it is still a factor: today's solution may itself be a number."""
+    today = spec.problem.today
+    if limit.relative and today is not None and today.value is not None:
+        return limit.number * today.value, False
+    return limit.number, limit.relative
+
+
+def aim_of(spec: Spec, level: float = SAFE) -> Aim | None:
+    """What the decision threshold of a binary task is chosen for: the goal, where there is one; the value of
+    outcomes, where it is declared and the metric looks at scores alone. None: the metric itself.
+
+    level: the one-sided level at which the goal's constraints are to hold (see `margin.planned_level`).
+    """
+    problem = spec.problem
+    if Kind(problem.task) is not Kind.BINARY:
+        return None
+    if problem.goal is None:
+        scores = find_metric(spec, problem.metric).needs == "score"
+        return Aim(find_metric(spec, "value")) if scores and problem.value is not None else None
+    goal = parse_goal(problem.goal)
+    needs = []
+    for c in goal.constraints:
+        number, relative = _worked_in(spec, c.limit)
+        needs.append(Need(find_metric(spec, c.metric), c.limit.op, number, relative))
+    return Aim(find_metric(spec, goal.metric), tuple(needs), level)

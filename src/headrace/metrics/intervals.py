@@ -95,9 +95,13 @@ def paired(
     seed: int,
     level: float = 0.95,
     resamples: int = 1000,
+    factor: float = 1.0,
 ) -> Estimate:
     """How much better `a` is than `b` on the same rows, both resampled together: above zero, `a` is better,
     whichever way the metric runs. Degrees of freedom also count the units where the two differ at all.
+
+    factor: how much better `a` is than `factor` times `b`, for bounds relative to another solution. Above
+    zero then says that the metric of `a` lies on the good side of that multiple.
 
     Raises:
         DataError: the two are not predictions of the same rows.
@@ -111,7 +115,7 @@ def paired(
         )
     rng = np.random.default_rng(seed)
     units = find_units(a.units, rng)
-    job = _paired_job(metric, a, b, units)
+    job = _paired_job(metric, a, b, units, factor)
     return _estimates([job], units, rng, level, resamples)[0]
 
 
@@ -156,7 +160,7 @@ def _job(metric: Metric, p: Predictions, units: Units) -> _Job:
     )
 
 
-def _paired_job(metric: Metric, a: Predictions, b: Predictions, units: Units) -> _Job:
+def _paired_job(metric: Metric, a: Predictions, b: Predictions, units: Units, factor: float) -> _Job:
     of_a, of_b = (prepare(metric, p, units.codes, units.count) for p in (a, b))
 
     def goodness(measured: Measured, w: Floats) -> Floats:
@@ -164,8 +168,8 @@ def _paired_job(metric: Metric, a: Predictions, b: Predictions, units: Units) ->
         return oriented
 
     return _Job(
-        float(metric.goodness(of_a.value) - metric.goodness(of_b.value)),
-        lambda w: goodness(of_a, w) - goodness(of_b, w),
+        float(metric.goodness(of_a.value) - factor * metric.goodness(of_b.value)),
+        lambda w: goodness(of_a, w) - factor * goodness(of_b, w),
         metric,
         a.rows,
         [units.holding(x | y) for x, y in zip(metric.support(a), metric.support(b), strict=True)],
@@ -173,7 +177,8 @@ def _paired_job(metric: Metric, a: Predictions, b: Predictions, units: Units) ->
         max(abs(of_a.value), abs(of_b.value)),
         max(of_a.approximated, of_b.approximated),
         difference=True,
-        differing=units.holding(_differs(metric, a, b)),
+        # Of a multiple, equal answers differ too.
+        differing=units.holding(_differs(metric, a, b)) if factor == 1 else None,
     )
 
 

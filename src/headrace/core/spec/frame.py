@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag, model_validator
 
-from headrace.core.spec.scalars import Model, RuleText, shape_of
+from headrace.core.spec.scalars import GoalText, LimitText, Model, shape_of
 
-NumberOrRules = Annotated[
-    Annotated[float, Tag("plain")] | Annotated[dict[str, RuleText], Tag("mapping")], Discriminator(shape_of)
+NumberOrLimits = Annotated[
+    Annotated[float, Tag("plain")] | Annotated[dict[str, LimitText], Tag("mapping")], Discriminator(shape_of)
 ]
 
 
@@ -52,7 +52,8 @@ class Assumption(Model):
     text: str
     """The assumption in words."""
     check: str | None = None
-    """An expectation (see `data.expect`) that proves it on the data."""
+    """An expectation (see `data.expect`) that proves it on the data: measured at ingest, and again on the
+    tables as they are before a promotion."""
 
 
 class Go(Model):
@@ -85,15 +86,18 @@ class Problem(Model):
     """Binary tasks: the target's value that counts as positive (default: true, 1, or the last in order)."""
     metric: str
     """The metric that chooses between candidates and that `ship_at` speaks of."""
-    goal: str | None = None
-    """What chooses the decision threshold where the metric alone does not, and is judged by the test:
-    `minimise fpr subject to recall >= 0.95`. Bounds may be relative: `fpr <= 0.8 * today`."""
+    goal: GoalText | None = None
+    """What the decision threshold is chosen for, in place of the metric (binary tasks):
+    `minimise fpr subject to recall >= 0.95`. Its constraints are judged on the test, and may be relative:
+    `maximise precision subject to recall >= 0.9 and fpr <= 0.8 * today`."""
     today: Today | None = None
     """Today's solution, scored beside the candidates."""
-    ship_at: NumberOrRules | None = None
-    """What the test must reach at the safe end of its interval: a number for `metric`, or rules by metric."""
+    ship_at: NumberOrLimits | None = None
+    """What the test must reach at the safe end of its interval: a number for `metric`, or limits by metric,
+    which may be relative to today's solution: `{rmse: "<= 0.9 * today"}`."""
     value: Outcomes | None = None
-    """What each outcome is worth; the metric `value` is the worth of 1,000 decisions."""
+    """What each outcome of a binary decision is worth; the metric `value` is the worth of 1,000 decisions.
+    It chooses the threshold where there is no goal and the metric looks at scores alone."""
     assumptions: tuple[Assumption, ...] = ()
     """What has to be true, each with a check where one can be made."""
     go: Go | None = None

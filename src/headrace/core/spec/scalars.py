@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from headrace.core.clock import parse_duration
 from headrace.core.errors import UserError
 from headrace.core.evidence import parse_rule
+from headrace.core.goal import parse_goal, parse_limit
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(kB|KB|MB|GB)\s*")
 _SIZES = {"kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
@@ -69,6 +70,23 @@ def _rule(text: str) -> str:
     return text
 
 
+def _limit(text: str) -> str:
+    try:
+        parse_limit(text)
+    except UserError as error:
+        raise ValueError(f"{error.problems[0].what}; {error.problems[0].fix}") from None
+    return text
+
+
+def _goal(text: str) -> str:
+    try:
+        parse_goal(text)
+    except UserError as error:
+        told = [p.what for p in error.problems]
+        raise ValueError(f"{', '.join(told)}; {error.problems[0].fix}") from None
+    return text
+
+
 def shape_of(value: Any) -> str:
     """The tag of a value that may be written short or as a mapping."""
     return "mapping" if isinstance(value, dict | BaseModel) else "plain"
@@ -79,6 +97,8 @@ Size = Annotated[str, AfterValidator(_size), Field(examples=["200 MB"])]
 Amount = Annotated[str | float, AfterValidator(_amount), Field(examples=["15%", "14 days"])]
 Zone = Annotated[str, AfterValidator(_zone), Field(examples=["UTC", "America/New_York"])]
 RuleText = Annotated[str, AfterValidator(_rule), Field(examples=[">= 0.95"])]
+LimitText = Annotated[str, AfterValidator(_limit), Field(examples=[">= 0.95", "<= 0.8 * today"])]
+GoalText = Annotated[str, AfterValidator(_goal), Field(examples=["minimise fpr subject to recall >= 0.95"])]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$")]
 Level = Annotated[float, Field(gt=0, lt=1, examples=[0.9])]
 
