@@ -52,6 +52,11 @@ class TargetCodes:
             parts.append(g.node("Gather", g.constant(table, np.float32), codes, axis=0))
         return g.node("Concat", *parts, axis=1)
 
+    def sources(self) -> list[int]:
+        """For each column of the result, the position of the column that it comes from."""
+        statistics = [i for i, table in self.tables.items() for _ in range(table.shape[1])]
+        return [*self._plain(), *statistics] if self.tables else list(range(self.width))
+
     def _plain(self) -> list[int]:
         return [i for i in range(self.width) if i not in self.tables]
 

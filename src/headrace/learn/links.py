@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from headrace.core.task import Kind, Task
 from headrace.graph.build import GraphBuilder
 from headrace.learn.candidate import Vector
 
@@ -33,3 +35,40 @@ def emit_softmax(g: GraphBuilder, raw: str) -> str:
     axis = g.constant([-1], np.int64)
     exps = g.node("Exp", g.node("Sub", raw, g.node("ReduceMax", raw, axis, keepdims=1)))
     return g.node("Div", exps, g.node("ReduceSum", exps, axis, keepdims=1))
+
+
+def link(task: Task, raw: Vector) -> Vector:
+    """Answers from raw scores [rows, outputs]: values, probabilities of code 1, or of every class."""
+    if task.kind is Kind.MULTICLASS:
+        return softmax(raw)
+    return sigmoid(raw[:, 0]) if task.kind is Kind.BINARY else np.asarray(raw[:, 0], np.float64)
+
+
+def emit_link(g: GraphBuilder, task: Task, raw: str) -> str:
+    """`link` as nodes."""
+    if task.kind is Kind.MULTICLASS:
+        return emit_softmax(g, raw)
+    column = g.node("Squeeze", raw, g.constant([1], np.int64))
+    return emit_sigmoid(g, column) if task.kind is Kind.BINARY else column
+
+
+NEVER = -1e300
+"""The raw score of a class that training rows lack: its softmax is exactly 0."""
+
+
+def spread(task: Task, classes: Sequence[int], raw: Vector) -> Vector:
+    """Raw scores of the classes that a learner knows, [rows, len(classes)], as [rows, all classes]."""
+    out = np.full((len(raw), len(task.classes)), NEVER)
+    out[:, list(classes)] = raw
+    return out
+
+
+def emit_spread(g: GraphBuilder, task: Task, classes: Sequence[int], raw: str) -> str:
+    """`spread` as nodes."""
+    if list(classes) == list(range(len(task.classes))):
+        return raw
+    rows = g.node("Shape", raw, start=0, end=1)
+    shape = g.node("Concat", rows, g.constant([1], np.int64), axis=0)
+    never = g.node("Expand", g.constant([[NEVER]], np.float64), shape)
+    order = [list(classes).index(c) if c in classes else len(classes) for c in range(len(task.classes))]
+    return g.node("Gather", g.node("Concat", raw, never, axis=1), g.constant(order, np.int64), axis=1)

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from headrace.core.errors import MissingDependency
+from headrace.core.errors import MissingDependency, UserError
 
 
 def need(module: str) -> Any:
@@ -30,6 +30,25 @@ def need(module: str) -> Any:
         ) from error
     except OSError as error:
         raise _missing_system_library(module, error) from error
+
+
+def need_model(module: str) -> Any:
+    """Import the library of one candidate, which only those who name that candidate need.
+
+    Raises:
+        UserError: it is not installed: that candidate is left out, and the leaderboard says why. (Not
+            MissingDependency, which stops everything.)
+    """
+    try:
+        return need(module)
+    except MissingDependency as error:
+        problem = error.problems[0]
+        raise UserError(
+            problem.what,
+            where=f"models: {module}",
+            why="this model is trained with it; the others go on without",
+            fix="pip install 'headrace[models]'" if isinstance(error.__cause__, ImportError) else problem.fix,
+        ) from error
 
 
 def _missing_system_library(module: str, error: OSError) -> MissingDependency:

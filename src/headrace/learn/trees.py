@@ -3,6 +3,8 @@
 Trees of LightGBM and scikit-learn are written into ai.onnx.ml 5 `TreeEnsemble` in float64. Both libraries
 compare a float32 value, widened to double, with a double threshold by `<=`; so does the node, once its
 input is cast. Rounding thresholds to float32, as the usual converters do, moves rows to other leaves.
+XGBoost and CatBoost compare float32 with float32, by `<` and by `>`: widened, both say the same
+(`other_trees`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from onnx import TensorProto, numpy_helper
 
 from headrace.graph.build import GraphBuilder
 
-_LEQ, _MEMBER = 0, 6
+_LEQ, LESS, GREATER, MEMBER = 0, 1, 3, 6
 _SUM = 1
 
 
@@ -148,7 +150,7 @@ def _walk_lightgbm(ensemble: Ensemble, node: Mapping[str, Any], target: int) -> 
     if node["decision_type"] == "==":
         codes = [int(code) for code in str(node["threshold"]).split("||")]
         # NaN is in no set; without NaN in training LightGBM reads it as code 0
-        branch = ensemble.branch(feature, 0.0, _MEMBER, missing_yes=missing == "None" and 0 in codes)
+        branch = ensemble.branch(feature, 0.0, MEMBER, missing_yes=missing == "None" and 0 in codes)
         ensemble.members += [*map(float, codes), np.nan]
     else:
         split = float(node["threshold"])

@@ -6,4 +6,6 @@ BUILT_IN = {
     "tree": "headrace.learn.candidates.tree:TREE",
     "forest": "headrace.learn.candidates.forest:FOREST",
     "boosting": "headrace.learn.candidates.boosting:BOOSTING",
+    "xgboost": "headrace.learn.candidates.xgboost:XGBOOST",
+    "catboost": "headrace.learn.candidates.catboost:CATBOOST",
 }

@@ -47,6 +47,14 @@ class FittedBoosting:
         raw = g.node("Squeeze", sums, g.constant([1], np.int64))
         return emit_sigmoid(g, raw) if self.task.kind is Kind.BINARY else raw
 
+    def contributions(self, X: Matrix) -> Vector:
+        """See `Explained`."""
+        found = self.booster.predict(np.ascontiguousarray(X), pred_contrib=True, num_threads=self.threads)
+        found = np.asarray(found, np.float64)
+        if self.task.kind is not Kind.MULTICLASS:
+            return found
+        return np.ascontiguousarray(found.reshape(len(X), -1, X.shape[1] + 1).transpose(0, 2, 1))
+
 
 class Boosting:
     """LightGBM with fixed threads' order, so that the same rows and seed give the same trees."""

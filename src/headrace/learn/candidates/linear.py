@@ -14,11 +14,8 @@ from headrace.graph.build import GraphBuilder
 from headrace.learn.candidate import Fitted, Matrix, Range, Space, Vector
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense
-from headrace.learn.links import emit_sigmoid, emit_softmax, sigmoid, softmax
+from headrace.learn.links import NEVER, emit_sigmoid, emit_softmax, sigmoid, softmax
 from headrace.learn.needs import need
-
-NEVER = -1e300
-"""The raw score of a class that training rows lack: its softmax is exactly 0."""
 
 
 @dataclass(frozen=True)
