@@ -69,10 +69,10 @@ class LookupTable:
         keys = (table.key,) if isinstance(table.key, str) else table.key
         times = [c for c in (table.time, table.known_at) if c is not None]
         wanted = list(dict.fromkeys([*keys, *times, *columns]))
-        read = {c: _single(v) for c, v in _columns(path, wanted).items()}
+        read = read_whole(path, wanted)
         domains, codes = _encode([read[k] for k in keys])
         usable = codes >= 0
-        time, visible = _moments([read[c] for c in times], len(codes))
+        time, visible = moments_of([read[c] for c in times], len(codes))
         usable &= visible != NULL_TIME
         rows = np.flatnonzero(usable)
         combos, group = np.unique(codes[rows], return_inverse=True)
@@ -192,10 +192,11 @@ class _Cells:
         return value if self._words is None else self._words[int(value)]
 
 
-def _columns(path: Path, names: Sequence[str]) -> dict[str, Array]:
+def read_whole(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Columns of a Parquet file, each as one array."""
     # Not pq.read_table: it imports pyarrow.dataset, and that pandas.
     table = pq.ParquetFile(path).read(columns=list(names))
-    return {n: table.column(n) for n in names}
+    return {n: _single(table.column(n)) for n in names}
 
 
 def _single(column: Array) -> Array:
@@ -250,7 +251,12 @@ def _like(values: Array, kind: pa.DataType) -> Array:
     )
 
 
-def _moments(times: Sequence[Array], rows: int) -> tuple[Ints, Ints]:
+def key_codes(keys: Sequence[Array]) -> Ints:
+    """A number a row, equal for equal keys; -1 where a part of the key is null."""
+    return _encode(keys)[1]
+
+
+def moments_of(times: Sequence[Array], rows: int) -> tuple[Ints, Ints]:
     """When each row happened, and from when on it is visible; `NULL_TIME` where either is unknown."""
     if not times:
         return np.zeros(rows, np.int64), np.zeros(rows, np.int64)

@@ -12,9 +12,11 @@ from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
 from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.check_frame import check_frame
+from headrace.engine.check_clean import add_flags, check_cleaning
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
+from headrace.features.clean import cleaned_types
 
 RESERVED = {"features", "prediction", "probability", "decision"}
 """Names inside the packaged graph."""
@@ -62,10 +64,13 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     if spec.problem.today and spec.problem.today.rule is not None:
         today = expression(spec.problem.today.rule, types, "problem", "today", "rule")
     features: dict[str, Expr] = {}
+    seen = cleaned_types(spec.clean, types)
     for name, feature in spec.feature_specs().items():
-        compiled = expression(feature.expr, types, "features", name)
+        compiled = expression(feature.expr, seen, "features", name)
         if compiled is not None:
             features[name] = compiled
+    add_flags(check, features, seen)
+    check_cleaning(check, types, features)
     _check_features(check, features, target)
     _check_names(check, features)
     _check_target(check, target, today)

@@ -13,6 +13,7 @@ from headrace.expr.to_sql import to_sql
 if TYPE_CHECKING:
     from headrace.expr.to_onnx import Value
     from headrace.graph.build import GraphBuilder
+    from headrace.graph.texts import Prepare
 
 __all__ = ["FUNCTIONS", "Expr", "compile_exprs", "emit", "parse", "to_sql"]
 
@@ -24,8 +25,8 @@ def emit(expr: Expr, g: GraphBuilder, *, clean: bool = True) -> Value:
     return to_onnx.emit(expr, g, clean=clean)
 
 
-def compile_exprs(exprs: Mapping[str, Expr]) -> bytes:
+def compile_exprs(exprs: Mapping[str, Expr], prepares: Mapping[str, Prepare] | None = None) -> bytes:
     """An ONNX model with one output a name: see `headrace.expr.to_onnx.compile_exprs`."""
     from headrace.expr import to_onnx  # onnx is not needed to parse
 
-    return to_onnx.compile_exprs(exprs)
+    return to_onnx.compile_exprs(exprs, prepares)

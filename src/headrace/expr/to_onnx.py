@@ -15,6 +15,7 @@ from headrace.expr.onnx_number import NUMBERS
 from headrace.expr.onnx_text import TEXTS
 from headrace.expr.onnx_time import NUMBERS_OF_TIMES, TIMES
 from headrace.graph.build import INPUT_TYPES, GraphBuilder
+from headrace.graph.texts import Prepare
 
 ROOMS = Rooms(numbers={**NUMBERS, **NUMBERS_OF_TIMES}, yes=YES, no=NO, truth=truth, texts=TEXTS, times=TIMES)
 
@@ -42,12 +43,13 @@ def emit(expr: Expr, g: GraphBuilder, *, clean: bool = True) -> Value:
     return Value(tensor, expr.type)
 
 
-def compile_exprs(exprs: Mapping[str, Expr]) -> bytes:
-    """An ONNX model with one output a name, in the order given."""
+def compile_exprs(exprs: Mapping[str, Expr], prepares: Mapping[str, Prepare] | None = None) -> bytes:
+    """An ONNX model with one output a name, in the order given. `prepares` says of text columns what is done
+    to them before they enter."""
     g = GraphBuilder()
     inputs = {str(n.param): n.type for x in exprs.values() for n in _columns(x.node)}
     for name, kind in inputs.items():
-        g.input(name, kind)
+        g.input(name, kind, (prepares or {}).get(name))
     for name, expr in exprs.items():
         g.output(emit(expr, g).tensor, name, INPUT_TYPES[expr.type], [None])
     return g.build()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from onnx import TensorProto
 
@@ -13,16 +15,18 @@ from headrace.features.fitted import Fitted, FittedFeatures
 from headrace.features.plan import MATRIX, Planned, raw_types
 from headrace.features.values import value_of
 from headrace.graph.build import GraphBuilder
+from headrace.graph.texts import Prepare
 
 
-def feature_graph(fitted: FittedFeatures) -> bytes:
+def feature_graph(fitted: FittedFeatures, prepares: Mapping[str, Prepare] | None = None) -> bytes:
     """The graph from raw columns to "features", float32 [rows, features].
 
     Numbers are computed in double and rounded to float32 once, here; a number beyond float32's range is
     null (NaN), as infinity is everywhere. Booleans are 0, 1 or NaN, categories codes (`core.task`), never
-    NaN. The metadata's "features" is the JSON of the matrix's columns.
+    NaN. The metadata's "features" is the JSON of the matrix's columns. `prepares` says what is done to text
+    columns before they enter.
     """
-    builder, columns = _emitted(tuple(c.planned for c in fitted.columns), clean=False)
+    builder, columns = _emitted(tuple(c.planned for c in fitted.columns), prepares, clean=False)
     doubles = [
         _codes(builder, tensor, column) if column.planned.kind is FeatureKind.CATEGORY else tensor
         for tensor, column in zip(columns, fitted.columns, strict=True)
@@ -38,10 +42,10 @@ def feature_graph(fitted: FittedFeatures) -> bytes:
     return builder.build({MATRIX: to_json(fitted.features).decode()})
 
 
-def category_graph(planned: tuple[Planned, ...]) -> bytes:
+def category_graph(planned: tuple[Planned, ...], prepares: Mapping[str, Prepare] | None = None) -> bytes:
     """The graph from raw columns to each category's values before coding, an output each, in order: text
     with NULL_TEXT, or double."""
-    builder, columns = _emitted(planned, clean=True)
+    builder, columns = _emitted(planned, prepares, clean=True)
     for tensor, p in zip(columns, planned, strict=True):
         is_text = p.expr.type is Type.TEXT
         dtype = TensorProto.STRING if is_text else TensorProto.DOUBLE
@@ -50,7 +54,9 @@ def category_graph(planned: tuple[Planned, ...]) -> bytes:
     return builder.build()
 
 
-def _emitted(planned: tuple[Planned, ...], *, clean: bool) -> tuple[GraphBuilder, list[str]]:
+def _emitted(
+    planned: tuple[Planned, ...], prepares: Mapping[str, Prepare] | None, *, clean: bool
+) -> tuple[GraphBuilder, list[str]]:
     """A builder with every raw column declared, and each feature as a vector [rows] in raw convention.
 
     A feature without columns takes its rows from the others' columns: hence these come first. Where no
@@ -61,7 +67,7 @@ def _emitted(planned: tuple[Planned, ...], *, clean: bool) -> tuple[GraphBuilder
         prefix += "~"  # no tensor may bear the name of a raw column
     builder = GraphBuilder(prefix)
     for name, kind in types.items():
-        builder.input(name, kind)
+        builder.input(name, kind, (prepares or {}).get(name))
     return builder, [emit(p.expr, builder, clean=clean).tensor for p in planned]
 
 

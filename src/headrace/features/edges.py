@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,12 +44,15 @@ TIMES = (
 )
 
 
-def edge_rows(types: Mapping[str, Type], sample: pa.Table) -> pa.Table:
+def edge_rows(
+    types: Mapping[str, Type], sample: pa.Table, more: Mapping[str, Sequence[Any]] | None = None
+) -> pa.Table:
     """Rows made from a real one by setting each raw column in turn to null and to every edge value that its
     Arrow type can hold, then a row of nulls alone.
 
     The real row is the one of `sample` with the fewest nulls (the first of them); without rows it is all
-    null. Columns are those of `types`, in its order, in the sample's Arrow types.
+    null. Columns are those of `types`, in its order, in the sample's Arrow types. `more` are further values
+    by column; those that the Arrow type can't hold are left out.
 
     Raises:
         DataError: the sample lacks a column.
@@ -60,7 +64,10 @@ def edge_rows(types: Mapping[str, Type], sample: pa.Table) -> pa.Table:
     ]
     if problems:
         raise DataError.of(problems)
-    values = {n: _edges(kind, sample.schema.field(n).type) for n, kind in types.items()}
+    values = {
+        n: _with_more(_edges(kind, sample.schema.field(n).type), (more or {}).get(n, ()))
+        for n, kind in types.items()
+    }
     total = sum(len(v) for v in values.values()) + 1
     base = _fullest(sample.select(list(types)))
     columns: dict[str, pa.Array[Any]] = {}
@@ -109,6 +116,17 @@ def _edges(kind: Type, arrow: pa.DataType) -> pa.Array[Any]:
     else:
         candidates = [0, 1]
     return pa.array([None, *candidates], arrow)
+
+
+def _with_more(edges: pa.Array[Any], more: Sequence[Any]) -> pa.Array[Any]:
+    """With these values behind, but for those that the type can't hold to the last digit."""
+    held = []
+    for value in more:
+        with suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            one = pa.array([value], edges.type)
+            if one.to_pylist() == [value]:
+                held.append(one)
+    return pa.concat_arrays([edges, *held])
 
 
 def _times(arrow: pa.DataType) -> pa.Array[Any]:

@@ -18,6 +18,7 @@ from headrace.features.plan import Planned
 from headrace.features.values import text_of
 from headrace.graph.encode import Batch
 from headrace.graph.run import Runner
+from headrace.graph.texts import Prepare
 
 
 def fit_features(
@@ -27,6 +28,7 @@ def fit_features(
     min_count: int = 20,
     max_categories: int = 200,
     threads: int = 1,
+    prepares: Mapping[str, Prepare] | None = None,
 ) -> FittedFeatures:
     """Count the categories' values over the training rows and give the frequent ones codes.
 
@@ -36,6 +38,7 @@ def fit_features(
     nothing to fit for it and has to treat it as a level without effect (a zero one-hot block; in a tree,
     whatever side its split sends it to); a fold of cross-validation that fits its own vocabulary meets it.
 
+    `prepares` says what is done to text columns before they enter the graph (see `graph.texts`).
     `batches` are Arrow or feeds, every training row once, in a fixed order. Memory holds a batch and at most
     twice `KEPT` distinct values a category.
 
@@ -43,9 +46,9 @@ def fit_features(
         DataError: a batch lacks a column or has it in another type.
     """
     categories = [p for p in planned if p.kind is FeatureKind.CATEGORY]
-    counts = {p.name: _Counts() for p in categories}
+    counts = {p.name: Counts() for p in categories}
     if categories:
-        runner = Runner(category_graph(tuple(categories)), threads=threads)
+        runner = Runner(category_graph(tuple(categories), prepares), threads=threads)
         for outputs in runner.run_batches(batches):
             for p, values in zip(categories, outputs.values(), strict=True):
                 counts[p.name].add(values)
@@ -56,7 +59,7 @@ def fit_features(
     return FittedFeatures(tuple(columns))
 
 
-class _Counts:
+class Counts:
     """Counts of one category's values, in bounded memory.
 
     Beyond twice `KEPT` distinct values the least frequent half is let go, so that a frequent value keeps
@@ -96,7 +99,7 @@ def _ranked(values: Mapping[str | float, int]) -> list[tuple[str | float, int]]:
     return sorted(values.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _fitted(planned: Planned, counts: _Counts, min_count: int, max_categories: int) -> Fitted:
+def _fitted(planned: Planned, counts: Counts, min_count: int, max_categories: int) -> Fitted:
     is_bool = planned.expr.type is Type.BOOL
     ranked = _ranked(counts.values)
     capped = counts.capped or len(ranked) > KEPT

@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from headrace.core.schema import Type
+from headrace.graph.texts import Prepare
 
 OPSET, ML_OPSET, IR = 20, 5, 9
 
@@ -38,6 +39,7 @@ class GraphBuilder:
         self._count = 0
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
         self._types: dict[str, Type | None] = {}
+        self._prepares: dict[str, Prepare] = {}
         self._outputs: dict[str, onnx.ValueInfoProto] = {}
         self._sources: dict[str, str] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -50,11 +52,17 @@ class GraphBuilder:
         self._count += 1
         return f"{self._prefix}{hint}_{self._count}"
 
-    def input(self, name: str, kind: Type) -> str:
-        """Declare the raw column `name` (once; again is the same tensor). Returns its tensor's name."""
+    def input(self, name: str, kind: Type, prepare: Prepare | None = None) -> str:
+        """Declare the raw column `name` (once; again is the same tensor). Returns its tensor's name.
+
+        With `prepare` callers send text, and whoever runs the graph makes of it what enters (of type
+        `kind`): the metadata says so.
+        """
         if name not in self._inputs:
             self._inputs[name] = helper.make_tensor_value_info(name, INPUT_TYPES[kind], [None])
             self._types[name] = kind
+            if prepare is not None:
+                self._prepares[name] = prepare
         return name
 
     def rows_like(self) -> str | None:
@@ -163,6 +171,8 @@ class GraphBuilder:
             ir_version=IR,
         )
         types = {f"type:{n}": t.value for n, t in self._types.items() if t is not None}
+        types |= {f"type:{n}": Type.TEXT.value for n in self._prepares}
+        types |= {f"prepare:{n}": p.plain for n, p in self._prepares.items()}
         helper.set_model_props(model, dict(sorted({**types, **dict(metadata or {})}.items())))
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))

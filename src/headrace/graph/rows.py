@@ -199,7 +199,7 @@ class RowEncoder:
             column[i] = _micros(parsed)
             naive[i] = parsed.tzinfo is None
         if naive.any():
-            column[naive] = _to_utc(column[naive], self._zone)
+            column[naive] = to_utc(column[naive], self._zone)
         return column, wrong
 
 
@@ -276,7 +276,7 @@ def _micros(moment: datetime) -> int:
     return (moment - (_EPOCH if moment.tzinfo is None else _EPOCH_UTC)) // _MICRO
 
 
-def _to_utc(local: np.ndarray, zone: str) -> np.ndarray:
+def to_utc(local: np.ndarray, zone: str) -> np.ndarray:
     """Local microseconds of a zone as UTC microseconds, by the conversion that ingest uses."""
     if zone == "UTC":
         return (
@@ -302,6 +302,6 @@ def _day_offsets(zone: str) -> list[int | None]:
     libraries differ (Arrow 26 keeps the last rule's standard time after 2037, Python's zoneinfo does not).
     """
     midnights = np.arange(_TABLE_DAYS + 1, dtype=np.int64) * _DAY
-    shift = _to_utc(midnights, zone) - midnights
+    shift = to_utc(midnights, zone) - midnights
     steady = (shift[1:] == shift[:-1]).tolist()
     return [offset if same else None for offset, same in zip(shift[:-1].tolist(), steady, strict=True)]

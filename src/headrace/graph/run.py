@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from headrace.core.errors import DataError, HeadraceError, Problem
 from headrace.core.schema import Type
 from headrace.graph.encode import CHUNK, Batch, Feeds, encode_chunks
+from headrace.graph.texts import Prepare
 
 _LOADING = (
     ort_errors.EPFail,
@@ -80,6 +81,9 @@ class Runner:
         self._feeds = {i.name: (_DTYPES.get(i.type), len(i.shape)) for i in self._session.get_inputs()}
         declared = {n: self._metadata.get(f"type:{n}") for n in self._feeds}
         self._inputs = {n: Type(t) for n, t in declared.items() if t is not None}
+        marked = {n: self._metadata.get(f"prepare:{n}") for n in self._feeds}
+        self._prepares = {n: Prepare.of(p) for n, p in marked.items() if p is not None}
+        self._feeds |= dict.fromkeys(self._prepares, (np.object_, 1))
         self._shapes = {o.name: (o.type, o.shape[1:]) for o in self._session.get_outputs()}
         self._outputs = tuple(self._shapes)
 
@@ -121,6 +125,8 @@ class Runner:
             for array in chosen.values():  # not any(...): a generator costs a single row a microsecond
                 if len(array) != rows:
                     raise DataError.of(self._misfits(feeds, rows))
+            if self._prepares:
+                self._prepare(chosen, rows)
             values = self._session.run(self._outputs, chosen)
         except KeyError:
             raise DataError.of(self._misfits(feeds, rows)) from None
@@ -144,6 +150,13 @@ class Runner:
         for batch in batches:
             for feeds, count in encode_chunks(batch, self._inputs, rows):
                 yield self.run(feeds, count)
+
+    def _prepare(self, chosen: dict[str, np.ndarray], rows: int) -> None:
+        """Texts as the graph's metadata wants them (`graph.texts`), in place."""
+        for name, prepare in self._prepares.items():
+            if chosen[name].dtype != np.object_:
+                raise DataError.of(self._misfits(chosen, rows))
+            chosen[name] = prepare.apply(chosen[name])
 
     def _empty(self, name: str) -> np.ndarray:
         kind, rest = self._shapes[name]

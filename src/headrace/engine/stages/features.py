@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.core.codec import to_plain
+from headrace.core.codec import to_json, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.data.rows import Rows
+from headrace.engine.cleaning import Cleaning, fit_cleaning
 from headrace.engine.columns import ANSWER, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made, Output, Stage
@@ -39,6 +40,7 @@ def _slice(ctx: Context) -> Any:
     data, problem = ctx.spec.data, ctx.spec.problem
     return {
         "features": {n: [f.expr, f.kind] for n, f in ctx.spec.feature_specs().items()},
+        "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
         "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
         "time": [data.time, data.lead, ctx.zone],
         "target": [problem.task, problem.target, problem.positive],
@@ -75,8 +77,11 @@ def _work(ctx: Context, made: Made) -> Output:
     train, validation = rows_of(ctx, made, "train"), rows_of(ctx, made, "validation")
     feature_columns = sorted({c for e in compiled.features.values() for c in e.columns})
     tell("fitting on train", 0, train.count)
-    fitted = fit_features(plan, _feeds(train, feature_columns, compiled.types))
-    graph = feature_graph(fitted)
+    cleaning = fit_cleaning(ctx, compiled, train)
+    plan = cleaning.plan(plan)
+    doors = cleaning.prepares(plan)
+    fitted = fit_features(plan, _feeds(train, feature_columns, compiled.types), prepares=doors)
+    graph = feature_graph(fitted, doors)
     runner = Runner(graph, threads=ctx.spec.limits.threads)
     ranges = Ranges({c: compiled.types[c] for c in columns})
     outputs = {"graph": ctx.store.put(graph).digest}
@@ -84,18 +89,21 @@ def _work(ctx: Context, made: Made) -> Output:
         tell(f"computing {part}", 0, rows.count)
         seen = ranges if part == "train" else None
         with _scratch(ctx, ".npy") as file:
-            vectors = _matrix(ctx, made, compiled, runner, rows, file, len(fitted.features), seen)
+            vectors = _matrix(ctx, made, compiled, runner, rows, file, len(fitted.features), seen, cleaning)
             outputs[f"X_{part}"] = ctx.store.put(file).digest
         outputs[f"y_{part}"] = put_array(ctx, vectors.y).digest
         if vectors.today is not None:
             outputs[f"today_{part}"] = put_array(ctx, vectors.today).digest
         outputs[f"units_{part}"] = put_array(ctx, units_of(ctx, made, rows)).digest
-    outputs |= _probe(ctx, compiled, runner, train, feature_columns)
+    outputs |= _probe(ctx, compiled, runner, train, feature_columns, cleaning)
+    report = cleaning.report(made["split"].facts.get("cleaned", {}), train.count, validation.count)
+    outputs["cleaning"] = ctx.store.put(to_json(report)).digest
     return Output(
         outputs=outputs,
         facts={
             "features": [to_plain(f) for f in fitted.features],
             "fields": {n: to_plain(r) for n, r in ranges.result().items()},
+            "cleaning": to_plain(report),
         },
     )
 
@@ -141,6 +149,7 @@ def _matrix(
     file: Path,
     width: int,
     ranges: Ranges | None,
+    cleaning: Cleaning,
 ) -> _Part:
     """Write the feature matrix of a part to a .npy file, batch by batch; return what goes beside it."""
     answers = answer_runner(compiled)
@@ -155,6 +164,7 @@ def _matrix(
             feeds = encode_batch(batch, wanted)
             if ranges is not None:
                 ranges.add(feeds)
+            cleaning.count(rows.part, feeds, batch.num_rows)
             X = runner.run(feeds, batch.num_rows)["features"]
             out.write(np.ascontiguousarray(X, "<f4").data)
             answer = answers.run(feeds, batch.num_rows)
@@ -184,7 +194,7 @@ def today_codes(made: Made, compiled: Compiled, values: NDArray[Any]) -> NDArray
 
 
 def _probe(
-    ctx: Context, compiled: Compiled, runner: Runner, train: Rows, columns: list[str]
+    ctx: Context, compiled: Compiled, runner: Runner, train: Rows, columns: list[str], cleaning: Cleaning
 ) -> dict[str, str]:
     """Real rows and edge rows, raw and as features: what parity is measured on."""
     wanted = {c: compiled.types[c] for c in columns}
@@ -196,7 +206,7 @@ def _probe(
         if have >= PROBE_ROWS:
             break
     real = pa.Table.from_batches(batches)
-    probe = pa.concat_tables([real, edge_rows(wanted, real)])
+    probe = pa.concat_tables([real, edge_rows(wanted, real, cleaning.edges())])
     with _scratch(ctx, ".parquet") as file:
         pq.write_table(probe, file)
         kept = ctx.store.put(file).digest

@@ -9,6 +9,7 @@ from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.schema import Column, Snapshot
 from headrace.data.expect import measure
+from headrace.data.fill import forward_fill
 from headrace.data.snapshot import fingerprint, snapshot
 from headrace.engine.compile import Compiled, compile_spec, rules_of
 from headrace.engine.context import Context, Made, Output, Stage
@@ -31,6 +32,7 @@ def _slice(ctx: Context) -> Any:
         },
         "expect": list(data.expect),
         "assumptions": [a.model_dump(mode="json") for a in ctx.spec.problem.assumptions],
+        "forward_fill": {n: list(c) for n, c in ctx.spec.clean.forward_fill.items()},
     }
 
 
@@ -47,6 +49,7 @@ def _work(ctx: Context, made: Made) -> Output:
     data, tell = ctx.spec.data, ctx.tell("ingest")
     taken = ctx.now()
     snapshots: dict[str, Snapshot] = {}
+    filled: dict[str, int] = {}
     for i, (name, table) in enumerate(data.tables.items()):
         if name in ctx.pinned:
             snapshots[name] = ctx.pinned[name]
@@ -63,6 +66,11 @@ def _work(ctx: Context, made: Made) -> Output:
             scratch=ctx.store.scratch(),
             times=_times(ctx, name),
         )
+        wanted = ctx.spec.clean.forward_fill.get(name, ())
+        snapshots[name], cells = forward_fill(
+            snapshots[name], table, wanted, store=ctx.store, scratch=ctx.store.scratch()
+        )
+        filled |= {f"{name}.{column}": count for column, count in cells.items()}
     ctx.store.append(
         [ctx.draft("table.snapshot", n, snapshot=to_plain(s), run=ctx.run) for n, s in snapshots.items()]
     )
@@ -78,7 +86,7 @@ def _work(ctx: Context, made: Made) -> Output:
         outputs={n: s.artifact for n, s in snapshots.items()},
         # When a snapshot was taken is no part of what it holds.
         facts={"snapshots": {n: {**to_plain(s), "taken": ""} for n, s in snapshots.items()}},
-        notes={"taken": taken},
+        notes={"taken": taken, "forward_filled": filled},
         evidence=tuple(evidence),
     )
 

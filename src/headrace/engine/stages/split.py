@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
+from headrace.data.clean_rows import CleanedRows, clean_rows
 from headrace.data.identity import parquet_row_ids
 from headrace.data.seal import Seal, make_seal
 from headrace.data.split import TEST, split
+from headrace.engine.check_clean import drop_rule
 from headrace.engine.columns import evaluate, read_columns
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made, Output, Stage, micros
@@ -31,6 +34,7 @@ def _slice(ctx: Context) -> Any:
         "split": ctx.spec.split.model_dump(mode="json"),
         "events": [data.events, data.id, data.time, ctx.zone],
         "target": [problem.task, problem.target, problem.positive],
+        "clean": ctx.spec.clean.rows.model_dump(mode="json"),
     }
 
 
@@ -63,6 +67,8 @@ def _work(ctx: Context, made: Made) -> Output:
         usable=usable,
         zone=ctx.zone,
     )
+    cleaned = _clean_rows(ctx, events, path, done.parts)
+    done = cleaned.apply(done)
     ids = parquet_row_ids(path, [spec.data.id]) if spec.data.id else None
     evidence = [
         split_crossing(
@@ -85,11 +91,26 @@ def _work(ctx: Context, made: Made) -> Output:
             "task": to_plain(task),
             "counts": dict(done.counts),
             "dropped": dict(done.dropped),
+            "cleaned": {"rows": dict(cleaned.reasons), "bounds": to_plain(cleaned.bounds)},
             "seal": {"id": seal.id, "rows": seal.rows, "ids": seal.ids},
         },
         notes={"seal_event": seal.event},
         evidence=tuple(evidence),
     )
+
+
+def _clean_rows(ctx: Context, events: Snapshot, path: Path, parts: NDArray[np.int8]) -> CleanedRows:
+    """Which training rows `clean.rows` leaves out."""
+    rules, types = ctx.spec.clean.rows, events.types()
+    drop = {text: drop_rule(text, types, ctx.zone) for text in rules.drop}
+    true = {text: values == 1 for text, values in (evaluate(drop, path, types) if drop else {}).items()}
+    numbers = read_columns(path, {n: types[n] for n in rules.outliers}) if rules.outliers else {}
+    names = None
+    if rules.duplicates:
+        by = rules.duplicates if isinstance(rules.duplicates, tuple) else types
+        every = [n for n in by if n != ctx.spec.data.id or by is not types]
+        names = parquet_row_ids(path, every)
+    return clean_rows(parts, names=names, drop=true, numbers=numbers)
 
 
 def _strata(compiled: Compiled, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
