@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Evidence, Interval, Rule
 from headrace.core.task import Feature, Kind, Task
+from headrace.engine.aims import aim_for, goal_evidence
 from headrace.engine.code import user_modules
 from headrace.engine.columns import read_columns
 from headrace.engine.context import Context, Made, Output, Stage, micros
@@ -20,12 +21,14 @@ from headrace.engine.measures import find_metric
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, put_array, task_of
+from headrace.engine.worths import worth_on
 from headrace.learn.candidates import BUILT_IN
 from headrace.learn.folds import Fold, FoldKind, FoldPlan, folds
 from headrace.learn.measure import decide
 from headrace.learn.run import NAIVE, TODAY, Learned, ModelChoice, Part, learn
 from headrace.metrics.intervals import paired
 from headrace.metrics.record import Metric, Predictions
+from headrace.metrics.threshold import Aim, choose_cut
 
 
 def _slice(ctx: Context) -> Any:
@@ -35,6 +38,7 @@ def _slice(ctx: Context) -> Any:
         "own": user_modules(ctx.root, [m.use for m in spec.model_specs().values()]),
         "cv": spec.cv.model_dump(mode="json"),
         "metric": [spec.problem.metric, to_plain(dict(spec.problem.value or {}))],
+        "goal": spec.problem.goal,
         "today": spec.problem.today.model_dump(mode="json") if spec.problem.today else None,
         "split": [spec.split.by, spec.split.gap],
     }
@@ -56,12 +60,16 @@ def _work(ctx: Context, made: Made) -> Output:
     train = _part(ctx, made, "train")
     holdout = _part(ctx, made, "validation") if spec.cv.holdout else None
     drawn = None if holdout else _folds(ctx, made, train, task)
+    scored, name = (holdout, "validation rows") if holdout else (train, "rows out of fold")
+    pieces = [tested for _, tested in drawn] if drawn else [np.arange(len(scored.y))]
+    aim = aim_for(ctx, made, scored.units[np.concatenate(pieces)])
     learned = learn(
         train,
         [ModelChoice(n, m.use, dict(m.params)) for n, m in spec.model_specs().items()],
         features=features,
         task=task,
         metric=metric,
+        aim=aim,
         folds=drawn,
         holdout=holdout,
         probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
@@ -69,8 +77,8 @@ def _work(ctx: Context, made: Made) -> Output:
         threads=spec.limits.threads,
         progress=ctx.tell("learn"),
     )
-    scored, name = (holdout, "validation rows") if holdout else (train, "rows out of fold")
-    pieces = [tested for _, tested in drawn] if drawn else [np.arange(len(scored.y))]
+    field = _Field(scored, name, pieces, task, metric, aim or metric)
+    worths = _worths(ctx, learned, field)
     return Output(
         outputs={
             "model": ctx.store.put(learned.graph).digest,
@@ -81,12 +89,19 @@ def _work(ctx: Context, made: Made) -> Output:
             "model": learned.best,
             "threshold": learned.threshold,
             "leaderboard": [
-                {"model": r.model, "mean": r.mean, "std": r.std, "params": dict(r.params), "error": r.error}
+                {
+                    "model": r.model,
+                    "mean": r.mean,
+                    "std": r.std,
+                    "params": dict(r.params),
+                    "error": r.error,
+                    **({"worth": worths[r.model]} if r.model in worths else {}),
+                }
                 for r in learned.leaderboard
             ],
         },
         notes={"seconds": {r.model: round(r.seconds, 3) for r in learned.leaderboard}},
-        evidence=tuple(_evidence(ctx, learned, _Field(scored, name, pieces, task, metric))),
+        evidence=tuple(_evidence(ctx, learned, field)),
     )
 
 
@@ -136,6 +151,19 @@ class _Field:
     pieces: Sequence[NDArray[np.int64]]
     task: Task
     metric: Metric
+    aim: Metric | Aim
+
+
+def _worths(ctx: Context, learned: Learned, field: _Field) -> dict[str, Any]:
+    """What 1,000 decisions of each line are worth (`metrics.worth.Worth`), where outcomes have a worth."""
+    if ctx.spec.problem.value is None:
+        return {}
+    found: dict[str, Any] = {}
+    for name, scores in learned.scores.items():
+        usable = _finite(scores)
+        rule = None if field.rows.today is None else field.rows.today[usable]
+        found[name] = to_plain(worth_on(ctx, _predictions(learned, name, field, usable), rule))
+    return found
 
 
 def _evidence(ctx: Context, learned: Learned, field: _Field) -> list[Evidence]:
@@ -151,6 +179,12 @@ def _evidence(ctx: Context, learned: Learned, field: _Field) -> list[Evidence]:
         found.append(_compared("beats-today", ctx, learned, TODAY, field))
     else:
         found.append(_against_number(float(today.value or 0.0), today.source, best.folds, field.metric))
+    if isinstance(field.aim, Aim) and field.aim.needs:
+        scores, rows = learned.scores[learned.best], field.rows
+        known = _finite(scores)
+        rule = None if rows.today is None else rows.today[known]
+        cut = choose_cut(field.aim, rows.y[known], scores[known], units=rows.units[known], today=rule)
+        found.append(goal_evidence(cut, int(known.sum())))
     return found
 
 
@@ -180,7 +214,9 @@ def _predictions(learned: Learned, name: str, field: _Field, usable: NDArray[np.
     if name == TODAY and field.task.kind == Kind.BINARY:
         decision: NDArray[np.int64] | None = (scores >= 0.5).astype(np.int64)  # a rule decides by itself
     else:
-        decision = decide(field.task, field.metric, y, scores, field.pieces)
+        decision = decide(
+            field.task, field.aim, y, scores, field.pieces, units=field.rows.units, today=field.rows.today
+        )
     return Predictions(
         task=field.task,
         y=y[usable],
@@ -212,10 +248,10 @@ def _against_number(value: float, source: str, folds_: tuple[float, ...], metric
 
 
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
-    """Better beyond noise: the paired interval lies above zero."""
+    """Better beyond noise: the paired interval lies above zero. No constraint of the goal is missed."""
     del ctx, made
     above = Rule(">", 0, safe_end=True)
-    return {"beats-naive": above, "beats-today": above}
+    return {"beats-naive": above, "beats-today": above, "goal-reachable": Rule("==", 0)}
 
 
 STAGE = Stage(
