@@ -30,17 +30,20 @@ NULL_TIME = -(2**63)
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its name, headrace type, and the type the source had (for people)."""
+    """A column of a table: its name, headrace type, and the type the source had (for people). `before` is
+    the headrace type of values that a hash or mask made text."""
 
     name: str
     type: Type
     source_type: str = ""
+    before: Type | None = None
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """One source, frozen. `artifact` names the Parquet bytes, `content` the rows themselves (stable over
-    writer versions). Rows keep the source's order; times are UTC microseconds."""
+    writer versions). Rows keep the source's order; times are UTC microseconds. `newest` is the newest moment
+    in it (of `known_at`, else `time`) that was past when it was taken; empty without such a column."""
 
     table: str
     artifact: str
@@ -49,6 +52,7 @@ class Snapshot:
     columns: tuple[Column, ...]
     source: str
     taken: str
+    newest: str = ""
 
     def types(self) -> dict[str, Type]:
         """Column names and types, in the file's order."""

@@ -22,12 +22,14 @@ _PIECE = 1 << 20
 @dataclass(frozen=True)
 class ColumnPlan:
     """What becomes of one column: its headrace type and its type in the snapshot. `zone` is the zone of
-    wall-clock times, empty where the source's times are moments already."""
+    wall-clock times, empty where the source's times are moments already. `before` is what becomes of a
+    column that is hashed or masked first."""
 
     column: Column
     target: pa.DataType
     format: Format | None = None
     zone: str = ""
+    before: ColumnPlan | None = None
 
     @property
     def name(self) -> str:

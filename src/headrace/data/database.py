@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from headrace.core.errors import DataError, MissingDependency, Problem, did_you_mean
 from headrace.core.spec.tables import TableSpec
+from headrace.data.privacy.redact import Redaction
 from headrace.data.raw import Raw
 from headrace.data.spool import spooled
 
@@ -60,7 +61,14 @@ def is_database(read: str) -> bool:
     return bool(_VARIABLE.fullmatch(read) or "://" in read or _FILE.fullmatch(read))
 
 
-def open_database(table: TableSpec, *, root: Path, spool: Path | None, times: Sequence[str]) -> Raw:
+def open_database(
+    table: TableSpec,
+    *,
+    root: Path,
+    spool: Path | None,
+    times: Sequence[str],
+    redaction: Redaction | None = None,
+) -> Raw:
     """Read `table.table` or `table.query`. `spool` is a folder that takes the rows; without it only the
     first 20,480 are taken, enough to see the columns.
 
@@ -70,7 +78,7 @@ def open_database(table: TableSpec, *, root: Path, spool: Path | None, times: Se
         MissingDependency: SQLAlchemy or the database's driver is not installed.
     """
     name = label(table)
-    return spooled(name, _chunks(table, root, name), spool=spool, times=times)
+    return spooled(name, _chunks(table, root, name), spool=spool, times=times, redaction=redaction)
 
 
 def label(table: TableSpec) -> str:

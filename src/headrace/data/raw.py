@@ -4,10 +4,11 @@ that people can find."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from headrace.core.schema import Type
 from headrace.data.times import Format
 
 
@@ -17,7 +18,8 @@ class Raw:
 
     `batches` may be asked for more than once, each time from the first row; it raises DataError where the
     source breaks, and `Retyped` where its types turn out to be others. `where` finds row `i` (from 0) for
-    people: `flights.csv:18`. `name` is the source as messages call it.
+    people: `flights.csv:18`. `name` is the source as messages call it. `redacted` are the columns whose
+    personal data was treated before its rows were spooled to disk, with the types that they had.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Raw:
     formats: Mapping[str, tuple[Format, ...]]
     batches: Callable[[], Iterator[pa.RecordBatch]]
     where: Callable[[int], str]
+    redacted: Mapping[str, Type] = field(default_factory=dict)
 
 
 class Retyped(Exception):

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -18,11 +18,12 @@ from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Column
 from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import texts
-from headrace.data.convert import Plan, plan_columns
+from headrace.data.convert import ColumnPlan, Plan, plan_columns
 from headrace.data.csvfile import open_csv
 from headrace.data.database import is_database, label, open_database
 from headrace.data.jsonfile import open_json
 from headrace.data.parquet import open_parquet
+from headrace.data.privacy.redact import Redaction
 from headrace.data.raw import Raw
 from headrace.data.sources import open_python
 from headrace.data.times import FORMATS, spelled
@@ -119,9 +120,16 @@ def _kind(name: str) -> str:
     return _KINDS[ending]
 
 
-def open_source(source: Source, *, table: TableSpec, spool: Path | None, times: Collection[str] = ()) -> Raw:
-    """Open a source. `spool` is a folder for what a Python source or a database yields; without it, only
-    its first rows are taken.
+def open_source(
+    source: Source,
+    *,
+    table: TableSpec,
+    spool: Path | None,
+    times: Collection[str] = (),
+    redaction: Redaction | None = None,
+) -> Raw:
+    """Open a source. `spool` is a folder for what a Python source or a database yields, treated by
+    `redaction`; without it, only its first rows are taken, as they are.
 
     Raises:
         DataError: see `open_csv`, `open_parquet`, `open_json`, `open_python`, `open_database`.
@@ -129,9 +137,12 @@ def open_source(source: Source, *, table: TableSpec, spool: Path | None, times: 
     """
     declared = declared_times(table, times)
     if source.kind == "database":
-        return open_database(table, root=source.root, spool=spool, times=declared)
+        return open_database(table, root=source.root, spool=spool, times=declared, redaction=redaction)
     if source.kind == "python":
-        return open_python(source.files[0], source.labels[0], source.function, spool=spool, times=declared)
+        return open_python(
+            source.files[0], source.labels[0], source.function, spool=spool, times=declared,
+            redaction=redaction,
+        )  # fmt: skip
     if source.kind == "csv":
         return open_csv(source.files, source.labels)
     if source.kind == "json":
@@ -152,9 +163,51 @@ def key_columns(table: TableSpec) -> tuple[str, ...]:
     return (table.key,) if isinstance(table.key, str) else table.key
 
 
-def plan(name: str, table: TableSpec, raw: Raw, *, zone: str | None, times: Collection[str] = ()) -> Plan:
-    """What becomes of an opened source's columns (see `convert.plan_columns` for what is raised)."""
+def plan(
+    name: str,
+    table: TableSpec,
+    raw: Raw,
+    *,
+    zone: str | None,
+    times: Collection[str] = (),
+    redaction: Redaction | None = None,
+) -> Plan:
+    """What becomes of an opened source's columns (see `convert.plan_columns` for what is raised).
+
+    Raises:
+        DataError: `redaction` treats a column that is not there.
+    """
     declared = declared_times(table, times)
+    treated = redaction or Redaction()
+    names = [*raw.schema.names, *raw.redacted]
+    missing = [c for c in treated.columns if c not in names]
+    if missing:
+        raise DataError.of(
+            [
+                Problem(
+                    f"data.pii: there is no column {c!r} in table {name!r}",
+                    raw.name,
+                    fix=did_you_mean(c, names),
+                )
+                for c in missing
+            ]
+        )
+    planned = _plan(name, table, raw, declared, zone)
+    columns = [_treated(c, raw, treated) for c in planned.columns if not treated.drops(c.name)]
+    return replace(planned, columns=tuple(columns))
+
+
+def _treated(column: ColumnPlan, raw: Raw, redaction: Redaction) -> ColumnPlan:
+    """What becomes of a column that is hashed or masked: text."""
+    name = column.name
+    if not redaction.changes(name):
+        return column
+    if name in raw.redacted:
+        return replace(column, column=replace(column.column, before=raw.redacted[name]))
+    return ColumnPlan(redaction.column(column.column), pa.string(), before=column)
+
+
+def _plan(name: str, table: TableSpec, raw: Raw, declared: tuple[str, ...], zone: str | None) -> Plan:
     return plan_columns(
         name,
         raw.schema,
@@ -188,12 +241,19 @@ def _leaves_format(raw: Raw, column: str) -> Problem | None:
 
 
 def describe(
-    name: str, table: TableSpec, *, root: Path, zone: str | None, times: Collection[str] = ()
+    name: str,
+    table: TableSpec,
+    *,
+    root: Path,
+    zone: str | None,
+    times: Collection[str] = (),
+    redaction: Redaction | None = None,
 ) -> tuple[Column, ...]:
     """The usable columns of a source, from its schema or a sample: cheap, and without reading all of it.
 
     `times` are columns that the spec declares as times elsewhere (`data.time`). A Python source is run,
-    and its first rows are looked at. Columns of types without a place in headrace are left out.
+    and its first rows are looked at. Columns of types without a place in headrace are left out, and those
+    that `redaction` drops; it needs no key for this.
 
     Raises:
         DataError: the file is missing, broken within the sample, or not as the spec says.
@@ -201,7 +261,8 @@ def describe(
     """
     source = resolve(table, root=root)
     raw = open_source(source, table=table, times=times, spool=None)
-    return tuple(c.column for c in plan(name, table, raw, zone=zone, times=times).columns)
+    planned = plan(name, table, raw, zone=zone, times=times, redaction=redaction)
+    return tuple(c.column for c in planned.columns)
 
 
 @contextmanager

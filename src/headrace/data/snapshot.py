@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from headrace.core.digest import digest, digest_file
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
-from headrace.core.schema import Snapshot, Type
+from headrace.core.schema import Column, Snapshot, Type
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
 from headrace.core.spec.tables import TableSpec
@@ -21,6 +22,7 @@ from headrace.data.buffers import Array
 from headrace.data.content import ColumnDigest, table_digest, updates
 from headrace.data.convert import ColumnPlan, Plan, convert
 from headrace.data.database import address
+from headrace.data.privacy.redact import Redaction
 from headrace.data.raw import Raw, Retyped
 from headrace.data.read import connect, key_columns, open_source, plan, resolve, workspace
 from headrace.data.sources import code_files
@@ -32,6 +34,9 @@ _RETYPES = 3
 
 Progress = Callable[[int], None]
 """Called now and then with the number of rows done."""
+
+Guard = Callable[[Path, tuple[Column, ...]], bool]
+"""Looks at a table's Parquet file before it is kept, and says whether it may be."""
 
 
 def fingerprint(table: TableSpec, *, root: Path, today: date, salt: str) -> str:
@@ -66,6 +71,8 @@ def snapshot(
     scratch: Path,
     progress: Progress | None = None,
     times: Collection[str] = (),
+    redaction: Redaction | None = None,
+    guard: Guard | None = None,
 ) -> Snapshot:
     """Read a source once, from its first row to its last, into a Parquet artifact.
 
@@ -74,6 +81,9 @@ def snapshot(
     skips the moment after). NaN and infinities become null, decimals doubles. Columns of other types are
     left out. `times` are columns declared as times elsewhere in the spec. Files in the making lie in the
     folder `scratch`; memory is bounded by blocks of rows, whatever the source's size.
+
+    Columns of `redaction` are dropped, hashed or masked as they are read: no file holds what they were.
+    Where `guard` says no, nothing is kept, and the snapshot's `artifact` is empty.
 
     Raises:
         DataError: the source is missing, empty, broken or not as the spec says; a key of a table without
@@ -84,19 +94,44 @@ def snapshot(
     source = resolve(table, root=root)
     with workspace(scratch) as folder:
         path = folder / "table.parquet"
-        raw = open_source(source, table=table, times=times, spool=folder)
-        planned, rows, content = _written(
-            name, table, raw, path, zone=zone, limits=limits, times=times, progress=progress
-        )
+        with _discreet(redaction):
+            raw = open_source(source, table=table, times=times, spool=folder, redaction=redaction)
+            planned, rows, content = _written(
+                name, table, raw, path, zone=zone, limits=limits, times=times, redaction=redaction,
+                progress=progress,
+            )  # fmt: skip
         # Arrow keeps freed memory for reuse; DuckDB, which comes next, counts only its own.
         pa.default_memory_pool().release_unused()
         if not rows:
             raise DataError(f"the table {name!r} has no rows", where=raw.name, fix="give a source with rows")
         if table.key is not None and table.time is None and table.known_at is None:
             _require_unique(name, key_columns(table), path, raw, limits=limits, scratch=folder)
-        artifact = store.put(path)
-    columns = tuple(c.column for c in planned.columns)
-    return Snapshot(name, artifact.digest, content, rows, columns, table.read, taken)
+        columns = tuple(c.column for c in planned.columns)
+        kept = store.put(path).digest if guard is None or guard(path, columns) else ""
+    return Snapshot(name, kept, content, rows, columns, table.read, taken)
+
+
+@contextmanager
+def _discreet(redaction: Redaction | None) -> Iterator[None]:
+    """Messages about columns of personal data don't tell values: messages are kept too."""
+    try:
+        yield
+    except DataError as error:
+        hidden = {} if redaction is None else redaction.columns
+        told = [_hushed(p, [n for n, how in hidden.items() if how.do != "keep"]) for p in error.problems]
+        if told == list(error.problems):
+            raise
+        raise DataError.of(told) from None
+
+
+def _hushed(problem: Problem, names: list[str]) -> Problem:
+    name = next((n for n in names if f"column {n!r}" in problem.what), None)
+    if name is None and not (names and problem.what.startswith("the line holds")):
+        return problem
+    what = f"column {name!r} holds" if name is not None else "the line holds"
+    return Problem(
+        f"{what} a value that doesn't fit (not shown: personal data)", problem.where, fix=problem.fix
+    )
 
 
 def _written(
@@ -108,15 +143,16 @@ def _written(
     zone: str | None,
     limits: Limits,
     times: Collection[str],
+    redaction: Redaction | None,
     progress: Progress | None,
 ) -> tuple[Plan, int, str]:
     """Write the source; begin again where its sample was too small to see a column's type."""
     for _ in range(_RETYPES):
-        planned = plan(name, table, raw, zone=zone, times=times)
+        planned = plan(name, table, raw, zone=zone, times=times, redaction=redaction)
         if not planned.columns:
             raise DataError(f"the table {name!r} has no usable column", where=raw.name)
         try:
-            rows, content = _write(raw, planned, path, limits.threads, progress)
+            rows, content = _write(raw, planned, path, redaction or Redaction(), limits.threads, progress)
         except Retyped as again:
             raw = again.raw
             continue
@@ -124,7 +160,9 @@ def _written(
     raise DataError("the columns' types keep changing while the file is read", where=raw.name)
 
 
-def _write(raw: Raw, planned: Plan, path: Path, threads: int, progress: Progress | None) -> tuple[int, str]:
+def _write(
+    raw: Raw, planned: Plan, path: Path, redaction: Redaction, threads: int, progress: Progress | None
+) -> tuple[int, str]:
     schema = planned.schema()
     text = [c.name for c in planned.columns if c.column.type is Type.TEXT]
     sums = [ColumnDigest(c.column, c.target) for c in planned.columns]
@@ -142,7 +180,7 @@ def _write(raw: Raw, planned: Plan, path: Path, threads: int, progress: Progress
         ) as writer,
         ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-snapshot") as pool,
     ):
-        for batch in _blocks(_converted(raw, planned, schema), schema, block):
+        for batch in _blocks(_converted(raw, planned, schema, redaction), schema, block):
             for future in waiting:
                 future.result()
             waiting = [pool.submit(writer.write_batch, batch)]
@@ -161,16 +199,18 @@ def _block_rows(columns: int) -> int:
     return max(1024, min(131_072, 1 << (_CELLS // columns).bit_length() - 1))
 
 
-def _converted(raw: Raw, planned: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _converted(raw: Raw, planned: Plan, schema: pa.Schema, redaction: Redaction) -> Iterator[pa.RecordBatch]:
     done = 0
     for batch in raw.batches():
-        arrays = [_column(raw, batch.column(c.name), c, done) for c in planned.columns]
+        arrays = [_column(raw, batch.column(c.name), c, redaction, done) for c in planned.columns]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         done += batch.num_rows
 
 
-def _column(raw: Raw, values: Array, column: ColumnPlan, offset: int) -> Array:
+def _column(raw: Raw, values: Array, column: ColumnPlan, redaction: Redaction, offset: int) -> Array:
     try:
+        if column.before is not None:
+            return redaction.apply(column.name, convert(values, column.before))
         return convert(values, column)
     except BadValue as bad:
         raise DataError.of(

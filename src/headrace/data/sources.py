@@ -15,13 +15,22 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.core.errors import DataError, Problem, UserCodeError, did_you_mean
+from headrace.data.privacy.redact import Redaction
 from headrace.data.raw import Raw
 from headrace.data.spool import spooled
 
 _ROWS = 10_000
 
 
-def open_python(path: Path, label: str, function: str, *, spool: Path | None, times: Sequence[str]) -> Raw:
+def open_python(
+    path: Path,
+    label: str,
+    function: str,
+    *,
+    spool: Path | None,
+    times: Sequence[str],
+    redaction: Redaction | None = None,
+) -> Raw:
     """Run `function` (no arguments) and open what it gives as a source.
 
     It may return, or yield bit by bit: pyarrow tables, batches or readers; data frames of pandas, polars
@@ -35,7 +44,7 @@ def open_python(path: Path, label: str, function: str, *, spool: Path | None, ti
     """
     name = f"{label}:{function}"
     with _importable(path.parent):
-        return spooled(name, _run(path, label, function), spool=spool, times=times)
+        return spooled(name, _run(path, label, function), spool=spool, times=times, redaction=redaction)
 
 
 def code_files(path: Path, root: Path) -> list[tuple[str, Path]]:

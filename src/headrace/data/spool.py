@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from headrace.core.errors import DataError
+from headrace.core.schema import Type
 from headrace.data.buffers import texts
+from headrace.data.privacy.redact import Redaction, type_before
 from headrace.data.raw import Raw
 from headrace.data.times import formats_of
 
@@ -20,19 +22,29 @@ _SAMPLE = 20_480
 
 
 def spooled(
-    name: str, chunks: Generator[pa.Table, None, None], *, spool: Path | None, times: Sequence[str]
+    name: str,
+    chunks: Generator[pa.Table, None, None],
+    *,
+    spool: Path | None,
+    times: Sequence[str],
+    redaction: Redaction | None = None,
 ) -> Raw:
     """What `chunks` yield, as one source called `name`.
 
     `spool` is a folder that takes the rows; without it only the first 20,480 are taken, enough to see the
-    columns. `times` are columns declared as times.
+    columns. `times` are columns declared as times. The columns of `redaction` are treated before a row
+    reaches the disk.
 
     Raises:
         DataError: there is no chunk, or a column has two types.
     """
     with closing(chunks):  # a look at the columns stops it midway: connections are given back now
         tables = list(_first(chunks, _SAMPLE)) if spool is None else []
-        parts = [] if spool is None else _spooled(chunks, spool)
+        before: dict[str, Type] = {}
+        if redaction is not None and spool is not None:
+            parts = _spooled(_redacted(chunks, redaction, before), spool)
+        else:
+            parts = [] if spool is None else _spooled(chunks, spool)
     schema = _unify([t.schema for t in tables] or [s for _, s in parts], name)
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -43,7 +55,20 @@ def spooled(
                 for batch in pa.ipc.open_stream(file):
                     yield from _fit(pa.Table.from_batches([batch]), schema).to_batches()
 
-    return Raw(name, schema, _formats(batches, schema, times), batches, lambda row: f"{name}: row {row + 1}")
+    formats = _formats(batches, schema, times)
+    return Raw(name, schema, formats, batches, lambda row: f"{name}: row {row + 1}", before)
+
+
+def _redacted(
+    chunks: Iterator[pa.Table], redaction: Redaction, before: dict[str, Type]
+) -> Iterator[pa.Table]:
+    """The tables with their personal data treated; `before` takes the types that columns had."""
+    for table in chunks:
+        for name in table.column_names:
+            kind = type_before(table.schema.field(name).type)
+            if redaction.drops(name) or (redaction.changes(name) and kind is not None):
+                before.setdefault(name, kind or Type.TEXT)
+        yield redaction.table(table)
 
 
 def _first(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

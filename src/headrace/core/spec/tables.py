@@ -32,8 +32,8 @@ class TableSpec(Model):
     refresh: Literal["always", "daily", "never"] = "always"
     """When to read a Python source or a database again; files are compared by content on every run."""
     max_age: Duration | None = None
-    """How old the snapshot (by its newest `time`, else by when it was taken) may be before the gate
-    `fresh` blocks."""
+    """How old the table may be before the gate `fresh` blocks: by the newest moment in it (`known_at`, else
+    `time`; the events' by `data.time`), without one by when it was taken."""
 
 
 class Pii(Model):
@@ -43,11 +43,15 @@ class Pii(Model):
     """Leave the column out, replace values by a keyed hash, blank them but for their shape, or keep them."""
     why: str = ""
     """The reason; `keep` needs one."""
+    length: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """With `mask`: every value is cut or filled to so many characters (default: as long as it was)."""
 
     @model_validator(mode="after")
     def _reason(self) -> Pii:
         if self.do == "keep" and not self.why.strip():
             raise ValueError("keeping personal data needs a reason: add why: …")
+        if self.length is not None and self.do != "mask":
+            raise ValueError("length only works with do: mask")
         return self
 
 
@@ -61,9 +65,23 @@ class Population(Model):
     """The groups that the rows should stand for, and how far their shares may be off."""
 
     shares: Annotated[dict[str, float], Field(min_length=2)]
-    """Each group's share of the population the model is for; the shares add up to 1."""
+    """Each group's share of the population the model is for; the shares add up to 1 (within 0.01)."""
     within: Level = 0.1
     """The largest difference of a group's share that the gate `represents` lets pass."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Population:
+        wrong = [g for g, share in self.shares.items() if not 0 < share < 1]
+        if wrong:
+            raise ValueError(
+                f"the share of {wrong[0]!r} is {self.shares[wrong[0]]:g}; write one between 0 and 1"
+            )
+        total = sum(self.shares.values())
+        if abs(total - 1) > 0.01:
+            raise ValueError(
+                f"the shares add up to {total:.3g}, not to 1: name every group of the population"
+            )
+        return self
 
 
 class Data(Model):
