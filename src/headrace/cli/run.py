@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import Ticker, in_project, number, open_project, print_json, span, table, with_json
 from headrace.core.gates import STAGES
 from headrace.engine.result import RunResult
@@ -55,6 +56,7 @@ def render(result: RunResult) -> str:
     parts = [f"{plain['run']}: {plain['name']} — {plain['status']} in {plain['seconds']:.1f} s"]
     if not result.worked and result.stages:
         parts[0] += " (nothing was new: no stage had to run)"
+    parts.append(cleaning_text(plain))
     if plain["leaderboard"]:
         rows = [
             [m["model"], m["mean"], m["std"], m["seconds"], m.get("error") or ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
 from headrace.cli.run import gates_table
 from headrace.core.codec import to_plain
@@ -54,6 +55,9 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
         click.echo(f"commit {r.commit[:12]}{dirty}")
     stages = [[t["name"], t["status"], t["seconds"], t["key"][:12]] for t in s.get("stages", ())]
     click.echo("\n" + table(["stage", "status", "seconds", "key"], stages, right=(2,)))
+    cleaned = cleaning_text(s)
+    if cleaned:
+        click.echo("\n" + cleaned)
     board = [[m["model"], m["mean"], m["std"], m["seconds"]] for m in s.get("leaderboard", ())]
     if board:
         click.echo("\n" + table(["model", "mean", "std", "seconds"], board, right=(1, 2, 3)))

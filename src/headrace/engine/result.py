@@ -72,6 +72,10 @@ class RunResult:
                 {**line, "seconds": seconds.get(line["model"])}
                 for line in learned.facts.get("leaderboard", ())
             ],
+            "cleaning": {
+                **made.get("features", Output()).facts.get("cleaning", {}),
+                "forward_filled": made.get("ingest", Output()).notes.get("forward_filled", {}),
+            },
             "validation": made.get("evaluate", Output()).facts.get("metrics", {}),
             "test": test,
             "release": self.release or None,

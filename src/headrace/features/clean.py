@@ -34,10 +34,12 @@ STEPS = (
 
 @dataclass(frozen=True)
 class CleanedColumn:
-    """What was fitted for a column: clip bounds, and what null becomes (a time: microseconds). None where
-    nothing was asked for; `note` says why a bound that was asked for is not there."""
+    """What was fitted for a column, whose type is that which features see: clip bounds, and what null becomes
+    (a time: UTC microseconds). None where nothing was asked for; `note` says why a bound that was asked for
+    is not there."""
 
     column: str
+    type: Type
     low: float | None = None
     high: float | None = None
     fill: str | float | bool | int | None = None
@@ -210,7 +212,7 @@ def counted_steps(
         c = clean.columns[name]
         raw, node = Node("col", kind, param=name), entering(name, c, kind)
         truths: dict[str, Node] = {}
-        if node is not raw:
+        if c.case is not None:
             truths["case"] = Node("not", Type.BOOL, (Node("eq", Type.BOOL, (raw, node)),))
         if c.cap is not None:
             truths["cap"] = Node("le", Type.BOOL, (number(c.cap), node))

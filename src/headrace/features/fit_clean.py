@@ -120,7 +120,7 @@ def _column(
     fill = declared_fill(c, kind, zone)
     if is_statistic(c.fill):
         fill = _statistic(str(c.fill), kind, seen, low, high)
-    return CleanedColumn(name, low, high, fill, note)
+    return CleanedColumn(name, kind, low, high, fill, note)
 
 
 def _bounds(c: ColumnCleaning, seen: Values | Counts | None) -> tuple[float | None, float | None, str]:
@@ -196,6 +196,7 @@ class CellCounter:
         doors = {n: p for n, p in prepares.items() if n in used}
         self._runner = Runner(compile_exprs(names, doors), threads=threads) if names else None
         self._counts: dict[tuple[str, str, str], int] = {}
+        self._order = {c.column: i for i, c in enumerate(fitted)}
 
     def add(self, part: str, feeds: Feeds, rows: int) -> None:
         """A batch of a part in raw-column convention."""
@@ -223,9 +224,8 @@ class CellCounter:
         self._counts[key] = self._counts.get(key, 0) + cells
 
     def cells(self) -> tuple[CleanedCells, ...]:
-        """The counts of train and validation by column, then by step as they are taken."""
+        """The counts of train and validation by column as in the spec, then by step as they are taken."""
         pairs = dict.fromkeys((name, step) for name, step, _ in self._counts)
-        order = {name: i for i, name in enumerate(dict.fromkeys(n for n, _ in pairs))}
         return tuple(
             CleanedCells(
                 name,
@@ -233,5 +233,5 @@ class CellCounter:
                 self._counts.get((name, step, "train"), 0),
                 self._counts.get((name, step, "validation"), 0),
             )
-            for name, step in sorted(pairs, key=lambda p: (order[p[0]], ORDER[p[1]]))
+            for name, step in sorted(pairs, key=lambda p: (self._order[p[0]], ORDER[p[1]]))
         )
