@@ -65,7 +65,8 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
         today = expression(spec.problem.today.rule, types, "problem", "today", "rule")
     features: dict[str, Expr] = {}
     seen = cleaned_types(spec.clean, types)
-    for name, feature in spec.feature_specs().items():
+    # By name: the spec is kept and named without the order of its mappings, and so must be the model.
+    for name, feature in sorted(spec.feature_specs().items()):
         compiled = expression(feature.expr, seen, "features", name)
         if compiled is not None:
             features[name] = compiled
