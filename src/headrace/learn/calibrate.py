@@ -169,24 +169,24 @@ def cross_calibrate(
 
 
 def fit_sigmoid(positive: NDArray[np.bool_], p: Vector) -> SigmoidCurve:
-    """Platt's curve: logistic regression on the log-odds, with targets (N+ + 1)/(N+ + 2) and 1/(N- + 2)."""
-    odds = _log_odds(p)
+    """Platt's curve over the log-odds."""
+    return SigmoidCurve(*fit_curve(positive, _log_odds(p)))
+
+
+def fit_curve(positive: NDArray[np.bool_], score: Vector) -> tuple[float, float]:
+    """Slope (not negative) and intercept of a logistic curve over any score [rows], with Platt's targets:
+    (N+ + 1)/(N+ + 2) for positive rows and 1/(N- + 2) for the others."""
     n_yes = int(positive.sum())
     n_no = len(positive) - n_yes
     target = np.where(positive, (n_yes + 1) / (n_yes + 2), 1 / (n_no + 2))
-    if np.ptp(odds) == 0.0:
-        return _flat(target)
-    # centred and scaled, so that the Newton steps are well conditioned
-    centre, scale = float(odds.mean()), float(odds.std())
-    slope, level = _newton((odds - centre) / scale, target)
-    if slope <= 0.0:
-        return _flat(target)
-    return SigmoidCurve(slope / scale, level - slope * centre / scale)
-
-
-def _flat(target: Vector) -> SigmoidCurve:
     share = float(target.mean())
-    return SigmoidCurve(0.0, float(np.log(share / (1 - share))))
+    flat = 0.0, float(np.log(share / (1 - share)))
+    # centred and scaled, so that the Newton steps are well conditioned
+    centre, scale = float(score.mean()), float(score.std())
+    if not scale > 1e-12 * max(1e-300, abs(centre)):
+        return flat
+    slope, level = _newton((score - centre) / scale, target)
+    return (slope / scale, level - slope * centre / scale) if slope > 0.0 else flat
 
 
 def _newton(z: Vector, target: Vector, steps: int = 100) -> tuple[float, float]:

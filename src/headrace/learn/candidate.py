@@ -122,6 +122,36 @@ class Candidate(Protocol):
         ...
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A candidate that is only for so many rows."""
+
+    def most_rows(self, params: Mapping[str, Any]) -> int | None:
+        """The most rows it is fitted on with these parameters; None: any number."""
+        ...
+
+
+def check_size(candidate: Candidate, params: Mapping[str, Any], n_rows: int) -> None:
+    """Ask a candidate before the first fold whether it takes all rows: the final fit will need to.
+
+    Raises:
+        UserError: there are more than it takes.
+    """
+    most = candidate.most_rows(params) if isinstance(candidate, Limited) else None
+    if most is not None and n_rows > most:
+        raise UserError(
+            f"{candidate.name} is for at most {most:,} training rows with these parameters, not {n_rows:,}",
+            where=f"models: {candidate.name}",
+            why="every answer is compared with the kept rows, and fitting takes their square",
+            fix="take boosting, forest or linear",
+        )
+
+
+def impossible(model: str, parameter: str, value: Param, wanted: str) -> UserError:
+    """The mistake of a parameter's value."""
+    return UserError(f"{parameter} = {value!r} is impossible", where=f"models: {model}", fix=f"give {wanted}")
+
+
 def resolve_params(
     candidate: Candidate, task: Task, n_rows: int, n_features: int, given: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def shares(y: Vector, task: Task) -> Constant:
 
 
 def only_class(y: Vector, task: Task) -> Fitted | None:
-    """The constant model where `y` holds a single class, else None: estimators refuse such rows."""
-    if task.kind is Kind.REGRESSION or np.any(y != y[0]):
+    """The constant model where `y` holds a single class or value, else None: estimators refuse such rows."""
+    if np.any(y != y[0]):
         return None
-    return shares(y, task)
+    return Constant((float(y[0]),), task) if task.kind is Kind.REGRESSION else shares(y, task)

@@ -147,12 +147,12 @@ class CatBoost:
         constant = only_class(y, task)
         if constant is not None:
             return constant
-        if np.all(y == y[0]):  # CatBoost refuses a target that doesn't vary
-            return Constant((float(y[0]),), task)
         catboost = need_model("catboost")
         encoding = fit_target_codes(X, y, features=features, task=task, smoothing=params["smoothing"])
         Z = encoding.apply(X)
-        if np.array_equal(Z, np.broadcast_to(Z[0], Z.shape), equal_nan=True):  # nor features that don't
+        if np.array_equal(
+            Z, np.broadcast_to(Z[0], Z.shape), equal_nan=True
+        ):  # CatBoost refuses columns that don't vary
             return Constant(tuple(np.atleast_1d(_overall(y, task)).tolist()), task)
         drawn = params["rows"] < 1.0 and len(X) >= FEW_ROWS
         model = catboost.CatBoost(
