@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from headrace.core.schema import Snapshot
     from headrace.engine.compile import Compiled
+    from headrace.engine.health import Health
+    from headrace.engine.reproduce import Reproduction
     from headrace.engine.result import RunResult
     from headrace.release.manifest import Manifest
     from headrace.serve.batch import Scored
@@ -230,6 +232,34 @@ class Project:
         found = find(self.releases(), name)
         return found, load_manifest(self.store, found)
 
+    def reproduce(
+        self, run: str | None = None, *, new_environment: bool = True, progress: Progress = silent
+    ) -> Reproduction:
+        """Do a run (default: the newest) again from what was recorded, to the end of `evaluate`, and say
+        which digests and metrics agree.
+
+        Raises:
+            NotFound: there is no such run, or it did not come that far.
+            UserError: the recorded environment can't be made.
+        """
+        from headrace.engine.reproduce import reproduce
+
+        return reproduce(
+            self.store,
+            self.show(run).run,
+            root=self.root,
+            clock=self._clock,
+            actor=self.actor,
+            new_environment=new_environment,
+            progress=progress,
+        )
+
+    def health(self) -> Health:
+        """How well the project is kept: lineage, reproducibility, gates, waivers, times, cadence."""
+        from headrace.engine.health import health
+
+        return health(self.store, now=self._clock())
+
     def approve(self, release: str, *, by: str | None = None) -> ReleaseView:
         """Approve a challenger in the name of `by` (default: the actor).
 
@@ -244,10 +274,15 @@ class Project:
         """Make an approved challenger, or a former champion, the champion.
 
         Raises:
+            GateBlocked: its go or one of its assumptions no longer holds, or it was compared with another
+                champion.
             AwaitingApproval: nobody who may has approved it yet.
         """
-        from headrace.engine.releases import promote
+        from headrace.engine.recheck import require_sound
+        from headrace.engine.releases import find, promote
 
+        found = find(self.releases(), release)
+        require_sound(self.store, found, root=self.root, actor=self.actor, clock=self._clock)
         return promote(self.store, release, actor=self.actor, clock=self._clock)
 
     def rollback(self, *, reason: str = "") -> ReleaseView:

@@ -23,6 +23,8 @@ COMMANDS = {
     "release": "headrace.cli.release:release",
     "predict": "headrace.cli.answer:predict",
     "serve": "headrace.cli.answer:serve",
+    "reproduce": "headrace.cli.reproduce:reproduce",
+    "report": "headrace.cli.report:report",
     "audit": "headrace.cli.audit:audit",
 }
 """Every command, in the order of help, and where it lives."""

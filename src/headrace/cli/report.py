@@ -1,0 +1,57 @@
+"""`headrace report`: documents that are made from the ledger."""
+
+from __future__ import annotations
+
+import click
+
+from headrace.cli.common import in_project, number, open_project, print_json, table, with_json
+from headrace.cli.hints import Hinting
+from headrace.engine.health import Health, Share
+
+
+@click.group(cls=Hinting)
+def report() -> None:
+    """Documents made from the ledger."""
+
+
+@report.command(epilog="Example: headrace report health -C flights")
+@in_project
+@with_json
+def health(folder: str, as_json: bool) -> None:
+    """How well the project is kept: lineage, reproducibility, gates, waivers, times, cadence, coverage."""
+    found = open_project(folder).health()
+    if as_json:
+        print_json(found.plain())
+    else:
+        click.echo(render(found))
+
+
+def render(found: Health) -> str:
+    """A project's health as text."""
+    cadence = found.cadence
+    facts = [
+        ["lineage: artifacts kept", _share(found.lineage)],
+        ["stages that worked twice and made the same", _share(found.rework)],
+        ["runs done again that agreed", _share(found.reproduced)],
+        ["gates that gave a verdict in the newest run", _share(found.evaluators)],
+        ["runs, releases, promotions", f"{cadence.runs}, {cadence.releases}, {cadence.promotions}"],
+        ["runs a week", number(cadence.runs_a_week)],
+        ["days since the last promotion", number(cadence.days_since_promotion)],
+    ]
+    gates = [[g.gate, g.judged, g.passed, g.waived, g.not_applicable] for g in found.gates]
+    stages = [[s.stage, s.times, s.median, s.p95] for s in found.stages]
+    parts = [
+        table(["health", ""], facts),
+        table(["gate", "judged", "passed", "waived", "not applicable"], gates, right=(1, 2, 3, 4)),
+        table(["stage", "worked", "median s", "95% s"], stages, right=(1, 2, 3)),
+    ]
+    if found.waivers:
+        rows = [[w.gate, w.by, w.days_old, w.days_left, w.reason] for w in found.waivers]
+        parts.append(table(["waived", "by", "days old", "days left", "reason"], rows, right=(2, 3)))
+    if found.silent:
+        parts.append("without a verdict in the newest run: " + ", ".join(found.silent))
+    return "\n\n".join(parts)
+
+
+def _share(share: Share) -> str:
+    return f"{share.good} of {share.of} ({share.value:.0%})" if share.value is not None else "none yet"
