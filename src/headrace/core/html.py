@@ -12,6 +12,7 @@ _COLOURS = {
     "champion": "#1a7f37",
     "fail": "#cf222e",
     "blocked": "#cf222e",
+    "no-go": "#cf222e",
     "failed": "#cf222e",
     "unknown": "#9a6700",
     "awaiting approval": "#9a6700",

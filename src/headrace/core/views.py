@@ -24,8 +24,8 @@ RELEASE_KINDS = (
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as the ledger tells it. `status` is released, blocked, awaiting approval, failed, stopped (it
-    was asked to go no further), or unfinished (under way, or its process died)."""
+    """A run as the ledger tells it. `status` is released, blocked, no-go, awaiting approval, failed,
+    stopped (it was asked to go no further), or unfinished (under way, or its process died)."""
 
     run: str
     name: str

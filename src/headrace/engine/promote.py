@@ -21,7 +21,9 @@ from headrace.engine.context import Context, Output
 from headrace.engine.gates import enforce, judge_all
 from headrace.engine.measures import find_metric
 from headrace.engine.memo import recall
+from headrace.engine.recheck import recheck
 from headrace.engine.result import Trail
+from headrace.engine.rivals import pick
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import snapshots_of
@@ -41,16 +43,17 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
     """Make the run's release and move it as far as gates and approvals let it go.
 
     Raises:
-        GateBlocked: it is worse than the champion, or it was champion before and was taken down.
+        GateBlocked: the go or an assumption no longer holds, it is worse than the champion, or it was
+            champion before and was taken down.
         AwaitingApproval: somebody else has to approve it.
     """
     clock, allow_self = ctx.clock, ctx.spec.problem.approval == "self"
     ctx.progress("promote", "starts", 0, 0)
     champion = releases.view(ctx.store).champion
-    evidence = _against_champion(ctx, trail, champion)
-    verdicts = judge_all(
-        ctx, "promote", [evidence], {"champion": Rule(">=", -ctx.spec.promote.margin, safe_end=True)}
-    )
+    again, rules = recheck(ctx)
+    margin = Rule(">=", -ctx.spec.promote.margin, safe_end=True)
+    evidence = [*again, _against_champion(ctx, trail, champion)]
+    verdicts = judge_all(ctx, "promote", evidence, {**rules, "champion": margin})
     trail.verdicts += verdicts
     release = champion if champion is not None and _is(ctx, trail, champion) else _make(ctx, name, trail)
     trail.release = release.release
@@ -73,7 +76,7 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
 
 
 def _waived(verdicts: Iterable[Verdict]) -> list[str]:
-    return sorted(v.waiver.event for v in verdicts if v.waiver)
+    return sorted({v.waiver.event for v in verdicts if v.waiver})
 
 
 def _keys(stages: Mapping[str, str]) -> dict[str, str]:
@@ -197,12 +200,7 @@ def _both(ctx: Context, made: Mapping[str, Output], champion: Manifest) -> tuple
         for graph in (made["package"].outputs["graph"], champion.serving.graph)
     ]
     ours, theirs = (score_rows(ctx, made, runner, rows, "promote") for runner in runners)
-    return _pick(ours, fresh), _pick(theirs, fresh)
-
-
-def _pick(p: Predictions, rows: NDArray[np.bool_]) -> Predictions:
-    decision = p.decision[rows] if p.decision is not None else None
-    return dataclasses.replace(p, y=p.y[rows], score=p.score[rows], decision=decision, units=p.units[rows])
+    return pick(ours, fresh), pick(theirs, fresh)
 
 
 def _fresh(

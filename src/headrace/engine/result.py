@@ -10,6 +10,7 @@ from headrace.core.codec import to_plain
 from headrace.core.errors import HeadraceError, Problem
 from headrace.core.evidence import Verdict
 from headrace.core.html import table
+from headrace.engine.advice import Advice
 from headrace.engine.context import Output
 from headrace.engine.memo import Ran
 
@@ -27,10 +28,15 @@ class Trail:
         """The stages' outputs by name."""
         return {s.name: s.output for s in self.stages}
 
+    def facts(self, stage: str) -> Mapping[str, Any]:
+        """What a stage found; empty where it has not run."""
+        return self.made.get(stage, Output()).facts
+
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run did. `status` is released, blocked, awaiting approval, or failed.
+    """What a run did. `status` is released, blocked, no-go (today's solution is as good, within noise),
+    awaiting approval, stopped, or failed. `advice` says what to do with what was found.
 
     `problems` say why it stopped, where it did; `exit_code` is what the command line exits with; `error`
     is what a failed run met.
@@ -46,6 +52,7 @@ class RunResult:
     exit_code: int
     problems: tuple[Problem, ...] = ()
     error: HeadraceError | None = None
+    advice: Advice | None = None
 
     @property
     def worked(self) -> bool:
@@ -56,7 +63,7 @@ class RunResult:
         """The object that `headrace run --json` prints and that `run.finished` keeps."""
         made = {s.name: s.output for s in self.stages}
         learned = made.get("learn", Output())
-        test = made.get("test", Output()).facts.get("estimate")
+        test, frame = made.get("test", Output()).facts, made.get("frame", Output()).facts
         seconds = learned.notes.get("seconds", {})
         return {
             "run": self.run or None,
@@ -77,7 +84,10 @@ class RunResult:
                 "forward_filled": made.get("ingest", Output()).notes.get("forward_filled", {}),
             },
             "validation": made.get("evaluate", Output()).facts.get("metrics", {}),
-            "test": test,
+            "test": test.get("estimate"),
+            "worth": test.get("worth"),
+            "advice": to_plain(self.advice) if self.advice else None,
+            "columns": dict(frame.get("columns", {})),
             "release": self.release or None,
             "problems": [to_plain(p) for p in self.problems],
         }

@@ -10,6 +10,7 @@ from typing import Any
 from headrace.core.codec import from_json, to_json
 from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, HeadraceError
 from headrace.core.views import RUN_KINDS, RunView, runs
+from headrace.engine.advice import NO_GO, advise, keeps_today
 from headrace.engine.author import commit
 from headrace.engine.context import Context, Output
 from headrace.engine.environment import record
@@ -79,7 +80,8 @@ def execute(ctx: Context, *, until: str = "") -> RunResult:
                 return _finish(ctx, name, trail, started, "stopped", None)
         promote_run(ctx, name, trail)
     except (GateBlocked, AwaitingApproval) as stop:
-        return _finish(ctx, name, trail, started, STATUS_OF[type(stop)], stop)
+        status = NO_GO if keeps_today(trail.verdicts) else STATUS_OF[type(stop)]
+        return _finish(ctx, name, trail, started, status, stop)
     except HeadraceError as error:
         return dataclasses.replace(_finish(ctx, name, trail, started, "failed", error), error=error)
     return _finish(ctx, name, trail, started, "released", None)
@@ -117,6 +119,7 @@ def _finish(
         seconds=time.perf_counter() - started,
         exit_code=stop.exit_code if stop else 0,
         problems=stop.problems if stop else (),
+        advice=advise(ctx.spec, status, trail.verdicts, trail.facts("learn")),
     )
     ctx.store.append([ctx.draft("run.finished", ctx.run, **result.plain())])
     return result

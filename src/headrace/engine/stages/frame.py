@@ -30,10 +30,20 @@ def _work(ctx: Context, made: Made) -> Output:
         n=len(stated),
         where=f"missing: {', '.join(missing)}" if missing else "",
     )
-    return Output(facts={"task": problem.task, "metric": problem.metric}, evidence=(complete, _go(ctx)))
+    facts = {
+        "task": problem.task,
+        "metric": problem.metric,
+        "goal": problem.goal or "",
+        "use": problem.use,
+        "supervision": problem.supervision,
+        "columns": dict(problem.columns),
+        "assumptions": [{"text": a.text, "check": a.check or ""} for a in problem.assumptions],
+    }
+    return Output(facts=facts, evidence=(complete, go_evidence(ctx)))
 
 
-def _go(ctx: Context) -> Evidence:
+def go_evidence(ctx: Context) -> Evidence:
+    """How many days the go decision still holds, today."""
     go = ctx.spec.problem.go
     if go is None:
         return Evidence("go", None, applies=False, why_none="no go decision is declared (problem.go)")
