@@ -1,0 +1,16 @@
+"""The linter for leakage and faults: arrays in, findings with evidence and remedy out."""
+
+from headrace.checks.lint.record import Column, Dataset, Finding, Severity, Unlabelled
+from headrace.checks.lint.registry import FAULTS, KINDS, LEAKAGE, lint
+
+__all__ = [
+    "FAULTS",
+    "KINDS",
+    "LEAKAGE",
+    "Column",
+    "Dataset",
+    "Finding",
+    "Severity",
+    "Unlabelled",
+    "lint",
+]
