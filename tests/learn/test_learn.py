@@ -6,9 +6,11 @@ import pytest
 
 from headrace.core.errors import MissingDependency, UserCodeError, UserError
 from headrace.core.task import Feature, FeatureKind, Kind, Task
-from headrace.learn import run as learn_run
+from headrace.learn import compare as learn_compare
+from headrace.learn import final as learn_final
 from headrace.learn.folds import FoldKind, FoldPlan, folds
-from headrace.learn.run import Learned, ModelChoice, Part, learn
+from headrace.learn.records import Learned, ModelChoice, Part
+from headrace.learn.run import learn
 from headrace.metrics.catalog import METRICS
 from headrace.metrics.measure import measure
 from headrace.metrics.record import Predictions
@@ -141,10 +143,13 @@ def test_the_threshold_is_the_best_on_out_of_fold_scores_and_each_fold_is_decide
 @pytest.mark.parametrize("kind", list(Kind))
 def test_holdout_fits_once_and_keeps_that_fit(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = []
-    real = learn_run._fit
-    monkeypatch.setattr(
-        learn_run, "_fit", lambda job, entry, X, y: fits.append(entry.name) or real(job, entry, X, y)
-    )
+    real = learn_compare.fit_entry
+    for room in (learn_compare, learn_final):
+        monkeypatch.setattr(
+            room,
+            "fit_entry",
+            lambda setting, entry, X, y: fits.append(entry.name) or real(setting, entry, X, y),
+        )
     held = part(200, kind, seed=9, today=True)
     learned = run(kind, holdout=held, probes={"held": held.X})
     assert sorted(fits) == ["boosting", "linear", "naive"]
@@ -203,11 +208,11 @@ class Breaks:
 
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch):
-    real = learn_run.load_candidate
+    real = learn_compare.load_candidate
 
     def use(error: Exception) -> None:
         monkeypatch.setattr(
-            learn_run, "load_candidate", lambda n: Breaks(error) if n == "breaks" else real(n)
+            learn_compare, "load_candidate", lambda n: Breaks(error) if n == "breaks" else real(n)
         )
 
     return use
@@ -249,7 +254,7 @@ def test_mistakes_in_all_models_are_reported_at_once() -> None:
     with pytest.raises(UserError) as caught:
         run(models=models)
     text = str(caught.value)
-    assert "no model is called 'boostng'" in text and "did you mean 'boosting'?" in text
+    assert "no model is called 'boostng'" in text and "did you mean 'boosting'" in text
     assert "forest has no parameter 'treez'" in text and "did you mean 'trees'?" in text
     assert "penalty = 'x' is of the wrong type" in text
 

@@ -44,29 +44,30 @@ def decide(
     task: Task,
     aim: Metric | Aim,
     y: Vector,
-    scores: Vector,
-    pieces: Sequence[Ints],
+    scores: Sequence[Vector],
+    parts: Sequence[Ints],
     *,
     units: Ints | None = None,
     today: Vector | None = None,
 ) -> Ints | None:
-    """Decided class codes [rows] (0 outside the pieces); None for regression.
+    """Decided class codes [rows] (0 outside the parts); None for regression.
 
-    multiclass: the most probable class. binary: each piece is decided by the threshold that is best on all
-    the others, so that no row's own label helps to choose its threshold. A single piece (a holdout) is
-    parted in two, in the order of its rows, for this alone. (In walking folds the threshold of an early
-    fold so comes from later ones: it is one number, and the candidates' comparison is alike for all.)
+    scores: for each part, scores of all rows by what was chosen without looking at it ([rows] or
+    [rows, classes]; one array for all of them where nothing was chosen).
+    multiclass: the most probable class. binary: each part is decided by the threshold that is best on all
+    the others, so that no row's own label helps to choose its threshold. (In walking folds the threshold of
+    an early fold so comes from later ones: it is one number, and the comparison is alike for all.)
     units and today, [rows], are for an aim with needs.
     """
     if task.kind is Kind.REGRESSION:
         return None
-    if task.kind is Kind.MULTICLASS:
-        return np.asarray(np.argmax(scores, axis=1), np.int64)
     decisions = np.zeros(len(y), np.int64)
-    parts = list(pieces) if len(pieces) > 1 else np.array_split(pieces[0], 2)
-    for i, part in enumerate(parts):
-        others = np.concatenate([p for j, p in enumerate(parts) if j != i])
-        decisions[part] = scores[part] >= _threshold(aim, y, scores, others, units, today)
+    for i, (part, mine) in enumerate(zip(parts, scores, strict=True)):
+        if task.kind is Kind.MULTICLASS:
+            decisions[part] = np.argmax(mine[part], axis=1)
+        else:
+            others = np.concatenate([p for j, p in enumerate(parts) if j != i])
+            decisions[part] = mine[part] >= _threshold(aim, y, mine, others, units, today)
     return decisions
 
 

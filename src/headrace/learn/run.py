@@ -1,145 +1,59 @@
-"""Compare candidates under cross-validation, choose one, fit it on everything, and make its graph.
+"""Compare candidates, search and combine the best, choose one, fit it on everything, and make its graph.
 
-Knows nothing of files, events or gates: arrays in, arrays and graph bytes out.
+Knows nothing of events or gates: arrays in, arrays and graph bytes out.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from headrace.core.errors import HeadraceError, MissingDependency, Problem, UserCodeError, UserError
-from headrace.core.task import Feature, Kind, Task
-from headrace.learn.candidate import Candidate, Fitted, Matrix, Vector, resolve_params
+from headrace.core.errors import UserError
+from headrace.core.task import Feature, Task
+from headrace.learn.candidate import Matrix
+from headrace.learn.choose import procedure_of, simplest_within_error
+from headrace.learn.compare import Steps, all_failed, compare, compare_today, entries_of, rank, result_of
+from headrace.learn.ensemble import Combined, combine
+from headrace.learn.final import Finished, Uncertain, calibrated, finish
 from headrace.learn.folds import Fold
-from headrace.learn.measure import best_threshold, decide, measure_pieces
 from headrace.learn.model_graph import model_graph
-from headrace.learn.registry import RESERVED, load_candidate
+from headrace.learn.records import (
+    NAIVE,
+    TODAY,
+    Crossed,
+    Job,
+    Learned,
+    ModelChoice,
+    Part,
+    Progress,
+    Result,
+    Scored,
+    Setting,
+)
+from headrace.learn.search.record import SearchPlan, SearchRecord
 from headrace.metrics.record import Metric
 from headrace.metrics.threshold import Aim
 
-NAIVE, TODAY = RESERVED
-
-Progress = Callable[[str, int, int], None]
-"""Told of what is being done, and how many of how many steps are done."""
-
 
 @dataclass(frozen=True)
-class Part:
-    """Rows to learn from, or to compare on: X float32 [rows, features], y float64 codes or values [rows],
-    units int64 [rows] (rows of one unit depend on each other).
+class Deepening:
+    """What is done beyond comparing candidates as they stand.
 
-    today: what today's rule answers (float64 [rows]): codes for classes, values for regression; NaN where
-    it has no answer. None where there is no rule.
+    folder: where a search keeps its trials, so that it goes on when it was killed (None: in memory). It
+    stands for these very rows, folds and candidates; whoever made it removes it when its result is durable.
     """
 
-    X: Matrix
-    y: Vector
-    units: NDArray[np.int64]
-    today: Vector | None = None
+    search: SearchPlan | None = None
+    ensemble: Literal["off", "blend", "stack"] = "off"
+    calibrate: Literal["off", "sigmoid", "isotonic"] = "off"
+    uncertain: Uncertain | None = None
+    folder: Path | None = None
 
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """A candidate as the user asked for it: its name on the leaderboard, what it is, changed parameters."""
-
-    name: str
-    use: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the leaderboard. `mean` and `std` of the metric over `folds`; None where it failed, for the
-    reason in `error`. `std` is None where there is one fold only."""
-
-    model: str
-    mean: float | None
-    std: float | None
-    folds: tuple[float, ...]
-    seconds: float
-    params: Mapping[str, Any]
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What came out.
-
-    leaderboard: best first, failed candidates last; with `naive` always and `today` where there is a rule.
-    threshold: of the positive class's probability (binary only).
-    graph: see `model_graph`.
-    scores: for every line that did not fail, float64 scores of rows by models that were not fitted on them,
-    [rows] or [rows, classes]; NaN where a row is in no test fold. The rows are those of train, or of the
-    validation part where candidates were compared on a holdout.
-    native: the chosen model's own scores of the probe matrices (what the graph has to reproduce).
-    """
-
-    leaderboard: tuple[Line, ...]
-    best: str
-    threshold: float | None
-    graph: bytes
-    scores: Mapping[str, Vector]
-    native: Mapping[str, Vector]
-
-
-class _Steps:
-    """Counts finished steps for the progress callback. Live."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total, self.done = progress, total, 0
-
-    def say(self, text: str, *, finished: int = 1) -> None:
-        self.done += finished
-        self._progress(text, self.done, self._total)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A candidate with everything it is fitted with."""
-
-    name: str
-    candidate: Candidate
-    params: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every fit and measurement needs. `folds` is None where `scored` is a holdout."""
-
-    train: Part
-    scored: Part
-    folds: Sequence[Fold] | None
-    features: tuple[Feature, ...]
-    task: Task
-    metric: Metric
-    aim: Metric | Aim
-    seed: int
-    threads: int
-
-    @property
-    def pieces(self) -> list[NDArray[np.int64]]:
-        """The rows of `scored` that each fold is measured on."""
-        return [np.arange(len(self.scored.y))] if self.folds is None else [test for _, test in self.folds]
-
-    @property
-    def fits(self) -> int:
-        """How many times each candidate is fitted to compare it."""
-        return len(self.folds) if self.folds is not None else 1
-
-
-@dataclass(frozen=True)
-class _Result:
-    """A candidate's line, its scores of rows it was not fitted on, and its fit where that may be the last."""
-
-    line: Line
-    scores: Vector | None = None
-    fitted: Fitted | None = None
+PLAIN = Deepening()
 
 
 def learn(
@@ -152,6 +66,7 @@ def learn(
     aim: Aim | None = None,
     folds: Sequence[Fold] | None = None,
     holdout: Part | None = None,
+    deepen: Deepening = PLAIN,
     probes: Mapping[str, Matrix] | None = None,
     seed: int = 0,
     threads: int = 1,
@@ -174,165 +89,122 @@ def learn(
         raise ValueError("give either folds or a holdout")
     if not len(train.y):
         raise UserError("there is no row to learn from", fix="look at what the split and the target dropped")
-    job = _Job(train, holdout or train, folds, features, task, metric, aim or metric, seed, threads)
-    entries = _entries(job, [ModelChoice(NAIVE, NAIVE), *models])
-    steps = _Steps(progress, len(entries) * job.fits + 1)
-    results: dict[str, _Result] = {}
-    best: _Result | None = None
+    setting = Setting(features, task, seed, threads)
+    job = Job(train, holdout or train, folds, setting, metric, aim or metric)
+    entries = entries_of(job, [ModelChoice(NAIVE, NAIVE), *models])
+    steps = Steps(progress, len(entries) * job.fits + 1)
+    results: dict[str, Result] = {}
+    best: Result | None = None
     for entry in entries:
-        result = _compare(job, entry, steps, clock)
-        if entry.name != NAIVE and (best is None or _rank(job, result.line) < _rank(job, best.line)):
-            best = result  # the fit of a holdout is kept for the best alone: forests are large
-        results[entry.name] = replace(result, fitted=None)
-    if best is None or best.scores is None:
-        raise _all_failed([r.line for r in results.values()])
+        result = compare(job, entry, steps, clock)
+        if entry.name != NAIVE and (best is None or rank(job, result.line) < rank(job, best.line)):
+            if best is not None:  # the fit of a holdout is kept for the best alone: forests are large
+                results[best.line.model] = replace(best, fitted=None)
+            best = result
+        results[entry.name] = result if result is best else replace(result, fitted=None)
+    if best is None or best.crossed is None:
+        raise all_failed([r.line for r in results.values()])
+    naive = results.pop(NAIVE)
+    search, trial_seconds = _searched(job, results, deepen, progress, clock)
+    chosen, choice = _chosen(job, results, deepen)
+    procedure = _procedure(job, results, chosen, deepen)
+    combined = _combined(job, results, deepen, steps)
+    kept = combined if combined is not None and combined.record.kept else None
+    if kept is not None and kept.result is not None and kept.result.crossed is not None:
+        chosen, choice, procedure = kept.result, kept.record.why, kept.result.crossed
+    results[NAIVE] = naive
+    if combined is not None and combined.result is not None:
+        results[combined.result.line.model] = combined.result
     if job.scored.today is not None:
-        results[TODAY] = _today(job, job.scored.today)
-    steps.say(f"{best.line.model} is best: fitting the final model", finished=0)
-    chosen = next(e for e in entries if e.name == best.line.model)
-    fitted = best.fitted or _fit(job, chosen, train.X, train.y)
-    scored = job.scored
-    threshold = best_threshold(task, job.aim, scored.y, best.scores, units=scored.units, today=scored.today)
+        results[TODAY] = compare_today(job, job.scored.today)
+    steps.say(f"{chosen.line.model} is best: fitting the final model", finished=0)
+    final = finish(job, chosen, kept, calibrate=deepen.calibrate, uncertain=deepen.uncertain)
+    results[final.result.line.model] = final.result
+    if final.calibrator is not None:
+        procedure, _ = calibrated(job, procedure, deepen.calibrate)
     steps.say("model graph made")
+    learned = _learned(job, results, final, procedure, probes or {})
+    return replace(
+        learned,
+        search=search,
+        trial_seconds=trial_seconds,
+        ensemble=combined.record if combined else None,
+        choice=choice,
+    )
+
+
+def _searched(
+    job: Job,
+    results: dict[str, Result],
+    deepen: Deepening,
+    progress: Progress,
+    clock: Callable[[], float],
+) -> tuple[SearchRecord | None, dict[str, tuple[float, ...]]]:
+    """Search the shortlist; tuned lines join the results."""
+    if deepen.search is None:
+        return None, {}
+    from headrace.learn.search.run import search_all
+
+    record, found = search_all(
+        job, list(results.values()), deepen.search, folder=deepen.folder, progress=progress, clock=clock
+    )
+    for one in found:
+        if one.result is not None:
+            results[one.result.line.model] = one.result
+    return record, {f.search.model: tuple(round(s, 4) for s in f.seconds) for f in found}
+
+
+def _chosen(job: Job, results: Mapping[str, Result], deepen: Deepening) -> tuple[Result, str]:
+    """The line that is to become the model, and why."""
+    if deepen.search is not None and deepen.search.choose == "one_standard_error":
+        name, why = simplest_within_error(job, results)
+        return results[name], why
+    best = min(results.values(), key=lambda r: rank(job, r.line))
+    return best, f"{best.line.model} has the best mean"
+
+
+def _procedure(job: Job, results: Mapping[str, Result], chosen: Result, deepen: Deepening) -> Crossed:
+    """What gates compare: the choice itself made on the other parts. A choice of the simpler line is not
+    made by luck on the best one's account: there the line stands for itself."""
+    if chosen.crossed is not None and deepen.search is not None and deepen.search.choose != "best":
+        return chosen.crossed
+    return procedure_of(job, list(results.values()), chosen)
+
+
+def _combined(job: Job, results: Mapping[str, Result], deepen: Deepening, steps: Steps) -> Combined | None:
+    if deepen.ensemble == "off":
+        return None
+    steps.say(f"combining candidates: {deepen.ensemble}", finished=0)
+    return combine(job, deepen.ensemble, list(results.values()))
+
+
+def _learned(
+    job: Job,
+    results: Mapping[str, Result],
+    final: Finished,
+    procedure: Crossed,
+    probes: Mapping[str, Matrix],
+) -> Learned:
+    gates = result_of(job, final.result.line.model, {}, procedure, 0.0)
+    done = {n: r for n, r in results.items() if r.crossed is not None}
     return Learned(
-        leaderboard=tuple(sorted((r.line for r in results.values()), key=lambda line: _rank(job, line))),
-        best=chosen.name,
-        threshold=threshold,
-        graph=model_graph(fitted, task, train.X.shape[1], threshold),
-        scores={name: r.scores for name, r in results.items() if r.scores is not None},
-        native={name: fitted.score(X) for name, X in (probes or {}).items()},
+        leaderboard=tuple(sorted((r.line for r in results.values()), key=lambda line: rank(job, line))),
+        best=final.result.line.model,
+        threshold=final.threshold,
+        graph=model_graph(
+            final.fitted,
+            job.task,
+            job.train.X.shape[1],
+            final.threshold,
+            calibrator=final.calibrator,
+            conformal=final.conformal,
+        ),
+        scores={n: r.crossed.honest(job) for n, r in done.items() if r.crossed is not None},
+        decisions={n: r.decisions for n, r in done.items() if r.decisions is not None},
+        own=final.own,
+        procedure=Scored(gates.line, procedure.honest(job), gates.decisions),
+        native={name: final.score(X) for name, X in probes.items()},
+        calibrator=final.calibrator,
+        conformal=final.conformal,
+        recipe=final.recipe,
     )
-
-
-def _entries(job: _Job, models: Sequence[ModelChoice]) -> list[_Entry]:
-    """Every candidate with complete parameters; every mistake at once."""
-    entries: list[_Entry] = []
-    problems: list[Problem] = []
-    n, width = job.train.X.shape
-    for choice in models:
-        try:
-            candidate = load_candidate(choice.use)
-            params = resolve_params(candidate, job.task, n, width, choice.params)
-        except MissingDependency:
-            raise
-        except UserError as error:
-            problems += error.problems
-        else:
-            entries.append(_Entry(choice.name, candidate, params))
-    if problems:
-        raise UserError.of(problems)
-    return entries
-
-
-def _compare(job: _Job, entry: _Entry, steps: _Steps, clock: Callable[[], float]) -> _Result:
-    """Fit on every fold and score the rest, or fit on train and score the holdout."""
-    started, begun = clock(), steps.done
-    fitted: Fitted | None = None
-    try:
-        if job.folds is None:
-            fitted = _fit(job, entry, job.train.X, job.train.y)
-            scores = _score(entry, fitted, job.scored.X)
-            steps.say(f"{entry.name}: fitted")
-        else:
-            scores = _out_of_fold(job, entry, job.folds, steps)
-    except MissingDependency:
-        raise  # the machine's fault, not the candidate's: going on without it would hide that
-    except UserError as error:
-        steps.say(f"{entry.name} failed", finished=begun + job.fits - steps.done)
-        return _Result(Line(entry.name, None, None, (), clock() - started, entry.params, str(error)))
-    line = _line(job, entry.name, entry.params, scores, clock() - started)
-    return _Result(line, scores, fitted)
-
-
-def _out_of_fold(job: _Job, entry: _Entry, folds: Sequence[Fold], steps: _Steps) -> Vector:
-    """Each row's scores by the model of the fold that it is tested in; NaN where it is in none."""
-    X, y = job.train.X, job.train.y
-    shape = (len(y), len(job.task.classes)) if job.task.kind is Kind.MULTICLASS else (len(y),)
-    scores = np.full(shape, np.nan)
-    for number, (rows, tested) in enumerate(folds, start=1):
-        scores[tested] = _score(entry, _fit(job, entry, X[rows], y[rows]), X[tested])
-        steps.say(f"{entry.name}: fold {number} of {len(folds)}")
-    return scores
-
-
-def _fit(job: _Job, entry: _Entry, X: Matrix, y: Vector) -> Fitted:
-    """Fit one candidate. What it raises, ours or a plugin's, is named as its own."""
-    try:
-        return entry.candidate.fit(
-            X,
-            y,
-            features=job.features,
-            task=job.task,
-            params=entry.params,
-            seed=job.seed,
-            threads=job.threads,
-        )
-    except HeadraceError:
-        raise
-    except Exception as error:  # user-code boundary: candidates may be anybody's
-        raise _failure(entry, error) from error
-
-
-def _score(entry: _Entry, fitted: Fitted, X: Matrix) -> Vector:
-    """Scores, all finite."""
-    try:
-        scores = fitted.score(X)
-    except HeadraceError:
-        raise
-    except Exception as error:  # user-code boundary: candidates may be anybody's
-        raise _failure(entry, error) from error
-    if not np.isfinite(scores).all():
-        raise UserCodeError(f"{entry.name} gave scores that are not finite", where=f"models: {entry.name}")
-    return scores
-
-
-def _failure(entry: _Entry, error: Exception) -> UserCodeError:
-    return UserCodeError(
-        f"{entry.name} failed: {type(error).__name__}: {error}",
-        where=f"models: {entry.name}",
-        fix="look at its parameters, or leave it out",
-    )
-
-
-def _line(job: _Job, name: str, params: Mapping[str, Any], scores: Vector, seconds: float) -> Line:
-    """The metric on every fold, decisions by thresholds of the other folds."""
-    part = job.scored
-    decisions = decide(job.task, job.aim, part.y, scores, job.pieces, units=part.units, today=part.today)
-    values = measure_pieces(job.task, job.metric, part.y, scores, decisions, part.units, job.pieces)
-    return Line(name, *_summary(values), values, seconds, params)
-
-
-def _summary(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and standard deviation over the folds where the metric is defined."""
-    defined = [v for v in values if np.isfinite(v)]
-    if not defined:
-        return None, None
-    return float(np.mean(defined)), float(np.std(defined, ddof=1)) if len(defined) > 1 else None
-
-
-def _today(job: _Job, today: Vector) -> _Result:
-    """Today's rule on the folds of the candidates, where it has an answer, so that the lines compare."""
-    part, known = job.scored, np.isfinite(today)
-    scores, decisions = today, None
-    if job.task.kind is not Kind.REGRESSION:
-        decisions = np.where(known, today, 0).astype(np.int64)
-    if job.task.kind is Kind.MULTICLASS:
-        scores = np.where(known[:, None], np.eye(len(job.task.classes))[decisions], np.nan)
-    pieces = [rows[known[rows]] for rows in job.pieces]
-    values = measure_pieces(job.task, job.metric, part.y, scores, decisions, part.units, pieces)
-    return _Result(Line(TODAY, *_summary(values), values, 0.0, {}), scores)
-
-
-def _rank(job: _Job, line: Line) -> tuple[float, bool, str]:
-    """Smaller is better; lines without a mean are last, failed ones at the very end; equals go by name."""
-    goodness = -np.inf if line.mean is None else float(job.metric.goodness(line.mean))
-    return -goodness, bool(line.error), line.model
-
-
-def _all_failed(lines: Sequence[Line]) -> HeadraceError:
-    problems = [
-        Problem(f"{line.model} could not be fitted: {line.error}", where=f"models: {line.model}")
-        for line in lines
-        if line.error
-    ]
-    return UserError.of(problems or [Problem("no model is named", where="models", fix="name at least one")])

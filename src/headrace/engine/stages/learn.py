@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from headrace.core.codec import from_plain, to_plain
-from headrace.core.evidence import Evidence, Interval, Rule
+from headrace.core.codec import from_plain, to_json, to_plain
+from headrace.core.evidence import Rule
 from headrace.core.task import Feature, Kind, Task
-from headrace.engine.aims import aim_for, goal_evidence
-from headrace.engine.code import user_modules
+from headrace.engine.aims import aim_for
+from headrace.engine.beats import Field, evidence_of, worths
+from headrace.engine.code import library_versions, user_modules
 from headrace.engine.columns import read_columns
 from headrace.engine.context import Context, Made, Output, Stage, micros
 from headrace.engine.measures import find_metric
+from headrace.engine.memo import stage_key
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, put_array, task_of
-from headrace.engine.worths import worth_on
 from headrace.learn.candidates import BUILT_IN
+from headrace.learn.final import Uncertain
 from headrace.learn.folds import Fold, FoldKind, FoldPlan, folds
-from headrace.learn.measure import decide
-from headrace.learn.run import NAIVE, TODAY, Learned, ModelChoice, Part, learn
-from headrace.metrics.intervals import paired
-from headrace.metrics.record import Metric, Predictions
-from headrace.metrics.threshold import Aim, choose_cut
+from headrace.learn.records import NAIVE, Learned, Line, ModelChoice, Part
+from headrace.learn.run import Deepening, learn
+from headrace.learn.search.journal import clear
+from headrace.learn.search.record import SearchPlan
 
 
 def _slice(ctx: Context) -> Any:
@@ -41,7 +40,20 @@ def _slice(ctx: Context) -> Any:
         "goal": spec.problem.goal,
         "today": spec.problem.today.model_dump(mode="json") if spec.problem.today else None,
         "split": [spec.split.by, spec.split.gap],
+        "tune": spec.tune.model_dump(mode="json") if spec.tune else None,
+        "ensemble": spec.ensemble,
+        "calibrate": spec.calibrate,
+        "uncertainty": spec.uncertainty.model_dump(mode="json") if spec.uncertainty else None,
+        "libraries": _libraries(ctx),
     }
+
+
+def _libraries(ctx: Context) -> dict[str, str]:
+    """Versions of libraries that only some specs use."""
+    used = {m.use for m in ctx.spec.model_specs().values()}
+    names: list[str] = ["catboost"] if "catboost" in used else []
+    names += ["xgboost", "xgboost-cpu"] if "xgboost" in used else []
+    return library_versions((*names, *(["optuna"] if ctx.spec.tune else [])))
 
 
 def _code(ctx: Context) -> tuple[str, ...]:
@@ -61,8 +73,9 @@ def _work(ctx: Context, made: Made) -> Output:
     holdout = _part(ctx, made, "validation") if spec.cv.holdout else None
     drawn = None if holdout else _folds(ctx, made, train, task)
     scored, name = (holdout, "validation rows") if holdout else (train, "rows out of fold")
-    pieces = [tested for _, tested in drawn] if drawn else [np.arange(len(scored.y))]
-    aim = aim_for(ctx, made, scored.units[np.concatenate(pieces)])
+    tested = np.concatenate([rows for _, rows in drawn]) if drawn else np.arange(len(scored.y))
+    aim = aim_for(ctx, made, scored.units[tested])
+    deepen = _deepening(ctx, made)
     learned = learn(
         train,
         [ModelChoice(n, m.use, dict(m.params)) for n, m in spec.model_specs().items()],
@@ -72,37 +85,91 @@ def _work(ctx: Context, made: Made) -> Output:
         aim=aim,
         folds=drawn,
         holdout=holdout,
+        deepen=deepen,
         probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
         seed=spec.seed,
         threads=spec.limits.threads,
         progress=ctx.tell("learn"),
     )
-    field = _Field(scored, name, pieces, task, metric, aim or metric)
-    worths = _worths(ctx, learned, field)
-    return Output(
-        outputs={
-            "model": ctx.store.put(learned.graph).digest,
-            "probe_scores": put_array(ctx, learned.native["probe"]).digest,
-            "scores": ctx.store.put(_archive(learned)).digest,
+    field = Field(scored, name, task, metric, aim or metric)
+    output = Output(
+        outputs=_outputs(ctx, learned),
+        facts=_facts(learned, worths(ctx, learned, field)),
+        notes={
+            "seconds": {r.model: round(r.seconds, 3) for r in learned.leaderboard},
+            **({"trial_seconds": dict(learned.trial_seconds)} if learned.search else {}),
         },
-        facts={
-            "model": learned.best,
-            "threshold": learned.threshold,
-            "leaderboard": [
-                {
-                    "model": r.model,
-                    "mean": r.mean,
-                    "std": r.std,
-                    "params": dict(r.params),
-                    "error": r.error,
-                    **({"worth": worths[r.model]} if r.model in worths else {}),
-                }
-                for r in learned.leaderboard
-            ],
-        },
-        notes={"seconds": {r.model: round(r.seconds, 3) for r in learned.leaderboard}},
-        evidence=tuple(_evidence(ctx, learned, field)),
+        evidence=tuple(evidence_of(ctx, learned, field)),
     )
+    clear(deepen.folder)
+    return output
+
+
+def _deepening(ctx: Context, made: Made) -> Deepening:
+    """What the spec asks for beyond the comparison. Trials are kept under the stage's key."""
+    spec, tune = ctx.spec, ctx.spec.tune
+    plan = folder = None
+    if tune is not None:
+        plan = SearchPlan(
+            method=tune.method,
+            seconds=None if tune.budget is None else micros(tune.budget) / 1e6,
+            trials=tune.trials,
+            shortlist=tune.shortlist,
+            choose=tune.choose,
+            prune=tune.prune,
+            processes=tune.processes,
+        )
+        folder = ctx.root / ".headrace" / "search" / stage_key(STAGE, ctx, made)[:32]
+    unsure = spec.uncertainty
+    return Deepening(
+        search=plan,
+        ensemble=spec.ensemble,
+        calibrate=spec.calibrate,
+        uncertain=None if unsure is None else Uncertain(unsure.level, unsure.abstain),
+        folder=folder,
+    )
+
+
+def _outputs(ctx: Context, learned: Learned) -> dict[str, str]:
+    """The artifacts. `search` (`learn.search.record.SearchRecord`) is there where there was a search."""
+    made = {
+        "model": ctx.store.put(learned.graph).digest,
+        "probe_scores": put_array(ctx, learned.native["probe"]).digest,
+        "scores": ctx.store.put(_archive(learned)).digest,
+    }
+    if learned.search is not None:
+        made["search"] = ctx.store.put(to_json(learned.search)).digest
+    return made
+
+
+def _facts(learned: Learned, worth: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "model": learned.best,
+        "threshold": learned.threshold,
+        "leaderboard": [_fact(line, worth) for line in learned.leaderboard],
+        "choice": learned.choice,
+        "recipe": [to_plain(m) for m in learned.recipe],
+    }
+    if learned.search is not None:
+        facts["search"] = {
+            "method": learned.search.method,
+            "clock": learned.search.clock,
+            "trials": {c.model: len(c.trials) - 1 for c in learned.search.candidates},
+        }
+    if learned.ensemble is not None:
+        facts["ensemble"] = to_plain(learned.ensemble)
+    if learned.calibrator is not None:
+        facts["calibration"] = learned.calibrator.name
+    if learned.conformal is not None:
+        facts["uncertainty"] = {**to_plain(learned.conformal), "why_none": learned.conformal.why_none}
+    return facts
+
+
+def _fact(line: Line, worth: Mapping[str, Any]) -> dict[str, Any]:
+    fact = {"model": line.model, "mean": line.mean, "std": line.std, "params": dict(line.params)}
+    fact |= {"error": line.error}
+    fact |= {"note": line.note} if line.note else {}
+    return fact | ({"worth": worth[line.model]} if line.model in worth else {})
 
 
 def _part(ctx: Context, made: Made, part: str) -> Part:
@@ -140,111 +207,6 @@ def _archive(learned: Learned) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{n: np.asarray(s) for n, s in learned.scores.items()})
     return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class _Field:
-    """Where candidates met: the rows that were scored, in the pieces (folds) that were scored together."""
-
-    rows: Part
-    name: str
-    pieces: Sequence[NDArray[np.int64]]
-    task: Task
-    metric: Metric
-    aim: Metric | Aim
-
-
-def _worths(ctx: Context, learned: Learned, field: _Field) -> dict[str, Any]:
-    """What 1,000 decisions of each line are worth (`metrics.worth.Worth`), where outcomes have a worth."""
-    if ctx.spec.problem.value is None:
-        return {}
-    found: dict[str, Any] = {}
-    for name, scores in learned.scores.items():
-        usable = _finite(scores)
-        rule = None if field.rows.today is None else field.rows.today[usable]
-        found[name] = to_plain(worth_on(ctx, _predictions(learned, name, field, usable), rule))
-    return found
-
-
-def _evidence(ctx: Context, learned: Learned, field: _Field) -> list[Evidence]:
-    """The best candidate against both baselines, paired over the rows that all of them were scored on."""
-    best = next(r for r in learned.leaderboard if r.model == learned.best)
-    found = [_compared("beats-naive", ctx, learned, NAIVE, field)]
-    today = ctx.spec.problem.today
-    if today is None:
-        found.append(
-            Evidence("beats-today", None, applies=False, why_none="no solution of today is declared")
-        )
-    elif today.rule is not None:
-        found.append(_compared("beats-today", ctx, learned, TODAY, field))
-    else:
-        found.append(_against_number(float(today.value or 0.0), today.source, best.folds, field.metric))
-    if isinstance(field.aim, Aim) and field.aim.needs:
-        scores, rows = learned.scores[learned.best], field.rows
-        known = _finite(scores)
-        rule = None if rows.today is None else rows.today[known]
-        cut = choose_cut(field.aim, rows.y[known], scores[known], units=rows.units[known], today=rule)
-        found.append(goal_evidence(cut, int(known.sum())))
-    return found
-
-
-def _compared(gate: str, ctx: Context, learned: Learned, other: str, field: _Field) -> Evidence:
-    if other not in learned.scores:
-        return Evidence(gate, None, why_none=f"{other} could not be scored")
-    usable = _finite(learned.scores[learned.best]) & _finite(learned.scores[other])
-    ours, theirs = (_predictions(learned, name, field, usable) for name in (learned.best, other))
-    estimate = paired(field.metric, ours, theirs, seed=ctx.spec.seed)
-    return Evidence(
-        gate,
-        estimate.value,
-        unit=f"{field.metric.name} better",
-        n=estimate.n_units,
-        interval=estimate.interval,
-        where=f"{learned.best} against {other} on {estimate.n_rows} {field.name}",
-        why_none=estimate.why_none,
-    )
-
-
-def _finite(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(np.isfinite(scores.reshape(len(scores), -1)).all(axis=1), dtype=np.bool_)
-
-
-def _predictions(learned: Learned, name: str, field: _Field, usable: NDArray[np.bool_]) -> Predictions:
-    scores, y = learned.scores[name], field.rows.y
-    if name == TODAY and field.task.kind == Kind.BINARY:
-        decision: NDArray[np.int64] | None = (scores >= 0.5).astype(np.int64)  # a rule decides by itself
-    else:
-        decision = decide(
-            field.task, field.aim, y, scores, field.pieces, units=field.rows.units, today=field.rows.today
-        )
-    return Predictions(
-        task=field.task,
-        y=y[usable],
-        score=scores[usable],
-        units=field.rows.units[usable],
-        decision=None if decision is None else decision[usable],
-    )
-
-
-def _against_number(value: float, source: str, folds_: tuple[float, ...], metric: Metric) -> Evidence:
-    """Today's solution as a number: compared as one, with the spread over the folds as the only interval."""
-    oriented = [float(metric.goodness(f)) - float(metric.goodness(value)) for f in folds_]
-    mean = float(np.mean(oriented))
-    interval = None
-    if len(oriented) > 1:
-        from scipy.stats import t
-
-        half = float(t.ppf(0.975, len(oriented) - 1) * np.std(oriented, ddof=1) / np.sqrt(len(oriented)))
-        interval = Interval(mean - half, mean + half)
-    return Evidence(
-        "beats-today",
-        mean,
-        unit=f"{metric.name} better",
-        n=len(oriented),
-        interval=interval,
-        where=f"against {value:g}" + (f" ({source})" if source else "") + ", over the folds",
-        why_none="" if interval else "one fold has no spread: use cross-validation, or give today's rule",
-    )
 
 
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
