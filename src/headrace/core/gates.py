@@ -59,6 +59,25 @@ _ALL = (
         "find out why it broke before going on: the project rests on it",
     ),
     Gate(
+        "pii",
+        "ingest",
+        "Is nothing personal kept that nobody has decided about? A scan of every column of every table.",
+        "say what becomes of each column under data.pii: drop, hash, mask, or keep with a reason",
+        waivable=False,
+    ),
+    Gate(
+        "fresh",
+        "ingest",
+        "Is each table with a `max_age` young enough at this moment? One gate a table.",
+        "get newer data, or raise data.tables.TABLE.max_age",
+    ),
+    Gate(
+        "represents",
+        "split",
+        "Do the training rows stand for the declared population? One gate an entry of `data.population`.",
+        "get more rows of the groups that are short, or correct the declared shares",
+    ),
+    Gate(
         "split-crossing",
         "split",
         "Does no row, group or moment stand on both sides of the split?",
@@ -113,6 +132,25 @@ _ALL = (
         "package",
         "Can every input of the graph be traced to a kept snapshot and a named stage?",
         "run `headrace audit`, then run again to make what is missing anew",
+    ),
+    Gate(
+        "slice",
+        "evaluate",
+        "Does the metric reach `evaluate.floor` in every declared slice, at the safe end? One gate a slice.",
+        "improve the model there (features, rows), declare fewer or larger slices, or lower the floor openly",
+    ),
+    Gate(
+        "fairness",
+        "evaluate",
+        "Are the groups of a sensitive column treated alike, within `evaluate.fairness.rules`?",
+        "look at the groups' rates in the report; get more rows of small groups, or change features or "
+        "threshold",
+    ),
+    Gate(
+        "robustness",
+        "evaluate",
+        "Does the metric survive inputs that go wrong, within `evaluate.robustness.rules`?",
+        "rest the model on more than one column, or make sure that the named one is there",
     ),
     Gate(
         "ship-at",

@@ -11,8 +11,10 @@ from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
 from headrace.data.expect import Expectation, plan_expectations
-from headrace.engine.check_frame import check_frame
 from headrace.engine.check_clean import add_flags, check_cleaning
+from headrace.engine.check_data import check_data
+from headrace.engine.check_evaluate import check_evaluate
+from headrace.engine.check_frame import check_frame
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
@@ -51,6 +53,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_split(check, events)
     _check_metrics(check)
     check_frame(check)
+    check_data(check)
     if spec.data.events not in spec.data.tables:
         raise SpecError.of(check.problems)  # every column would seem unknown: the one mistake is told
     zone = spec.data.zone or "UTC"
@@ -75,6 +78,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_features(check, features, target)
     _check_names(check, features)
     _check_target(check, target, today)
+    check_evaluate(check, types, events)
     expectations = _expectations(check)
     if check.problems or target is None:
         raise SpecError.of(check.problems)

@@ -15,34 +15,38 @@ class Fairness(Model):
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
     """Sensitive columns of the events table; they need not be features."""
     rules: dict[str, RuleText] = {}
-    """Bounds by measure: `selection_rate_ratio`, `selection_rate_difference`, `tpr_difference`,
-    `tpr_ratio`, `fpr_difference`, `fpr_ratio`, such as `>= 0.8`."""
+    """Bounds by measure, such as `selection_rate_ratio: ">= 0.8"`; the safe end of the interval counts.
+    Classification: `selection_rate`, `tpr` and `fpr`, each with `_difference` or `_ratio` (for every class
+    where there are several). Regression: `prediction_difference`, `error_difference`,
+    `absolute_error_difference`, `absolute_error_ratio`."""
 
 
 class Robustness(Model):
     """How much the metric may lose when inputs go wrong."""
 
     noise: tuple[Level, ...] = (0.1,)
-    """Noise on each number, as a share of its standard deviation."""
+    """Noise on all numbers at once, as a share of each one's standard deviation."""
     scale: tuple[float, ...] = (0.9, 1.1)
     """Factors by which each number is shifted in turn."""
     missing: bool = True
-    """Each column missing in turn."""
+    """Each column missing in turn, and every column of a side table together."""
     rules: dict[str, RuleText] = {}
-    """Bounds on the worst loss as a share of the metric, by kind: `missing`, `noise`, `scale`."""
+    """Bounds on the worst loss as a share of the metric, by kind: `missing`, `noise`, `scale`, such as
+    `<= 20%`; the safe end of the interval counts."""
 
 
 class Evaluate(Model):
     """What the evaluation measures on validation rows beside the metrics."""
 
     slices: tuple[str, ...] = ()
-    """Columns or expressions whose values make slices: `origin`, `distance > 1000`."""
+    """Columns or expressions whose values make slices: `origin` (each value), `distance` (between the
+    training rows' quartiles), `distance > 1000` (the rows where it is true)."""
     floor: RuleText | None = None
     """What the metric has to reach in every slice, such as `>= 0.25`; the safe end of the interval counts."""
     search: bool = True
     """Search for the worst slices among the raw columns' values and pairs of them."""
     min_rows: Annotated[int, Field(ge=10)] = 50
-    """The smallest slice that is looked at."""
+    """The smallest slice or group that is judged."""
     fairness: Fairness | None = None
     """Groups that have to be treated alike."""
     robustness: Robustness | None = None

@@ -1,32 +1,96 @@
-"""Stage 8: metrics with intervals on validation, measured on the packaged graph."""
+"""Stage 8: what the packaged graph does on validation rows: metrics with intervals, slices, fairness,
+errors, robustness, curves, and what more data would bring."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from headrace.core.codec import to_plain
-from headrace.core.evidence import Rule
+import numpy as np
+
+from headrace.checks.curves import curves
+from headrace.checks.errors import described, errors
+from headrace.checks.fairness import fairness, fairness_evidence
+from headrace.checks.robustness import Feeds, Plan, robustness, robustness_evidence
+from headrace.checks.slices import Slices, declared_slices, search_slices, slice_evidence
+from headrace.core.codec import to_json, to_plain
+from headrace.core.evidence import Evidence, Rule, parse_rule
+from headrace.core.task import Kind
 from headrace.engine.context import Context, Made, Output, Stage
-from headrace.engine.measures import metrics_of
+from headrace.engine.evaluation import Watched, watch
+from headrace.engine.headlines import headlines
+from headrace.engine.measures import find_metric, metrics_of
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
 from headrace.graph.run import Runner
+from headrace.metrics.contrast import take
 from headrace.metrics.intervals import intervals
+from headrace.metrics.record import Metric, Predictions
 
 
 def _slice(ctx: Context) -> Any:
-    problem = ctx.spec.problem
-    return [problem.metric, problem.value.model_dump(mode="json") if problem.value else None]
+    """Everything but the bounds: these are judged anew on every run, and change nothing that is measured."""
+    spec, problem = ctx.spec.evaluate, ctx.spec.problem
+    plain = spec.model_dump(mode="json", exclude={"floor", "calibration"})
+    for part in ("fairness", "robustness"):
+        if plain[part] is not None:
+            plain[part]["rules"] = sorted(plain[part]["rules"])
+    return {
+        "evaluate": plain,
+        "judged": [spec.floor is not None, spec.calibration is not None],
+        "metric": [problem.metric, problem.value.model_dump(mode="json") if problem.value else None],
+        "events": [ctx.spec.data.id, ctx.spec.data.time, ctx.zone],
+        "personal": sorted(ctx.spec.data.pii),
+    }
 
 
 def _work(ctx: Context, made: Made) -> Output:
     runner = Runner(ctx.store.get(made["package"].outputs["graph"]), threads=ctx.spec.limits.threads)
     predictions = score_rows(ctx, made, runner, rows_of(ctx, made, "validation"), "evaluate")
+    metric = find_metric(ctx.spec, ctx.spec.problem.metric)
+    watched = watch(ctx, made, runner, predictions)
+    records: dict[str, Any] = {}
+    evidence: list[Evidence] = []
+    for role, record, found in _looks(ctx, made, runner, metric, predictions, watched):
+        ctx.tell("evaluate")(f"{role} done", 0, 0)
+        records[role] = record
+        evidence += found
+    return Output(
+        outputs={role: ctx.store.put(to_json(record)).digest for role, record in records.items()},
+        facts={"metrics": _metrics(ctx, predictions), "headlines": headlines(records)},
+        evidence=tuple(evidence),
+    )
+
+
+_Look = tuple[str, Any, tuple[Evidence, ...]]
+"""The role of an artifact, the record behind it, and the evidence that has a rule."""
+
+
+def _looks(
+    ctx: Context, made: Made, runner: Runner, metric: Metric, predictions: Predictions, watched: Watched
+) -> Iterator[_Look]:
+    """One look after the other; each is an artifact of its own. What else is to be looked at goes here."""
+    spec = ctx.spec.evaluate
+    yield _slices(ctx, metric, predictions, watched)
+    if spec.fairness is not None:
+        found = fairness(predictions, watched.sensitive, min_rows=spec.min_rows)
+        rules_ = spec.fairness.rules
+        kept = [d for d in found.disparities if d.measure in rules_]
+        yield "fairness", found, fairness_evidence(replace(found, disparities=tuple(kept)))
+    yield "errors", _errors(ctx, metric, predictions, watched), ()
+    worth = find_metric(ctx.spec, "value") if ctx.spec.problem.value is not None else None
+    threshold = made["learn"].facts.get("threshold")
+    yield "curves", curves(predictions, metric, value=worth, chosen=threshold, seed=ctx.spec.seed), ()
+    if spec.robustness is not None:
+        yield _robustness(ctx, runner, metric, predictions, watched)
+
+
+def _metrics(ctx: Context, predictions: Predictions) -> dict[str, Any]:
     metrics = metrics_of(ctx.spec)
     ctx.tell("evaluate")("resampling", 0, 0)
     estimates = intervals(metrics.values(), predictions, seed=ctx.spec.seed)
-    measured = {
+    return {
         name: {
             "value": e.value,
             "interval": to_plain(e.interval) if e.interval else None,
@@ -36,20 +100,101 @@ def _work(ctx: Context, made: Made) -> Output:
         }
         for name, e in estimates.items()
     }
-    return Output(facts={"metrics": measured})
+
+
+def _slices(ctx: Context, metric: Metric, predictions: Predictions, watched: Watched) -> _Look:
+    spec, seed, tell = ctx.spec.evaluate, ctx.spec.seed, ctx.tell("evaluate")
+    low = spec.min_rows
+    declared = declared_slices(metric, predictions, watched.declared, min_rows=low, seed=seed, progress=tell)
+    search = None
+    if spec.search:
+        search = search_slices(metric, predictions, watched.searched, min_rows=low, seed=seed, progress=tell)
+    found = Slices(metric.name, metric.higher_is_better, declared, search)
+    return "slices", found, slice_evidence(declared, metric) if spec.floor is not None else ()
+
+
+def _errors(ctx: Context, metric: Metric, predictions: Predictions, watched: Watched) -> Any:
+    found = errors(
+        predictions,
+        metric,
+        times=watched.times,
+        missing=watched.missing,
+        min_rows=ctx.spec.evaluate.min_rows,
+        seed=ctx.spec.seed,
+    )
+    id_ = ctx.spec.data.id
+    shown = id_ is not None and id_ not in watched.hidden
+    worst = described(
+        predictions,
+        watched.picked,
+        watched.numbers,
+        watched.worst,
+        ids=watched.worst.get(id_) if shown and id_ else None,
+        hidden=watched.hidden,
+    )
+    return replace(found, worst=worst, hidden=watched.hidden)
+
+
+def _robustness(
+    ctx: Context, runner: Runner, metric: Metric, predictions: Predictions, watched: Watched
+) -> _Look:
+    spec = ctx.spec.evaluate.robustness
+    if spec is None:
+        raise ValueError("no robustness is declared")
+    base = take(predictions, watched.sampled)
+
+    def answer(feeds: Feeds) -> Predictions:
+        got = runner.run(feeds, base.rows)
+        regression = base.task.kind is Kind.REGRESSION
+        return replace(
+            base,
+            score=np.asarray(got["prediction" if regression else "probability"], np.float64),
+            decision=None if regression else np.asarray(got["decision"], np.int64),
+        )
+
+    groups: dict[str, list[str]] = {}
+    for name in runner.inputs:
+        table = name.partition(".")[0]
+        if table in ctx.spec.data.tables and table != ctx.spec.data.events and "." in name:
+            groups.setdefault(table, []).append(name)
+    plan = Plan(
+        types=runner.inputs,
+        groups=groups,
+        spreads=watched.spreads,
+        missing=spec.missing,
+        scale=spec.scale,
+        noise=spec.noise,
+    )
+    found = robustness(
+        metric, watched.sample, answer, plan, seed=ctx.spec.seed, progress=ctx.tell("evaluate")
+    )
+    judged = tuple(e for e in robustness_evidence(found) if e.gate.partition(": ")[2] in spec.rules)
+    return "robustness", found, judged
 
 
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
-    """This stage measures nothing that can block."""
-    del ctx, made
-    return {}
+    """The floor of slices, and the bounds of fairness and robustness, all at the interval's safe end."""
+    spec = ctx.spec.evaluate
+    held: dict[str, Rule] = {}
+    for evidence in made["evaluate"].evidence:
+        kind, _, thing = evidence.gate.partition(": ")
+        text: str | None = None
+        if kind == "slice":
+            text = spec.floor
+        elif kind == "fairness" and spec.fairness is not None:
+            text = spec.fairness.rules[evidence.details["measure"]]
+        elif kind == "robustness" and spec.robustness is not None:
+            text = spec.robustness.rules[thing]
+        if text is not None:
+            held[evidence.gate] = parse_rule(text, safe_end=True)
+    return held
 
 
 STAGE = Stage(
     "evaluate",
-    ("ingest", "split", "features", "package"),
+    ("ingest", "split", "features", "learn", "package"),
     _slice,
     _work,
     code=lambda _: (__name__,),
-    libraries=("numpy", "onnxruntime", "duckdb", "pyarrow"),
+    libraries=("numpy", "onnxruntime", "duckdb", "pyarrow", "scipy"),
 )

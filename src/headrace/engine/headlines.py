@@ -1,0 +1,52 @@
+"""An evaluation in a few lines, for people at a terminal: what stands out in each look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.checks.errors import Errors
+from headrace.checks.fairness import Fairness
+from headrace.checks.robustness import Robustness
+from headrace.checks.slices import Search, Slices
+from headrace.core.codec import to_plain
+
+
+def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
+    """By role: the worst declared slices and the found ones, the worst group of each sensitive column,
+    the worst fault of each kind, where errors gather. Small; the whole is in the artifacts."""
+    found: dict[str, Any] = {}
+    for role, record in records.items():
+        match record:
+            case Slices():
+                found[role] = _slices(record)
+            case Fairness():
+                found[role] = [to_plain(d) for d in record.disparities]
+            case Robustness():
+                found[role] = [to_plain(w) for w in record.worst]
+            case Errors():
+                found[role] = _errors(record)
+    return found
+
+
+def _slices(slices: Slices) -> dict[str, Any]:
+    known = [s for s in slices.declared if s.worse_by is not None]
+    known.sort(key=lambda s: -(s.worse_by or 0.0))
+    found: dict[str, Any] = {"declared": [to_plain(s) for s in known[:5]]}
+    if slices.search is not None:
+        found["search"] = _search(slices.search)
+    return found
+
+
+def _search(search: Search) -> dict[str, Any]:
+    return {
+        "looked_at": search.looked_at,
+        "tested": len(search.tested),
+        "found": [to_plain(s) for s in search.tested[: search.found]],
+        "why_none": search.why_none,
+    }
+
+
+def _errors(errors: Errors) -> dict[str, Any]:
+    gathered = [s for s in errors.by_missing if s.p_corrected is not None and s.p_corrected <= 0.05]
+    return {"missing": [to_plain(s) for s in gathered[:3]]}
