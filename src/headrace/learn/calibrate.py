@@ -10,7 +10,6 @@ Several classes: one map a class against the rest, then divided by their sum (Za
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -148,24 +147,6 @@ def fit_calibrator(method: str, task: Task, y: Vector, scores: Vector) -> Calibr
     if task.kind is Kind.BINARY:
         return Calibrated(method, (fit(y == 1, scores),))
     return Calibrated(method, tuple(fit(y == code, scores[:, code]) for code in range(scores.shape[1])))
-
-
-def cross_calibrate(
-    method: str, task: Task, y: Vector, scores: Vector, pieces: Sequence[NDArray[np.int64]]
-) -> Vector:
-    """Scores of every piece, calibrated by what was fitted on the other pieces: no row's label helps to
-    calibrate its own score. For choosing thresholds and for measuring what calibration is worth. A single
-    piece (a holdout) is parted in two, in the order of its rows. Rows in no piece are NaN.
-
-    Raises:
-        UserError: as `fit_calibrator`.
-    """
-    parts = list(pieces) if len(pieces) > 1 else np.array_split(pieces[0], 2)
-    out = np.full(scores.shape, np.nan)
-    for i, rows in enumerate(parts):
-        others = np.concatenate([p for j, p in enumerate(parts) if j != i])
-        out[rows] = fit_calibrator(method, task, y[others], scores[others]).apply(scores[rows])
-    return out
 
 
 def fit_sigmoid(positive: NDArray[np.bool_], p: Vector) -> SigmoidCurve:
