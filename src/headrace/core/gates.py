@@ -78,6 +78,25 @@ _ALL = (
         "get more rows of the groups that are short, or correct the declared shares",
     ),
     Gate(
+        "pii",
+        "ingest",
+        "Is nothing personal kept that nobody has decided about? A scan of every column of every table.",
+        "say what becomes of each column under data.pii: drop, hash, mask, or keep with a reason",
+        waivable=False,
+    ),
+    Gate(
+        "fresh",
+        "ingest",
+        "Is each table with a `max_age` young enough at this moment? One gate a table.",
+        "get newer data, or raise data.tables.TABLE.max_age",
+    ),
+    Gate(
+        "represents",
+        "split",
+        "Do the training rows stand for the declared population? One gate an entry of `data.population`.",
+        "get more rows of the groups that are short, or correct the declared shares",
+    ),
+    Gate(
         "split-crossing",
         "split",
         "Does no row, group or moment stand on both sides of the split?",

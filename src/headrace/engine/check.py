@@ -10,8 +10,11 @@ from headrace.core.errors import HeadraceError, Problem, SpecError
 from headrace.core.schema import Column, Snapshot
 from headrace.core.spec import ParsedSpec
 from headrace.core.task import Kind
+from headrace.data.privacy.redact import Redaction
 from headrace.data.read import describe, open_source, resolve
+from headrace.engine.check_data import key_problems
 from headrace.engine.compile import Compiled, compile_spec
+from headrace.engine.privacy import treatments_of
 from headrace.learn.registry import check_models
 
 
@@ -27,13 +30,17 @@ def check(parsed: ParsedSpec, root: Path, pinned: Mapping[str, Snapshot] | None 
     tables: dict[str, tuple[Column, ...]] = {}
     data = parsed.spec.data
     pinned = pinned or {}
+    treatments = treatments_of(parsed.spec)
     for name, table in data.tables.items():
         if name in pinned:
             tables[name] = pinned[name].columns
             continue
         try:
             times = (data.time,) if name == data.events and data.time is not None else ()
-            tables[name] = describe(name, table, root=root, zone=table.zone or data.zone, times=times)
+            redaction = Redaction(treatments.get(name, {}))
+            tables[name] = describe(
+                name, table, root=root, zone=table.zone or data.zone, times=times, redaction=redaction
+            )
         except HeadraceError as error:
             place = parsed.where("data", "tables", name, "read")
             problems += [
@@ -49,6 +56,7 @@ def check(parsed: ParsedSpec, root: Path, pinned: Mapping[str, Snapshot] | None 
         problems += [p for p in error.problems if not unread or not _blames(p, unread, data.events)]
     for i, problem in check_models(parsed.spec.models, root, Kind(parsed.spec.problem.task)):
         problems.append(Problem(problem.what, parsed.where("models", i), problem.why, problem.fix))
+    problems += [] if pinned else key_problems(parsed, root)
     if problems or compiled is None:
         raise SpecError.of((not pinned and _without_rows(parsed, root)) or problems)
     return compiled

@@ -14,6 +14,7 @@ from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.check_clean import add_flags, check_cleaning
 from headrace.engine.check_data import check_data
 from headrace.engine.check_evaluate import check_evaluate
+from headrace.engine.check_data import check_data
 from headrace.engine.check_frame import check_frame
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric

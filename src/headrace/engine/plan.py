@@ -11,22 +11,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from headrace.core.evidence import Rule
+from headrace.core.evidence import Evidence, Rule
 from headrace.engine.context import Context, Made, Stage
 from headrace.engine.stages import evaluate, features, frame, ingest, inspect, learn, package, split, test
 
 
+def _nothing(ctx: Context, made: Made) -> tuple[Evidence, ...]:
+    """What a stage whose evidence does not depend on the moment has to add."""
+    del ctx, made
+    return ()
+
+
 @dataclass(frozen=True)
 class Step:
-    """A stage, and the rules that its evidence is held to (read from the spec, never from the cache)."""
+    """A stage, and the rules that its evidence is held to (read from the spec, never from the cache). `live`
+    is evidence that depends on the moment: measured on every run, beside what the stage keeps."""
 
     stage: Stage
     rules: Callable[[Context, Made], Mapping[str, Rule]]
+    live: Callable[[Context, Made], tuple[Evidence, ...]] = _nothing
 
 
 SPINE: tuple[Step, ...] = (
     Step(frame.STAGE, frame.rules),
-    Step(ingest.STAGE, ingest.rules),
+    Step(ingest.STAGE, ingest.rules, ingest.live),
     Step(split.STAGE, split.rules),
     Step(features.STAGE, features.rules),
     Step(inspect.STAGE, inspect.rules),

@@ -15,6 +15,7 @@ from headrace.core.evidence import Evidence, Rule, Verdict
 from headrace.core.views import ReleaseView, State
 from headrace.data.split import TRAIN
 from headrace.engine import releases
+from headrace.engine.ages import tables_used
 from headrace.engine.author import commit
 from headrace.engine.code import library_versions
 from headrace.engine.context import Context, Output
@@ -26,14 +27,14 @@ from headrace.engine.result import Trail
 from headrace.engine.rivals import pick
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
-from headrace.engine.stages.ingest import snapshots_of
+from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.package import serving_of
 from headrace.engine.stages.split import identities, load_array
 from headrace.graph.run import Runner
 from headrace.metrics.intervals import paired
 from headrace.metrics.measure import measure
 from headrace.metrics.record import Predictions
-from headrace.release.manifest import Manifest, Standing, TestEstimate
+from headrace.release.manifest import Manifest, Serving, Standing, TestEstimate
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb", "pyarrow", "sqlglot")
 ID_LENGTH = 12
@@ -117,13 +118,14 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
     head, dirty = commit(ctx.root)
     learned = made["learn"]
     seconds = learned.notes.get("seconds", {})
+    used = tables_used(ctx, made)
     return Manifest(
         project=spec.project,
         run=ctx.run,
         name=name,
         made=ctx.now(),
         author=ctx.actor,
-        serving=serving_of(made),
+        serving=_described(serving_of(made), spec.problem.columns),
         target=spec.problem.target,
         metric=spec.problem.metric,
         spec=ctx.store.put(to_json(spec.plain())).digest,
@@ -139,14 +141,22 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         test=from_plain(made["test"].facts["estimate"], TestEstimate),
         verdicts=tuple(trail.verdicts),
         snapshots={
-            n: dataclasses.replace(s, taken=made["ingest"].notes.get("taken", ""))
+            n: dataclasses.replace(s, taken=used[n]["taken"], newest=used[n]["newest"])
             for n, s in snapshots_of(made).items()
         },
+        privacy=privacy_of(ctx, made),
         stages={s.name: s.key for s in trail.stages},
         commit=head,
         dirty=dirty,
         libraries=library_versions(LIBRARIES),
+        columns=dict(spec.problem.columns),
     )
+
+
+def _described(serving: Serving, columns: Mapping[str, str]) -> Serving:
+    """What columns mean, put in last: a word in a description is no reason to package again."""
+    fields = tuple(dataclasses.replace(f, description=columns.get(f.name, "")) for f in serving.fields)
+    return dataclasses.replace(serving, fields=fields)
 
 
 def _against_champion(ctx: Context, trail: Trail, champion: ReleaseView | None) -> Evidence:

@@ -39,7 +39,7 @@ class RunResult:
     awaiting approval, stopped, or failed. `advice` says what to do with what was found.
 
     `problems` say why it stopped, where it did; `exit_code` is what the command line exits with; `error`
-    is what a failed run met.
+    is what a failed run met; `tables` are the snapshots that it used, and how old they were.
     """
 
     run: str
@@ -53,6 +53,7 @@ class RunResult:
     problems: tuple[Problem, ...] = ()
     error: HeadraceError | None = None
     advice: Advice | None = None
+    tables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def worked(self) -> bool:
@@ -74,6 +75,7 @@ class RunResult:
                 {"name": s.name, "status": s.status, "seconds": round(s.seconds, 3), "key": s.key}
                 for s in self.stages
             ],
+            "tables": dict(self.tables),
             "gates": [gate_line(v) for v in self.verdicts],
             "leaderboard": [
                 {**line, "seconds": seconds.get(line["model"])}

@@ -10,6 +10,7 @@ from typing import Any
 from headrace.core.codec import from_json, to_json
 from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, HeadraceError
 from headrace.core.views import RUN_KINDS, RunView, runs
+from headrace.engine.ages import tables_used
 from headrace.engine.advice import NO_GO, advise, keeps_today
 from headrace.engine.author import commit
 from headrace.engine.context import Context, Output
@@ -101,7 +102,8 @@ def _step(ctx: Context, step: Step, trail: Trail) -> None:
         raise
     trail.stages.append(ran)
     ctx.progress(stage, ran.status, 1, 1)
-    verdicts = judge_all(ctx, stage, ran.output.evidence, step.rules(ctx, trail.made))
+    evidence = (*ran.output.evidence, *step.live(ctx, trail.made))
+    verdicts = judge_all(ctx, stage, evidence, step.rules(ctx, trail.made))
     trail.verdicts += verdicts
     enforce(ctx, verdicts)
 
@@ -120,6 +122,7 @@ def _finish(
         exit_code=stop.exit_code if stop else 0,
         problems=stop.problems if stop else (),
         advice=advise(ctx.spec, status, trail.verdicts, trail.facts("learn")),
+        tables=tables_used(ctx, trail.made),
     )
     ctx.store.append([ctx.draft("run.finished", ctx.run, **result.plain())])
     return result

@@ -9,6 +9,7 @@ from typing import Any
 from headrace.core.evidence import Interval, Verdict
 from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
+from headrace.metrics.worth import Worth
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Field:
 
     `source` is "event" (the caller sends it) or the name of the table where the server looks it up.
     `low`, `high` (numbers; microseconds for times) and `categories` (text, most frequent first, at most
-    200) are what the training rows held; `null_share` is the share of nulls among them.
+    200) are what the training rows held; `null_share` is the share of nulls among them. `description` is
+    what the column means (`problem.columns`).
     """
 
     name: str
@@ -27,6 +29,7 @@ class Field:
     high: float | None = None
     categories: tuple[str, ...] = ()
     null_share: float = 0.0
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class TestEstimate:
 
 @dataclass(frozen=True)
 class Standing:
-    """A line of the leaderboard; mean and std are over the folds. `error` says why a candidate failed."""
+    """A line of the leaderboard; mean and std are over the folds. `error` says why a candidate failed,
+    `worth` what its decisions are worth, where outcomes have a worth."""
 
     model: str
     mean: float | None
@@ -65,6 +69,32 @@ class Standing:
     seconds: float
     params: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    worth: Worth | None = None
+
+
+@dataclass(frozen=True)
+class Treated:
+    """An event column that is hashed or masked before the graph sees it: `type` is what a caller sends."""
+
+    do: str
+    type: Type
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What was done with personal data, and the proof that nothing else is kept.
+
+    `treatments` say by column (`email`, `customers.email`) what was done, `kept` why something was kept.
+    `scan` is the artifact with what the scan of every kept column found; `columns` of them were looked at.
+    `key` is the fingerprint of the key of hashes.
+    """
+
+    treatments: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    scan: str = ""
+    columns: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +102,8 @@ class Serving:
     """All that answering needs: the graph, what it reads, and how lookups are resolved.
 
     `keys` are the event columns that lookups need beside the graph's own; `unused` are further columns of
-    the events table, which a caller may send and nothing reads.
+    the events table, which a caller may send and nothing reads. `treated` are event columns whose values are
+    hashed or masked as ingest did; `pii_key` is the fingerprint of the key that hashes them.
     """
 
     graph: str
@@ -85,17 +116,20 @@ class Serving:
     lead_us: int
     threshold: float | None
     unused: tuple[str, ...] = ()
+    treated: Mapping[str, Treated] = field(default_factory=dict)
+    pii_key: str = ""
 
     def event_types(self) -> dict[str, Type]:
         """The columns that a caller sends: the graph's event columns, lookup keys, and the time column
-        where a lookup needs the moment."""
-        sent = {f.name: f.type for f in self.fields if f.source == "event"}
-        return {**sent, **self.keys}
+        where a lookup needs the moment. Treated columns have the type that they have before."""
+        sent = {f.name: f.type for f in self.fields if f.source == "event"} | dict(self.keys)
+        return {n: self.treated[n].type if n in self.treated else kind for n, kind in sent.items()}
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that can be said of a release, in one frozen record."""
+    """Everything that can be said of a release, in one frozen record. `columns` are what described columns
+    mean, by name."""
 
     project: str
     run: str
@@ -119,4 +153,6 @@ class Manifest:
     commit: str
     dirty: bool
     libraries: Mapping[str, str]
+    columns: Mapping[str, str] = field(default_factory=dict)
     format: int = 1
+    privacy: Privacy = field(default_factory=Privacy)

@@ -5,6 +5,7 @@ Needs numpy, pyarrow and onnxruntime alone. Knows nothing of HTTP or files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -14,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.clock import format_duration
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
 from headrace.data.lookup import LookupTable
+from headrace.data.privacy.key import KEY, KEY_FILE, load_key
+from headrace.data.privacy.redact import Treatment, treat, treat_one
 from headrace.graph.rows import RowEncoder
 from headrace.graph.run import Runner
 from headrace.release.manifest import Lookup, Serving
@@ -52,6 +55,8 @@ class Answerer:
         }
         self._looked_up = [(f.name, f.type, f.source) for f in serving.fields if f.source != "event"]
         self._unused = frozenset(serving.unused)
+        self._treated = {n: Treatment(t.do, length=t.length) for n, t in serving.treated.items()}
+        self._secret = _secret(serving)
 
     @cached_property
     def _encoder(self) -> RowEncoder:
@@ -74,6 +79,8 @@ class Answerer:
         if len(rows) == 1 and not isinstance(rows[0], Mapping):
             raise DataError(f"a row has to be an object, not {shown(rows[0])}", fix="send names and values")
         feeds = self._encoder.encode(rows)
+        for name, how in self._treated.items():
+            feeds[name] = self._treat(name, how, rows, feeds)
         if self._looked_up:
             feeds.update(self._find(rows, feeds))
         return self._labelled(self._runner.run(feeds, len(rows)), len(rows))
@@ -84,7 +91,11 @@ class Answerer:
         The same as `answer` gives for these rows, but for the last bit of a probability: onnxruntime
         computes exp of one number by another routine than exp of several.
         """
-        feeds = {name: feed(columns[name], kind) for name, kind in self.types.items()}
+        if self._treated:
+            done = {n: treat(columns[n], how, self._secret) for n, how in self._treated.items()}
+            columns = {**columns, **done}
+        kinds = {n: Type.TEXT if n in self._treated else kind for n, kind in self.types.items()}
+        feeds = {name: feed(columns[name], kind) for name, kind in kinds.items()}
         if self._looked_up:
             feeds.update(self._match(columns))
         return self._runner.run(feeds, rows)
@@ -105,9 +116,25 @@ class Answerer:
             for name, kind, source in self._looked_up
         }
 
+    def _treat(
+        self, name: str, how: Treatment, rows: Sequence[Mapping[str, Any]], feeds: Feeds
+    ) -> NDArray[Any]:
+        """A column of personal data as ingest kept it: hashed or masked text."""
+        kind = self.types[name]
+        if kind is Type.TIME:
+            values = [None if t == NULL_TIME else t for t in feeds[name].tolist()]
+        else:
+            values = [row.get(name) for row in rows]
+        done = np.empty(len(rows), dtype=object)
+        told = [treat_one(v, kind, how, self._secret) for v in values]
+        done[:] = [NULL_TEXT if t is None else t for t in told]
+        return done
+
     def _key(self, name: str, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> list[Any]:
         """A key column as Python values. Not from the feeds but for times: a double loses the last digits
         of a long whole number."""
+        if name in self._treated:
+            return [None if t == NULL_TEXT else t for t in feeds[name].tolist()]
         if self.types[name] is not Type.TIME:
             return [row.get(name) for row in rows]
         return [None if t == NULL_TIME else t for t in feeds[name].tolist()]
@@ -144,6 +171,24 @@ class Answerer:
             }
             for i in range(rows)
         ]
+
+
+def _secret(serving: Serving) -> bytes:
+    """The key that the release's hashes were made with.
+
+    Raises:
+        UserError: there is none in the environment, or it is another.
+    """
+    if not any(t.do == "hash" for t in serving.treated.values()):
+        return b""
+    key = load_key(os.environ)
+    if key.fingerprint != serving.pii_key:
+        raise UserError(
+            "the key of hashes is another than the release was made with",
+            why=f"its fingerprint is {key.fingerprint}, the release's {serving.pii_key}: nothing would match",
+            fix=f"set {KEY} or {KEY_FILE} to the key of training",
+        )
+    return key.secret
 
 
 def label(value: str | float | bool) -> Label:

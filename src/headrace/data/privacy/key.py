@@ -23,7 +23,7 @@ class Key:
     fingerprint: str
 
 
-def load_key(environment: Mapping[str, str], store: Path) -> Key:
+def load_key(environment: Mapping[str, str], store: Path | None = None) -> Key:
     """The key in `HEADRACE_PII_KEY`, else in the file that `HEADRACE_PII_KEY_FILE` names. Space around it
     is left out.
 
@@ -35,7 +35,7 @@ def load_key(environment: Mapping[str, str], store: Path) -> Key:
     if not text and environment.get(KEY_FILE):
         path = Path(environment[KEY_FILE]).expanduser()
         where = f"{KEY_FILE}={path}"
-        if path.resolve().is_relative_to(store.resolve()):
+        if store is not None and path.resolve().is_relative_to(store.resolve()):
             raise UserError(
                 "the key lies in the store that it protects", where=where, fix="keep it elsewhere"
             )

@@ -22,13 +22,14 @@ from headrace.core.spec.scalars import parse_size
 from headrace.core.task import Kind
 from headrace.engine.compile import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
-from headrace.engine.stages.ingest import snapshots_of
+from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
 from headrace.graph.join import join
 from headrace.graph.rows import encode_rows
 from headrace.graph.run import Runner
-from headrace.release.manifest import Field, Lookup, Serving
+from headrace.release.manifest import Field, Lookup, Serving, Treated
 
 TOLERANCE = 1e-5
 """The largest relative difference of a score that parity allows (double graphs differ by about 1e-12)."""
@@ -74,10 +75,13 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
     seen = {n: from_plain(r, Range) for n, r in made["features"].facts["fields"].items()}
     events = {c.name: c.type for c in snapshots_of(made)[data.events].columns}
     fields = []
+    treated = _treated(ctx, made)
     for name, kind in runner.inputs.items():
         source = "event" if name in events else name.partition(".")[0]
         known = seen[name]
-        fields.append(Field(name, kind, source, known.low, known.high, known.categories, known.null_share))
+        # What a hash or mask left is nothing that a caller could send.
+        seen_as = () if name in treated else known.categories
+        fields.append(Field(name, kind, source, known.low, known.high, seen_as, known.null_share))
     tables = sorted({f.source for f in fields} - {"event"})
     lookups = tuple(_lookup(ctx, made, table, fields) for table in tables)
     keys = {k: events[k] for lookup in lookups for k in lookup.key}
@@ -93,8 +97,25 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         time=data.time,
         lead_us=ctx.lead_us,
         threshold=made["learn"].facts.get("threshold"),
-        unused=tuple(sorted(set(events) - set(keys) - {f.name for f in fields})),
+        unused=tuple(sorted((set(events) | _dropped(ctx)) - set(keys) - {f.name for f in fields})),
+        treated={n: t for n, t in treated.items() if n in keys or n in runner.inputs},
+        pii_key=privacy_of(ctx, made).key,
     )
+
+
+def _treated(ctx: Context, made: Made) -> dict[str, Treated]:
+    """The event columns that ingest hashed or masked, and what they were before."""
+    how = treatments_of(ctx.spec)[ctx.spec.data.events]
+    return {
+        c.name: Treated(how[c.name].do, c.before, how[c.name].length)
+        for c in snapshots_of(made)[ctx.spec.data.events].columns
+        if c.before is not None and c.name in how
+    }
+
+
+def _dropped(ctx: Context) -> set[str]:
+    """The event columns that ingest left out: a caller may send them, and nothing reads them."""
+    return {n for n, how in treatments_of(ctx.spec)[ctx.spec.data.events].items() if how.do == "drop"}
 
 
 def _lookup(ctx: Context, made: Made, table: str, fields: Sequence[Field]) -> Lookup:

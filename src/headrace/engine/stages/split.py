@@ -19,11 +19,12 @@ from headrace.core.task import Task
 from headrace.data.clean_rows import CleanedRows, clean_rows
 from headrace.data.identity import parquet_row_ids
 from headrace.data.seal import Seal, make_seal
-from headrace.data.split import TEST, split
+from headrace.data.split import TEST, TRAIN, split
 from headrace.engine.check_clean import drop_rule
 from headrace.engine.columns import evaluate, read_columns
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.represents import represents, represents_rules
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.targets import codes, find_task, nulls
 
@@ -35,6 +36,7 @@ def _slice(ctx: Context) -> Any:
         "events": [data.events, data.id, data.time, ctx.zone],
         "target": [problem.task, problem.target, problem.positive],
         "clean": ctx.spec.clean.rows.model_dump(mode="json"),
+        "population": {n: p.shares for n, p in data.population.items()},
     }
 
 
@@ -79,6 +81,7 @@ def _work(ctx: Context, made: Made) -> Output:
             gap=micros(spec.split.gap),
         ),
         classes_present(done.parts, codes(task, kind, values["target"]), task),
+        *represents(ctx, path, events.types(), done.rows(TRAIN), done.units),
     ]
     seal = _seal(ctx, events, done.parts == TEST)
     return Output(
@@ -160,9 +163,9 @@ def seal_of(made: Made) -> Seal:
 
 
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
-    """Nothing crosses; every class is everywhere."""
-    del ctx, made
-    return {"split-crossing": Rule("==", 0), "classes-present": Rule("==", 0)}
+    """Nothing crosses; every class is everywhere; groups have their declared shares."""
+    del made
+    return {"split-crossing": Rule("==", 0), "classes-present": Rule("==", 0), **represents_rules(ctx)}
 
 
 STAGE = Stage(
