@@ -6,6 +6,7 @@ import click
 
 from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import Ticker, in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.verdict import advice_text, leaderboard_text, worth_text
 from headrace.core.gates import STAGES
 from headrace.engine.result import RunResult
 
@@ -35,8 +36,9 @@ def run(
     """Run the spine: frame, ingest, split, features, learn, package, evaluate, test, promote.
 
     Stages whose inputs have not changed are not run again. Every gate is judged anew. With `--to evaluate`
-    the sealed test stays closed. Exit codes: 0 released, or stopped where you asked; 3 a gate blocked,
-    4 awaiting an approval, 2 a mistake in spec, data or arguments.
+    the sealed test stays closed. Exit codes: 0 released, or stopped where you asked; 3 a gate blocked
+    (`no-go`: today's solution is as good, within noise), 4 awaiting an approval, 2 a
+    mistake in spec, data or arguments.
     """
     waive = [{"gate": g, "reason": reason, "by": by, "until": until} for g in gate]
     project = open_project(folder)
@@ -57,12 +59,7 @@ def render(result: RunResult) -> str:
     if not result.worked and result.stages:
         parts[0] += " (nothing was new: no stage had to run)"
     parts.append(cleaning_text(plain))
-    if plain["leaderboard"]:
-        rows = [
-            [m["model"], m["mean"], m["std"], m["seconds"], m.get("error") or ""]
-            for m in plain["leaderboard"]
-        ]
-        parts.append(table(["model", "mean", "std", "seconds", ""], rows, right=(1, 2, 3)))
+    parts.append(leaderboard_text(plain))
     parts.append(gates_table(plain["gates"]))
     test = plain["test"]
     if test:
@@ -73,6 +70,7 @@ def render(result: RunResult) -> str:
                 f"test: {test['metric']} {number(test['value'])} {span(test['interval'])} "
                 f"on {test['n']} rows, opening {test['opening']}"
             )
+    parts += [worth_text(plain), advice_text(plain)]
     if plain["release"]:
         parts.append(f"release: {plain['release']} ({plain['status']})")
     return "\n\n".join(p for p in parts if p)

@@ -7,6 +7,7 @@ import click
 from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
 from headrace.cli.run import gates_table
+from headrace.cli.verdict import advice_text, columns_text, leaderboard_text, worth_text
 from headrace.core.codec import to_plain
 
 
@@ -58,9 +59,9 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
     cleaned = cleaning_text(s)
     if cleaned:
         click.echo("\n" + cleaned)
-    board = [[m["model"], m["mean"], m["std"], m["seconds"]] for m in s.get("leaderboard", ())]
+    board = leaderboard_text(s)
     if board:
-        click.echo("\n" + table(["model", "mean", "std", "seconds"], board, right=(1, 2, 3)))
+        click.echo("\n" + board)
     validation = [[n, m["value"], span(m["interval"])] for n, m in s.get("validation", {}).items()]
     if validation:
         click.echo("\n" + table(["validation", "value", "interval"], validation, right=(1,)))
@@ -68,6 +69,9 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
     test = s.get("test")
     if test and test["value"] is not None:
         click.echo(f"\ntest: {test['metric']} {number(test['value'])} {span(test['interval'])}")
+    for text in (worth_text(s), advice_text(s), columns_text(s)):
+        if text:
+            click.echo("\n" + text)
     for p in s.get("problems", ()):
         click.echo(f"\n{p['what']}\n  why: {p['why']}\n  fix: {p['fix']}")
 

@@ -18,7 +18,8 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
     """The release, ready for JSON.
 
     `fields` are what a caller sends, each with type and, where the model reads it, what the training rows
-    held (`low`, `high`, `categories`, `null_share`); `looked_up` is what the server adds, by table and key.
+    held (`low`, `high`, `categories`, `null_share`) and, where the spec says what
+    it means, `description`; `looked_up` is what the server adds, by table and key.
     """
     serving = manifest.serving
     known = {f.name: f for f in serving.fields}
@@ -32,11 +33,23 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
         "threshold": serving.threshold,
         "zone": serving.zone,
         "fields": [
-            {"name": name, "type": kind.value, "key": name in keys, **_seen(known.get(name))}
+            {
+                "name": name,
+                "type": kind.value,
+                "key": name in keys,
+                **_meaning(manifest, name),
+                **_seen(known.get(name)),
+            }
             for name, kind in serving.event_types().items()
         ],
         "looked_up": [
-            {"name": f.name, "type": f.type.value, "table": f.source, **_seen(f)}
+            {
+                "name": f.name,
+                "type": f.type.value,
+                "table": f.source,
+                **_meaning(manifest, f.name),
+                **_seen(f),
+            }
             for f in serving.fields
             if f.source != "event"
         ],
@@ -47,6 +60,10 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
         "ignored": list(serving.unused),
         "answer": _answer(serving),
     }
+
+
+def _meaning(manifest: Manifest, name: str) -> dict[str, str]:
+    return {"description": manifest.columns[name]} if name in manifest.columns else {}
 
 
 def _seen(field: Field | None) -> dict[str, Any]:
