@@ -14,8 +14,8 @@ from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.check_clean import add_flags, check_cleaning
 from headrace.engine.check_data import check_data
 from headrace.engine.check_evaluate import check_evaluate
-from headrace.engine.check_data import check_data
 from headrace.engine.check_frame import check_frame
+from headrace.engine.check_lint import check_lint
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
@@ -80,6 +80,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_names(check, features)
     _check_target(check, target, today)
     check_evaluate(check, types, events)
+    check_lint(check, features)
     expectations = _expectations(check)
     if check.problems or target is None:
         raise SpecError.of(check.problems)
