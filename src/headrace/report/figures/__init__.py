@@ -1,0 +1,1 @@
+"""Figures. What returns a Plotly figure serves notebooks and pages alike; small ones are SVG."""

@@ -1,0 +1,28 @@
+"""Plotly figures in a page: the data as JSON beside an empty box, and one script that draws them all."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+PLOT = "<div class=plot "
+
+
+def embed(figure: Any, *, label: str, height: int = 360) -> str:
+    """A Plotly figure as HTML for `page`, `height` pixels high. `label` says what it shows where it can't be
+    seen."""
+    # `<` can't end the script element that holds the JSON.
+    data = figure.to_json().replace("<", "\\u003c")
+    return (
+        f'{PLOT}style="height:{height}px" role="img" aria-label="{escape(label)}">'
+        f'<script type="application/json">{data}</script></div>'
+    )
+
+
+def plotly_script() -> str:
+    """Plotly's own script, as its package ships it, and ours that draws every box in the page's colours."""
+    from plotly.offline import get_plotlyjs
+
+    draw = (files(__package__) / "draw.js").read_text(encoding="utf-8")
+    return f"<script>{get_plotlyjs()}</script>\n<script>{draw}</script>\n"
