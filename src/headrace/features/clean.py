@@ -99,7 +99,7 @@ def flag_features(clean: Clean, types: Mapping[str, Type], zone: str) -> dict[st
     """The features that cleaning adds, by name: boolean, over the column before clip and fill. `types` are
     those of `cleaned_types`; columns that are not there are passed over."""
     found: dict[str, Expr] = {}
-    for name, c in clean.columns.items():
+    for name, c in sorted(clean.columns.items()):  # by name: the order of a mapping means nothing
         if name not in types:
             continue
         node = entering(name, c, types[name])

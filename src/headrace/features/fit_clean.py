@@ -41,7 +41,7 @@ FENCE = 1.5
 
 def columns_to_fit(clean: Clean) -> list[str]:
     """The columns that have to be read for fitting."""
-    return [n for n, c in clean.columns.items() if c.clip is not None or is_statistic(c.fill)]
+    return [n for n, c in sorted(clean.columns.items()) if c.clip is not None or is_statistic(c.fill)]
 
 
 def fit_clean(
@@ -53,7 +53,7 @@ def fit_clean(
     folder: Path,
     threads: int = 1,
 ) -> tuple[CleanedColumn, ...]:
-    """The constants of every cleaned column, in the order of the spec.
+    """The constants of every cleaned column, by name.
 
     `types` are those that features see (`cleaned_types`); `batches` hold every training row once, with
     `columns_to_fit` in their raw types. Statistics are of the values after trim, case, parse and clip.
@@ -76,7 +76,7 @@ def fit_clean(
                 _take(store, types[name], outputs[_OUT + name])
     problems: list[Problem] = []
     fitted = []
-    for name, c in clean.columns.items():
+    for name, c in sorted(clean.columns.items()):
         column = _column(name, c, types[name], seen.get(name), zone)
         if isinstance(column, Problem):
             problems.append(column)
@@ -224,7 +224,7 @@ class CellCounter:
         self._counts[key] = self._counts.get(key, 0) + cells
 
     def cells(self) -> tuple[CleanedCells, ...]:
-        """The counts of train and validation by column as in the spec, then by step as they are taken."""
+        """The counts of train and validation by column, then by step as they are taken."""
         pairs = dict.fromkeys((name, step) for name, step, _ in self._counts)
         return tuple(
             CleanedCells(
