@@ -74,6 +74,11 @@ class Conformal:
         shares = np.stack([1.0 - scores, scores], axis=1) if scores.ndim == 1 else scores
         return np.asarray(1.0 - shares <= self._reach())
 
+    def margin(self, scores: Vector) -> Vector:
+        """Classes: how far each is from the edge of the set, [rows, classes]."""
+        shares = np.stack([1.0 - scores, scores], axis=1) if scores.ndim == 1 else scores
+        return np.asarray(np.abs(1.0 - shares - self._reach()), np.float64)
+
     def abstains(self, scores: Vector, decision: Ints) -> Bools:
         """Classes: where the set is not just the decided class, [rows]."""
         held = self.sets(scores)

@@ -98,12 +98,25 @@ class Privacy:
 
 
 @dataclass(frozen=True)
+class Sureness:
+    """How sure answers say that they are. level: the share of new rows whose truth the interval or set of
+    classes is to hold. abstain: whether rows that are not sure go without a prediction. why_none: what could
+    not be known, and why (unbounded intervals, classes in every set)."""
+
+    level: float
+    abstain: bool = False
+    why_none: str = ""
+
+
+@dataclass(frozen=True)
 class Serving:
     """All that answering needs: the graph, what it reads, and how lookups are resolved.
 
     `keys` are the event columns that lookups need beside the graph's own; `unused` are further columns of
     the events table, which a caller may send and nothing reads. `treated` are event columns whose values are
-    hashed or masked as ingest did; `pii_key` is the fingerprint of the key that hashes them.
+    hashed or masked as ingest did; `pii_key` is the fingerprint of the key that hashes them. `calibration`
+    is the method that calibrated the probabilities (empty: none did), `sureness` what answers say of
+    themselves.
     """
 
     graph: str
@@ -118,6 +131,8 @@ class Serving:
     unused: tuple[str, ...] = ()
     treated: Mapping[str, Treated] = field(default_factory=dict)
     pii_key: str = ""
+    calibration: str = ""
+    sureness: Sureness | None = None
 
     def event_types(self) -> dict[str, Type]:
         """The columns that a caller sends: the graph's event columns, lookup keys, and the time column

@@ -5,6 +5,7 @@ Needs numpy, pyarrow and onnxruntime alone. Knows nothing of HTTP or files.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -156,14 +157,23 @@ class Answerer:
 
     def _labelled(self, outputs: Feeds, rows: int) -> list[dict[str, Any]]:
         """Outputs as one JSON-like object a row: prediction, probability (of the positive class, or by
-        class), and the release that gave it."""
+        class), and the release that gave it.
+
+        Where the release says how sure it is: `lower` and `upper` (null: unbounded), or `set`, the classes
+        that it can't rule out; and, where it may abstain, `abstain`, with null for the prediction if so.
+        """
         if self.serving.task.kind == Kind.REGRESSION:
-            return [{"prediction": v, "release": self.release} for v in outputs["prediction"].tolist()]
+            answers = [{"prediction": v, "release": self.release} for v in outputs["prediction"].tolist()]
+            for end in ("lower", "upper"):
+                if end in outputs:
+                    for answer, value in zip(answers, outputs[end].tolist(), strict=True):
+                        answer[end] = value if math.isfinite(value) else None
+            return answers
         decisions = outputs["decision"].tolist()
         probabilities = outputs["probability"].tolist()
         if self.serving.task.kind == Kind.MULTICLASS:
             probabilities = [dict(zip(self._names, p, strict=True)) for p in probabilities]
-        return [
+        answers = [
             {
                 "prediction": self.labels[decisions[i]],
                 "probability": probabilities[i],
@@ -171,6 +181,15 @@ class Answerer:
             }
             for i in range(rows)
         ]
+        if "set" in outputs:
+            for answer, held in zip(answers, outputs["set"].tolist(), strict=True):
+                answer["set"] = [name for name, inside in zip(self.labels, held, strict=True) if inside]
+        if "abstain" in outputs:
+            for answer, away in zip(answers, outputs["abstain"].tolist(), strict=True):
+                answer["abstain"] = away
+                if away:
+                    answer["prediction"] = None
+        return answers
 
 
 def _secret(serving: Serving) -> bytes:

@@ -60,8 +60,10 @@ def score_file(
 
     The output has one row for each row that could be scored, in order: `row` (its number in the source,
     from 1), `prediction`, `probability` (binary: of the positive class; multiclass: of the predicted class,
-    and `probability_<class>` of each), `release`. The others go to `rejects` (default: the output's name
-    and `.rejects.csv`) as `row`, `line`, `reason`; it exists only where there are any.
+    and `probability_<class>` of each), `release`. Where the release says how sure it is, there are `lower`
+    and `upper` (empty: unbounded), or `set_<class>` for each class and, where it may abstain, `abstain`;
+    then an empty prediction is one that it did not give. The others go to `rejects` (default: the output's
+    name and `.rejects.csv`) as `row`, `line`, `reason`; it exists only where there are any.
 
     Both files appear at the end, whole; until then, or where the process is killed, older ones stay. Blocks
     of rows are scored one after the other: memory does not grow with the file.
@@ -202,6 +204,13 @@ class _Table:
             fields.append(("probability", pa.float64()))
         if self._kind is Kind.MULTICLASS:
             fields += [(f"probability_{label_name(c)}", pa.float64()) for c in answerer.labels]
+        sure = answerer.serving.sureness
+        if sure is not None and self._kind is Kind.REGRESSION:
+            fields += [("lower", pa.float64()), ("upper", pa.float64())]
+        elif sure is not None:
+            fields += [(f"set_{label_name(c)}", pa.bool_()) for c in answerer.labels]
+        if sure is not None and sure.abstain:
+            fields.append(("abstain", pa.bool_()))
         self.schema = pa.schema([*fields, ("release", pa.string())])
 
     def batch(self, rows: NDArray[np.int64], outputs: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
@@ -212,13 +221,21 @@ class _Table:
 
     def _answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Array]:
         if self._kind is Kind.REGRESSION:
-            return [_doubles(outputs["prediction"])]
+            return [_doubles(outputs[name]) for name in ("prediction", "lower", "upper") if name in outputs]
         decision, probability = outputs["decision"], outputs["probability"]
-        prediction = pc.take(self._labels, fixed_array(decision, pa.int64()))
+        away = outputs.get("abstain")
+        prediction = pc.take(self._labels, fixed_array(decision, pa.int64(), None if away is None else ~away))
+        sure = (
+            [fixed_array(np.ascontiguousarray(c), pa.bool_()) for c in outputs["set"].T]
+            if "set" in outputs
+            else []
+        )
+        if away is not None:
+            sure.append(fixed_array(away, pa.bool_()))
         if self._kind is Kind.BINARY:
-            return [prediction, _doubles(probability)]
+            return [prediction, _doubles(probability), *sure]
         own = probability[np.arange(len(decision)), decision]
-        return [prediction, _doubles(own), *(_doubles(p) for p in probability.T)]
+        return [prediction, _doubles(own), *(_doubles(p) for p in probability.T), *sure]
 
 
 def _doubles(values: NDArray[np.float64]) -> Array:

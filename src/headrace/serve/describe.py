@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace.core.clock import iso
+from headrace.core.codec import to_plain
 from headrace.core.schema import Type
 from headrace.core.task import Kind
-from headrace.release.manifest import Field, Manifest, Serving
+from headrace.release.manifest import Field, Manifest, Serving, Sureness
 from headrace.serve.answer import label, label_name
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +32,8 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
         "task": serving.task.kind.value,
         "classes": [label(c) for c in serving.task.classes],
         "threshold": serving.threshold,
+        "calibration": serving.calibration or None,
+        "uncertainty": None if serving.sureness is None else to_plain(serving.sureness),
         "zone": serving.zone,
         "fields": [
             {
@@ -92,11 +95,22 @@ def _moment(micros: float) -> str | None:
 def _answer(serving: Serving) -> dict[str, str]:
     """What comes back for a row."""
     classes = [label(c) for c in serving.task.classes]
+    sure = serving.sureness
     if not classes:
-        return {"prediction": "number", "release": "string"}
+        ends = {} if sure is None else dict.fromkeys(("lower", "upper"), f"number or null: {_held(sure)}")
+        return {"prediction": "number", "release": "string", **ends}
     told = " or ".join(label_name(c) for c in classes[:10]) + (" …" if len(classes) > 10 else "")
     if serving.task.kind is Kind.BINARY:
         probability = f"number: of {label_name(classes[1])}"
     else:
         probability = "object: number by class"
-    return {"prediction": told, "probability": probability, "release": "string"}
+    answer = {"prediction": told, "probability": probability, "release": "string"}
+    if sure is not None:
+        answer["set"] = f"list of classes: {_held(sure)}"
+    if sure is not None and sure.abstain:
+        answer |= {"prediction": f"{told}, or null where it abstains", "abstain": "boolean"}
+    return answer
+
+
+def _held(sure: Sureness) -> str:
+    return f"{sure.level:.0%} of new rows are to lie in it"

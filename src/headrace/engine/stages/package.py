@@ -29,7 +29,8 @@ from headrace.engine.stages.split import load_array, task_of
 from headrace.graph.join import join
 from headrace.graph.rows import encode_rows
 from headrace.graph.run import Runner
-from headrace.release.manifest import Field, Lookup, Serving, Treated
+from headrace.learn.conformal import Conformal
+from headrace.release.manifest import Field, Lookup, Serving, Sureness, Treated
 
 TOLERANCE = 1e-5
 """The largest relative difference of a score that parity allows (double graphs differ by about 1e-12)."""
@@ -100,7 +101,19 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         unused=tuple(sorted((set(events) | _dropped(ctx)) - set(keys) - {f.name for f in fields})),
         treated={n: t for n, t in treated.items() if n in keys or n in runner.inputs},
         pii_key=privacy_of(ctx, made).key,
+        calibration=made["learn"].facts.get("calibration", ""),
+        sureness=_sureness(made),
     )
+
+
+def _conformal(made: Made) -> Conformal | None:
+    found = made["learn"].facts.get("uncertainty")
+    return None if found is None else from_plain(found, Conformal)
+
+
+def _sureness(made: Made) -> Sureness | None:
+    found = _conformal(made)
+    return None if found is None else Sureness(found.level, found.abstain, found.why_none)
 
 
 def _treated(ctx: Context, made: Made) -> dict[str, Treated]:
@@ -175,10 +188,30 @@ def _parity(
     where = f"largest at probe row {row}" if worst > 0 else ""
     similar = Evidence("parity: scores", worst, unit="relative difference", n=rows, where=where)
     if task.kind == Kind.REGRESSION:
-        differing = int(np.sum(apart > TOLERANCE))
+        differing = np.asarray(apart > TOLERANCE)
     else:
-        differing = int(np.sum(got["decision"] != _decisions(made, expected)))
-    return similar, Evidence("parity: decisions", float(differing), unit="rows that differ", n=rows)
+        differing = np.asarray(got["decision"] != _decisions(made, expected))
+    differing |= _unlike(_conformal(made), got, expected)
+    return similar, Evidence("parity: decisions", float(differing.sum()), unit="rows that differ", n=rows)
+
+
+def _unlike(
+    conformal: Conformal | None, got: Mapping[str, NDArray[Any]], expected: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Rows whose interval, set of classes or abstention is not what the trained model's score says. Ends
+    are compared as scores are. A class at the very edge of a set may be in or out by rounding."""
+    if conformal is None:
+        return np.zeros(len(expected), np.bool_)
+    if conformal.task.kind == Kind.REGRESSION:
+        pairs = zip((got["lower"], got["upper"]), conformal.interval(expected), strict=True)
+        off = [~np.isclose(mine, own, rtol=TOLERANCE, atol=TOLERANCE) for mine, own in pairs]
+        return np.asarray(off[0] | off[1])
+    edge = conformal.margin(expected) <= TOLERANCE
+    off = ((got["set"] != conformal.sets(expected)) & ~edge).any(axis=1)
+    if conformal.abstain:
+        told = got["abstain"] != conformal.abstains(expected, got["decision"])
+        off = off | (told & ~edge.any(axis=1))
+    return np.asarray(off)
 
 
 def _decisions(made: Made, scores: NDArray[np.float64]) -> NDArray[np.int64]:
