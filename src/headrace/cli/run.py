@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import click
 
 from headrace.cli.cleaning import cleaning_text
@@ -61,6 +63,7 @@ def render(result: RunResult) -> str:
     parts.append(cleaning_text(plain))
     parts.append(leaderboard_text(plain))
     parts.append(gates_table(plain["gates"]))
+    parts.append(findings_text(plain["findings"]))
     test = plain["test"]
     if test:
         if test["value"] is None:
@@ -74,6 +77,17 @@ def render(result: RunResult) -> str:
     if plain["release"]:
         parts.append(f"release: {plain['release']} ({plain['status']})")
     return "\n\n".join(p for p in parts if p)
+
+
+def findings_text(findings: Sequence[Mapping[str, object]]) -> str:
+    """What the linter found and does not stop the run for: a warning, or accepted with a reason."""
+    told = [f for f in findings if f["severity"] != "blocks"]
+    lines = []
+    for f in told:
+        head, tail = ("accepted", "because") if f["severity"] == "accepted" else ("warning", "fix")
+        about = f" of {f['feature']}" if f["feature"] else ""
+        lines.append(f"{head}: {f['kind']}{about} — {f['what']}\n  {tail}: {f['remedy']}")
+    return "\n".join(lines)
 
 
 MOST_PASSING = 12

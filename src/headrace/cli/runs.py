@@ -6,7 +6,7 @@ import click
 
 from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
-from headrace.cli.run import gates_table
+from headrace.cli.run import findings_text, gates_table
 from headrace.cli.verdict import advice_text, columns_text, leaderboard_text, worth_text
 from headrace.core.codec import to_plain
 
@@ -66,6 +66,9 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
     if validation:
         click.echo("\n" + table(["validation", "value", "interval"], validation, right=(1,)))
     click.echo("\n" + gates_table(list(s.get("gates", ()))))
+    told = findings_text(s.get("findings", ()))
+    if told:
+        click.echo("\n" + told)
     test = s.get("test")
     if test and test["value"] is not None:
         click.echo(f"\ntest: {test['metric']} {number(test['value'])} {span(test['interval'])}")

@@ -78,25 +78,6 @@ _ALL = (
         "get more rows of the groups that are short, or correct the declared shares",
     ),
     Gate(
-        "pii",
-        "ingest",
-        "Is nothing personal kept that nobody has decided about? A scan of every column of every table.",
-        "say what becomes of each column under data.pii: drop, hash, mask, or keep with a reason",
-        waivable=False,
-    ),
-    Gate(
-        "fresh",
-        "ingest",
-        "Is each table with a `max_age` young enough at this moment? One gate a table.",
-        "get newer data, or raise data.tables.TABLE.max_age",
-    ),
-    Gate(
-        "represents",
-        "split",
-        "Do the training rows stand for the declared population? One gate an entry of `data.population`.",
-        "get more rows of the groups that are short, or correct the declared shares",
-    ),
-    Gate(
         "split-crossing",
         "split",
         "Does no row, group or moment stand on both sides of the split?",
@@ -108,6 +89,19 @@ _ALL = (
         "split",
         "Is every class present in train, validation and test?",
         "get more rows of the class, stratify on the target, or change the parts' sizes",
+    ),
+    Gate(
+        "leakage",
+        "inspect",
+        "Does no feature know what is not known yet, and nothing stand on both sides of the split? One gate "
+        "a finding that blocks.",
+        "mend it as the finding says, or accept it with a reason under inspect.allow",
+    ),
+    Gate(
+        "faults",
+        "inspect",
+        "Are features, target and metric free of faults that block? One gate a finding that does.",
+        "mend it as the finding says, or accept it with a reason under inspect.allow",
     ),
     Gate(
         "beats-naive",

@@ -13,6 +13,7 @@ from headrace.core.gates import gate_of
 from headrace.core.views import waivers
 from headrace.data.expect import Expectation
 from headrace.engine.check_evaluate import looked_at
+from headrace.engine.check_lint import judged_names
 from headrace.engine.context import Context
 from headrace.engine.measures import bars_of
 
@@ -77,6 +78,7 @@ def waive_all(
             is empty, and day that is gone by or no date.
     """
     judged = [e.gate for e in expectations] + [bar.gate for bar in bars_of(ctx.spec) if bar.rule]
+    judged += judged_names(ctx.spec.feature_specs())
     judged += looked_at(ctx.spec, [_plain(w["gate"]) for w in wanted])
     problems = [p for w in wanted for p in _check_waiver(ctx, w, judged)]
     if problems:

@@ -77,6 +77,7 @@ class RunResult:
             ],
             "tables": dict(self.tables),
             "gates": [gate_line(v) for v in self.verdicts],
+            "findings": list(made.get("inspect", Output()).facts.get("findings", ())),
             "leaderboard": [
                 {**line, "seconds": seconds.get(line["model"])}
                 for line in learned.facts.get("leaderboard", ())

@@ -9,7 +9,7 @@ import numpy as np
 
 from headrace.checks.lint.alone import Alone, ranks
 from headrace.checks.lint.copies import pearson
-from headrace.checks.lint.record import Column, Dataset, Finding, Floats
+from headrace.checks.lint.record import Column, Dataset, Finding, Floats, Severity
 from headrace.core.schema import Type
 
 KIND = "id"

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from headrace.core.digest import digest
 from headrace.core.spec.frame import Problem
+from headrace.core.spec.inspecting import Inspect
 from headrace.core.spec.judging import Evaluate, Promote
 from headrace.core.spec.learning import (
     CrossValidation,
@@ -43,6 +44,8 @@ class Spec(Model):
     """The parts."""
     features: Annotated[dict[str, TextOrFeature], Field(min_length=1)]
     """Features by name: a SQL expression over the events' columns and `table.column` lookups."""
+    inspect: Inspect = Inspect()
+    """What the linter may find without stopping a run."""
     models: Annotated[tuple[TextOrModel, ...], Field(min_length=1)] = ("linear", "tree", "forest", "boosting")
     """The candidates."""
     cv: CrossValidation = CrossValidation()

@@ -1,0 +1,35 @@
+"""Names of findings: under which they are judged, and which `inspect:` may accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from headrace.checks.lint import FAULTS, KINDS, LEAKAGE, Finding
+from headrace.core.errors import did_you_mean
+from headrace.engine.checker import Checker
+
+GATES: Mapping[str, Sequence[str]] = {"leakage": LEAKAGE, "faults": FAULTS}
+"""The kinds of findings behind each gate."""
+
+
+def thing_of(finding: Finding) -> str:
+    """What a finding is judged as, behind its gate's name: a feature, or a kind."""
+    return f"feature {finding.subject}" if finding.subject else finding.kind
+
+
+def judged_names(features: Iterable[str]) -> list[str]:
+    """Every name under which a finding can be judged, and so waived."""
+    things = [f"feature {name}" for name in features]
+    return [f"{gate}: {thing}" for gate, kinds in GATES.items() for thing in (*things, *kinds)]
+
+
+def check_lint(check: Checker, features: Iterable[str]) -> None:
+    """Every accepted finding is about a feature, or of a kind that speaks of the whole table."""
+    known = [*features, *KINDS]
+    for name in check.parsed.spec.inspect.allow:
+        if name not in known:
+            check.add(
+                f"inspect.allow: {name!r} is no feature and no kind of finding",
+                *("inspect", "allow", name),
+                fix=did_you_mean(name, known),
+            )
