@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from headrace.core.task import Task
 from headrace.engine.aims import goal_evidence
 from headrace.engine.context import Context
 from headrace.engine.worths import worth_on
-from headrace.learn.records import NAIVE, TODAY, Learned, Part
-from headrace.metrics.intervals import paired
+from headrace.learn.records import NAIVE, TODAY, Learned, Part, Scored
+from headrace.learn.run import BEST
+from headrace.metrics.intervals import interval, paired
 from headrace.metrics.record import Metric, Predictions
 from headrace.metrics.threshold import Aim, choose_cut
 
@@ -25,13 +26,15 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Field:
-    """Where candidates met: the rows that were scored, and what they are called."""
+    """Where candidates met: the rows that were scored, and what they are called. judge: rows that took no
+    part in anything, where there are such."""
 
     rows: Part
     name: str
     task: Task
     metric: Metric
     aim: Metric | Aim
+    judge: Part | None = None
 
 
 def worths(ctx: Context, learned: Learned, field: Field) -> dict[str, Any]:
@@ -48,22 +51,26 @@ def worths(ctx: Context, learned: Learned, field: Field) -> dict[str, Any]:
 
 
 def evidence_of(ctx: Context, learned: Learned, field: Field) -> list[Evidence]:
-    """The choice against both baselines, paired over the rows that all of them were scored on.
+    """The chosen model against both baselines, paired over the rows that all of them were scored on.
 
-    What is compared is the whole procedure: each fold is answered by what would have been chosen without
-    it, so that having had many candidates, trials and weights to choose from is no advantage.
+    Where parameters were searched or candidates combined, those are the validation rows, which took no
+    part in it. Else they are the rows out of fold, each fold answered by the candidate that is best on the
+    others.
     """
-    found = [_compared("beats-naive", ctx, learned, NAIVE, field)]
+    court = _court(learned, field)
+    found = [_compared("beats-naive", ctx, learned, NAIVE, court)]
     today = ctx.spec.problem.today
     if today is None:
         found.append(
             Evidence("beats-today", None, applies=False, why_none="no solution of today is declared")
         )
     elif today.rule is not None:
-        found.append(_compared("beats-today", ctx, learned, TODAY, field))
+        found.append(_compared("beats-today", ctx, learned, TODAY, court))
+    elif learned.judged:
+        found.append(_number_on_rows(ctx, float(today.value or 0.0), today.source, court))
     else:
         folds = learned.procedure.line.folds
-        found.append(_against_number(float(today.value or 0.0), today.source, folds, field.metric))
+        found.append(_number_on_folds(float(today.value or 0.0), today.source, folds, field.metric))
     if isinstance(field.aim, Aim) and field.aim.needs:
         scores, rows = learned.own, field.rows
         known = _finite(scores)
@@ -73,14 +80,39 @@ def evidence_of(ctx: Context, learned: Learned, field: Field) -> list[Evidence]:
     return found
 
 
-def _compared(gate: str, ctx: Context, learned: Learned, other: str, field: Field) -> Evidence:
-    if other not in learned.scores:
+@dataclass(frozen=True)
+class _Court:
+    """Where the comparison is held: the rows, ours, and the baselines that could be scored."""
+
+    field: Field
+    ours: Scored
+    others: Mapping[str, Scored]
+
+
+def _court(learned: Learned, field: Field) -> _Court:
+    if learned.judged and field.judge is not None:
+        rest = {n: s for n, s in learned.judged.items() if n != BEST}
+        return _Court(replace(field, rows=field.judge, name="validation rows"), learned.judged[BEST], rest)
+    lines = {line.model: line for line in learned.leaderboard}
+    others = {
+        n: Scored(lines[n], learned.scores[n], learned.decisions.get(n))
+        for n in (NAIVE, TODAY)
+        if n in learned.scores
+    }
+    return _Court(field, learned.procedure, others)
+
+
+def _compared(gate: str, ctx: Context, learned: Learned, other: str, court: _Court) -> Evidence:
+    if other not in court.others:
         return Evidence(gate, None, why_none=f"{other} could not be scored")
-    mine = learned.procedure
-    usable = _finite(mine.scores) & _finite(learned.scores[other])
-    ours = _predictions(field, mine.scores, mine.decisions, usable)
-    theirs = _predictions(field, learned.scores[other], learned.decisions.get(other), usable)
-    estimate = paired(field.metric, ours, theirs, seed=ctx.spec.seed)
+    ours, theirs, field = court.ours, court.others[other], court.field
+    usable = _finite(ours.scores) & _finite(theirs.scores)
+    estimate = paired(
+        field.metric,
+        _predictions(field, ours.scores, ours.decisions, usable),
+        _predictions(field, theirs.scores, theirs.decisions, usable),
+        seed=ctx.spec.seed,
+    )
     return Evidence(
         gate,
         estimate.value,
@@ -108,7 +140,30 @@ def _predictions(
     )
 
 
-def _against_number(value: float, source: str, folds: Sequence[float], metric: Metric) -> Evidence:
+def _number_on_rows(ctx: Context, value: float, source: str, court: _Court) -> Evidence:
+    """Today's solution as a number, against the model with its interval by units."""
+    field, ours = court.field, court.ours
+    usable = _finite(ours.scores)
+    estimate = interval(
+        field.metric, _predictions(field, ours.scores, ours.decisions, usable), seed=ctx.spec.seed
+    )
+    between = None
+    if estimate.interval is not None:
+        ends = [estimate.interval.low, estimate.interval.high]
+        apart = sorted(float(field.metric.goodness(e)) - float(field.metric.goodness(value)) for e in ends)
+        between = Interval(*apart, estimate.interval.level)
+    return Evidence(
+        "beats-today",
+        float(field.metric.goodness(estimate.value)) - float(field.metric.goodness(value)),
+        unit=f"{field.metric.name} better",
+        n=estimate.n_units,
+        interval=between,
+        where=f"against {value:g}" + (f" ({source})" if source else "") + f", on {field.name}",
+        why_none=estimate.why_none,
+    )
+
+
+def _number_on_folds(value: float, source: str, folds: Sequence[float], metric: Metric) -> Evidence:
     """Today's solution as a number: compared as one, with the spread over the folds as the only interval."""
     oriented = [float(metric.goodness(f)) - float(metric.goodness(value)) for f in folds]
     mean = float(np.mean(oriented))

@@ -22,6 +22,7 @@ from headrace.learn.records import (
     ModelChoice,
     Progress,
     Result,
+    Scored,
     Setting,
 )
 from headrace.learn.registry import load_candidate
@@ -157,6 +158,18 @@ def result_of(
     values = measure_pieces(job.task, job.metric, part.y, scores, decisions, part.units, job.pieces)
     line = Line(name, *summary(values), values, seconds, params, note=note)
     return Result(line, crossed, decisions, fitted, entry)
+
+
+def judged(job: Job, name: str, scores: Vector, threshold: float | None) -> Scored:
+    """The metric of scores of all rows, decided by a threshold that other rows chose."""
+    part = job.scored
+    decisions: Ints | None = None
+    if job.task.kind is Kind.MULTICLASS:
+        decisions = np.argmax(scores, axis=1).astype(np.int64)
+    elif threshold is not None:
+        decisions = (scores >= threshold).astype(np.int64)
+    values = measure_pieces(job.task, job.metric, part.y, scores, decisions, part.units, job.pieces)
+    return Scored(Line(name, *summary(values), values, 0.0, {}), scores, decisions)
 
 
 def part_values(job: Job, result: Result) -> Vector:

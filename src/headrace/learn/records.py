@@ -243,7 +243,9 @@ class Learned:
     decisions: the same for decided class codes (0 where there is no score); without regressions.
     own: the model's own scores of rows that it was not fitted on; the threshold was chosen on them.
     procedure: line, scores and decisions where the choice of the line, too, was made on the other parts: what
-    gates compare, so that having had many to choose from is no advantage.
+    gates compare where nothing was searched, so that having had several to choose from is no advantage.
+    judged: the same of rows that took no part in anything, under `best` and the baselines' names; empty
+    where `learn` was given none.
     native: the chosen model's own scores of the probe matrices (what the graph has to reproduce).
     recipe: the candidates that the chosen model is made of. trial_seconds: of each candidate's trials.
     choice: why this line, in words.
@@ -257,6 +259,7 @@ class Learned:
     decisions: Mapping[str, Ints]
     own: Vector
     procedure: Scored
+    judged: Mapping[str, Scored]
     native: Mapping[str, Vector]
     calibrator: Calibrator | None = None
     conformal: Conformal | None = None

@@ -15,10 +15,21 @@ from headrace.core.errors import UserError
 from headrace.core.task import Feature, Task
 from headrace.learn.candidate import Matrix
 from headrace.learn.choose import procedure_of, simplest_within_error
-from headrace.learn.compare import Steps, all_failed, compare, compare_today, entries_of, rank, result_of
+from headrace.learn.compare import (
+    Steps,
+    all_failed,
+    compare,
+    compare_today,
+    entries_of,
+    fit_entry,
+    judged,
+    rank,
+    result_of,
+)
 from headrace.learn.ensemble import Combined, combine
 from headrace.learn.final import Finished, Uncertain, calibrated, finish
 from headrace.learn.folds import Fold
+from headrace.learn.measure import best_threshold
 from headrace.learn.model_graph import model_graph
 from headrace.learn.records import (
     NAIVE,
@@ -55,6 +66,9 @@ class Deepening:
 
 PLAIN = Deepening()
 
+BEST = "best"
+"""The chosen model's name in `Learned.judged`."""
+
 
 def learn(
     train: Part,
@@ -66,6 +80,7 @@ def learn(
     aim: Aim | None = None,
     folds: Sequence[Fold] | None = None,
     holdout: Part | None = None,
+    judge: Part | None = None,
     deepen: Deepening = PLAIN,
     probes: Mapping[str, Matrix] | None = None,
     seed: int = 0,
@@ -80,6 +95,10 @@ def learn(
     (binary) are those that `aim` asks for, or else the metric.
 
     A candidate that fails is a line of the leaderboard with its error, and the others go on.
+
+    judge: rows on which nothing is fitted and nothing chosen, to compare the model with the baselines. Folds
+    can't do that after a search: parameters are chosen by models that were fitted on the very fold that is
+    left out of the choice, and what two folds share by luck flatters both.
 
     Raises:
         UserError: unknown models or parameters (all at once), no rows, or every candidate failed.
@@ -126,11 +145,30 @@ def learn(
     learned = _learned(job, results, final, procedure, probes or {})
     return replace(
         learned,
+        judged={} if judge is None else _judged(job, judge, naive, final),
         search=search,
         trial_seconds=trial_seconds,
         ensemble=combined.record if combined else None,
         choice=choice,
     )
+
+
+def _judged(job: Job, judge: Part, naive: Result, final: Finished) -> dict[str, Scored]:
+    """The model and both baselines on rows that nothing was fitted or chosen on."""
+    rows = replace(job, scored=judge, folds=None)
+    found = {BEST: judged(rows, BEST, final.score(judge.X), final.threshold)}
+    if naive.entry is not None and naive.crossed is not None:
+        part = job.scored
+        fitted = fit_entry(job.setting, naive.entry, job.train.X, job.train.y)
+        threshold = best_threshold(
+            job.task, job.aim, part.y, naive.crossed.own, units=part.units, today=part.today
+        )
+        found[NAIVE] = judged(rows, NAIVE, fitted.score(judge.X), threshold)
+    if judge.today is not None:
+        today = compare_today(rows, judge.today)
+        if today.crossed is not None:
+            found[TODAY] = Scored(today.line, today.crossed.own, today.decisions)
+    return found
 
 
 def _searched(
@@ -202,6 +240,7 @@ def _learned(
         scores={n: r.crossed.honest(job) for n, r in done.items() if r.crossed is not None},
         decisions={n: r.decisions for n, r in done.items() if r.decisions is not None},
         own=final.own,
+        judged={},
         procedure=Scored(gates.line, procedure.honest(job), gates.decisions),
         native={name: final.score(X) for name, X in probes.items()},
         calibrator=final.calibrator,

@@ -76,6 +76,8 @@ def _work(ctx: Context, made: Made) -> Output:
     tested = np.concatenate([rows for _, rows in drawn]) if drawn else np.arange(len(scored.y))
     aim = aim_for(ctx, made, scored.units[tested])
     deepen = _deepening(ctx, made)
+    searched = spec.tune is not None or spec.ensemble != "off"
+    judge = _part(ctx, made, "validation") if searched and not holdout else None
     learned = learn(
         train,
         [ModelChoice(n, m.use, dict(m.params)) for n, m in spec.model_specs().items()],
@@ -85,13 +87,14 @@ def _work(ctx: Context, made: Made) -> Output:
         aim=aim,
         folds=drawn,
         holdout=holdout,
+        judge=judge,
         deepen=deepen,
         probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
         seed=spec.seed,
         threads=spec.limits.threads,
         progress=ctx.tell("learn"),
     )
-    field = Field(scored, name, task, metric, aim or metric)
+    field = Field(scored, name, task, metric, aim or metric, judge)
     output = Output(
         outputs=_outputs(ctx, learned),
         facts=_facts(learned, worths(ctx, learned, field)),
