@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from headrace.core.schema import Snapshot
+    from headrace.data.profile.record import Profile
     from headrace.engine.compile import Compiled
     from headrace.engine.health import Health
     from headrace.engine.reproduce import Reproduction
     from headrace.engine.result import RunResult
+    from headrace.engine.tracking.live import TrackedRun
+    from headrace.engine.tracking.mirror import Mirror
     from headrace.release.manifest import Manifest
     from headrace.serve.batch import Scored
     from headrace.stores.audit import AuditReport
@@ -182,10 +185,90 @@ class Project:
             raise result.error
         return result
 
+    def track(
+        self,
+        name: str,
+        *,
+        group: str = "",
+        tags: Mapping[str, str] | None = None,
+        tracking: str | None = None,
+    ) -> TrackedRun:
+        """Track a script of your own: `with project.track("my model") as run:`. It logs into the same
+        ledger, is compared as any run is, and a model that it gives goes through the same gates.
+
+        Args:
+            name: what it is called.
+            group, tags: to find it by.
+            tracking: a mirror of the run, such as `mlflow:http://localhost:5000` (default: the variable
+                `HEADRACE_TRACKING`).
+
+        Raises:
+            UserError: a mistake in the spec.
+        """
+        from headrace.engine.tracking.start import track
+
+        context = Context(self.root, self.store, self.spec(), self._clock, self.actor, run="")
+        return track(context, name, group=group, tags=tags, mirror=self._mirror(tracking))
+
+    def _mirror(self, tracking: str | None) -> Mirror | None:
+        from headrace.engine.tracking.mirror import find_mirror
+
+        return find_mirror(tracking)
+
+    def note(
+        self, run: str, text: str = "", *, tags: Mapping[str, str] | None = None, group: str = ""
+    ) -> RunView:
+        """Add a note, tags (an empty text takes one away) or a group to a run.
+
+        Raises:
+            NotFound: there is no such run.
+            UserError: nothing is said.
+        """
+        from headrace.engine.tracking.notes import add_note
+
+        return add_note(
+            self.store, self.show(run), text, tags=tags, group=group, actor=self.actor, clock=self._clock
+        )
+
+    def find(self, where: str) -> tuple[RunView, ...]:
+        """The runs for which an expression is true: `metrics.f1 > 0.4 and tags.team = 'a'`.
+
+        Raises:
+            UserError: the expression has a mistake.
+        """
+        from headrace.engine.tracking.search import find_runs
+
+        return tuple(find_runs(self.runs(), where))
+
     def _snapshots(self, run: str) -> dict[str, Snapshot]:
         from headrace.engine.pins import snapshots_of_run
 
         return snapshots_of_run(self.store, self.show(run))
+
+    def profile(self) -> Profile:
+        """What the tables hold, as the newest run read them: the training rows of the events, all rows of
+        side tables. Other rows are seen from outside, blind to the target.
+
+        Raises:
+            NotFound: no run has read the tables yet.
+        """
+        from headrace.engine.check import check
+        from headrace.engine.profiles import newest_profile
+
+        parsed = self.spec()
+        seen = runs(self.store.read(kinds=RUN_KINDS))
+        return newest_profile(self.store, seen, parsed.spec, lambda: check(parsed, self.root).target.columns)
+
+    @staticmethod
+    def profile_file(file: str | Path) -> Profile:
+        """What every row of a CSV, Parquet or JSON-lines file holds, read once.
+
+        Raises:
+            DataError: there is no such file, it has no rows, or it is broken.
+        """
+        from headrace.data.profile.file import profile_file
+
+        return profile_file(Path(file))
 
     def runs(self) -> tuple[RunView, ...]:
         """Every run, oldest first."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "headrace.cli.start:check",
     "schema": "headrace.cli.start:schema",
     "run": "headrace.cli.run:run",
+    "profile": "headrace.cli.profile:profile",
     "runs": "headrace.cli.runs:runs",
     "show": "headrace.cli.runs:show",
     "compare": "headrace.cli.runs:compare",

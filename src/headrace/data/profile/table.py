@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from headrace.core.schema import Column
 from headrace.data.buffers import Array, fixed, known
-from headrace.data.profile.columns import SeenNumbers, is_numeric, seen_of
+from headrace.data.profile.columns import Seen, SeenNumbers, is_numeric, seen_of
 from headrace.data.profile.copies import Copies
 from headrace.data.profile.coverage import coverage_of
 from headrace.data.profile.hashing import mix
-from headrace.data.profile.record import Correlations, Duplicates, Link, TableProfile
+from headrace.data.profile.record import ColumnProfile, Correlations, Duplicates, Link, TableProfile
 from headrace.data.profile.together import Together
 
 BATCH = 65_536
@@ -77,7 +77,7 @@ def profile_table(
         table,
         whose,
         rows,
-        tuple(s.finish(links.get(c.name)) for s, c in zip(seen, columns, strict=True)),
+        tuple(_finished(s, c, links, ids) for s, c in zip(seen, columns, strict=True)),
         Correlations(tuple(names), tuple(tuple(v[: len(names)]) for v in r[: len(names)]), together.every)
         if len(names) > 1
         else None,
@@ -89,6 +89,14 @@ def profile_table(
             if (found := coverage_of(c.name, zone, s.days)) is not None
         ),
     )
+
+
+def _finished(seen: Seen, column: Column, links: Mapping[str, Link], ids: Sequence[str]) -> ColumnProfile:
+    found = seen.finish(links.get(column.name))
+    if column.name not in ids:
+        return found
+    # That an id's values occur once is no news.
+    return replace(found, notes=tuple(n for n in found.notes if n.kind != "unique"))
 
 
 def _links(
