@@ -160,6 +160,12 @@ _ALL = (
         "threshold",
     ),
     Gate(
+        "calibration",
+        "evaluate",
+        "Do probabilities mean what they say, within `evaluate.calibration`, at the safe end?",
+        "set `calibrate: sigmoid` or `calibrate: isotonic`, or get more validation rows",
+    ),
+    Gate(
         "robustness",
         "evaluate",
         "Does the metric survive inputs that go wrong, within `evaluate.robustness.rules`?",

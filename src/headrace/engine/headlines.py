@@ -7,9 +7,12 @@ from typing import Any
 
 from headrace.checks.errors import Errors
 from headrace.checks.fairness import Fairness
+from headrace.checks.learning_curve import LearningCurve
 from headrace.checks.robustness import Robustness
 from headrace.checks.slices import Search, Slices
 from headrace.core.codec import to_plain
+from headrace.core.evidence import Interval
+from headrace.metrics.calibration import Reliability
 
 
 def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,6 +27,10 @@ def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
                 found[role] = [to_plain(d) for d in record.disparities]
             case Robustness():
                 found[role] = [to_plain(w) for w in record.worst]
+            case LearningCurve():
+                found[role] = {"model": record.model, "says": record.statement, "because": record.because}
+            case Reliability():
+                found[role] = {"ece": record.ece, "interval": _plain(record.interval), "of": record.of}
             case Errors():
                 found[role] = _errors(record)
     return found
@@ -50,3 +57,7 @@ def _search(search: Search) -> dict[str, Any]:
 def _errors(errors: Errors) -> dict[str, Any]:
     gathered = [s for s in errors.by_missing if s.p_corrected is not None and s.p_corrected <= 0.05]
     return {"missing": [to_plain(s) for s in gathered[:3]]}
+
+
+def _plain(interval: Interval | None) -> Any:
+    return None if interval is None else to_plain(interval)

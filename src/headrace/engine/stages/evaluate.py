@@ -12,20 +12,27 @@ import numpy as np
 from headrace.checks.curves import curves
 from headrace.checks.errors import described, errors
 from headrace.checks.fairness import fairness, fairness_evidence
+from headrace.checks.learning_curve import Fit, learning_curve
 from headrace.checks.robustness import Feeds, Plan, robustness, robustness_evidence
 from headrace.checks.slices import Slices, declared_slices, search_slices, slice_evidence
-from headrace.core.codec import to_json, to_plain
+from headrace.core.codec import from_plain, to_json, to_plain
 from headrace.core.evidence import Evidence, Rule, parse_rule
-from headrace.core.task import Kind
+from headrace.core.task import Feature, Kind
 from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.evaluation import Watched, watch
 from headrace.engine.headlines import headlines
 from headrace.engine.measures import find_metric, metrics_of
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
+from headrace.engine.stages.split import load_array, task_of
 from headrace.graph.run import Runner
+from headrace.learn.candidates import BUILT_IN
+from headrace.learn.curve import refit
+from headrace.learn.records import Member, Part, Setting
+from headrace.metrics.calibration import reliability
 from headrace.metrics.contrast import take
 from headrace.metrics.intervals import intervals
+from headrace.metrics.measure import measure
 from headrace.metrics.record import Metric, Predictions
 
 
@@ -82,8 +89,12 @@ def _looks(
     worth = find_metric(ctx.spec, "value") if ctx.spec.problem.value is not None else None
     threshold = made["learn"].facts.get("threshold")
     yield "curves", curves(predictions, metric, value=worth, chosen=threshold, seed=ctx.spec.seed), ()
+    if ctx.spec.problem.task != "regression":
+        yield _calibration(ctx, predictions)
     if spec.robustness is not None:
         yield _robustness(ctx, runner, metric, predictions, watched)
+    if spec.learning_curve:
+        yield _curve(ctx, made, metric)
 
 
 def _metrics(ctx: Context, predictions: Predictions) -> dict[str, Any]:
@@ -172,8 +183,64 @@ def _robustness(
     return "robustness", found, judged
 
 
+def _calibration(ctx: Context, predictions: Predictions) -> _Look:
+    found = reliability(predictions, seed=ctx.spec.seed)
+    evidence = Evidence(
+        "calibration",
+        found.ece,
+        unit="expected calibration error",
+        n=found.units,
+        interval=found.interval,
+        where=f"{found.of}: {found.said:.3g} was said, {found.came:.3g} came true",
+        why_none=found.why_none,
+    )
+    return "calibration", found, (evidence,) if ctx.spec.evaluate.calibration is not None else ()
+
+
+def _curve(ctx: Context, made: Made, metric: Metric) -> _Look:
+    """Of the chosen model; where it is an ensemble, of the member that counts most."""
+    recipe = [from_plain(m, Member) for m in made["learn"].facts["recipe"]]
+    features = tuple(from_plain(f, Feature) for f in made["features"].facts["features"])
+    setting = Setting(features, task_of(made), ctx.spec.seed, ctx.spec.limits.threads)
+    member = max(recipe, key=lambda m: abs(m.weight))
+    train, scored = (part_of(ctx, made, p) for p in ("train", "validation"))
+    made_ = refit(train, scored, member, setting=setting, metric=metric, progress=ctx.tell("evaluate"))
+    fits = [Fit(f.share, f.rows, f.units, measure(metric, f.seen), f.scored) for f in made_.fits]
+    found = learning_curve(
+        member.name,
+        metric,
+        fits,
+        reference=made_.reference,
+        richer=made_.richer,
+        seed=ctx.spec.seed,
+        why_none=made_.why_none,
+    )
+    return "learning_curve", found, ()
+
+
+def part_of(ctx: Context, made: Made, part: str) -> Part:
+    """A part's feature matrix, truth and units, as the learner saw them."""
+    outputs = made["features"].outputs
+    return Part(
+        X=load_array(ctx, outputs[f"X_{part}"]),
+        y=np.array(load_array(ctx, outputs[f"y_{part}"])),
+        units=np.array(load_array(ctx, outputs[f"units_{part}"])),
+    )
+
+
+def _code(ctx: Context) -> tuple[str, ...]:
+    """This stage's module; with a learning curve the rooms of the candidates that may be fitted."""
+    if not ctx.spec.evaluate.learning_curve:
+        return (__name__,)
+    used = ["boosting", "forest", *(m.use for m in ctx.spec.model_specs().values())]
+    rooms = {BUILT_IN[u].partition(":")[0] for u in used if u in BUILT_IN}
+    if any(":" in u for u in used):
+        rooms.add("headrace.learn.candidates.sklearn_any")
+    return (__name__, *sorted(rooms))
+
+
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
-    """The floor of slices, and the bounds of fairness and robustness, all at the interval's safe end."""
+    """The floor of slices, the bounds of fairness, robustness and calibration: at the interval's safe end."""
     spec = ctx.spec.evaluate
     held: dict[str, Rule] = {}
     for evidence in made["evaluate"].evidence:
@@ -185,6 +252,8 @@ def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
             text = spec.fairness.rules[evidence.details["measure"]]
         elif kind == "robustness" and spec.robustness is not None:
             text = spec.robustness.rules[thing]
+        elif kind == "calibration":
+            text = spec.calibration
         if text is not None:
             held[evidence.gate] = parse_rule(text, safe_end=True)
     return held
@@ -195,6 +264,6 @@ STAGE = Stage(
     ("ingest", "split", "features", "learn", "package"),
     _slice,
     _work,
-    code=lambda _: (__name__,),
-    libraries=("numpy", "onnxruntime", "duckdb", "pyarrow", "scipy"),
+    code=_code,
+    libraries=("numpy", "onnxruntime", "duckdb", "pyarrow", "scipy", "scikit-learn", "lightgbm"),
 )
