@@ -18,7 +18,7 @@ _LIMIT = re.compile(
 )
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _GOAL = re.compile(
-    rf"\s*(?P<verb>[A-Za-z]+)\s+(?P<metric>{_NAME})\s*(?:\s+subject\s+to\s+(?P<limits>.*))?",
+    rf"\s*(?P<verb>[A-Za-z]+)\s+(?P<metric>{_NAME})\s*(?:\s+subject\s+to\b(?P<limits>.*))?",
     re.IGNORECASE | re.DOTALL,
 )
 _PART = re.compile(rf"\s*(?P<metric>{_NAME})\s*(?P<limit>[<>=].*)", re.DOTALL)

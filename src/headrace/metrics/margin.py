@@ -17,7 +17,8 @@ from headrace.metrics.scale import pivot_of
 SAFE = 0.025
 """The one-sided level of a safe end."""
 _POWER = 0.9
-_SEED = 0  # of merging thousands of units into blocks
+_BLOCKS = 300  # more units are merged into so many: a threshold's margin needs no finer error
+_SEED = 0  # of the merging
 
 
 def planned_level(units_here: float, units_ahead: float) -> float:
@@ -60,9 +61,9 @@ def unit_counts(
     positive: 1.0 or 0.0, [n]. position: each row's place in the ranking, [n]. units: [n]. today: what
     today's rule decides, 1.0 or 0.0, [n].
     """
-    found = find_units(units, np.random.default_rng(_SEED))
-    shape = (found.count, len(flagged) + 1)
-    cell = found.codes * shape[1] + np.searchsorted(flagged, position, side="right")
+    codes, count = _blocks(units)
+    shape = (count, len(flagged) + 1)
+    cell = codes * shape[1] + np.searchsorted(flagged, position, side="right")
     size = shape[0] * shape[1]
     hits = np.bincount(cell, positive, minlength=size).reshape(shape)
     rest = np.bincount(cell, 1 - positive, minlength=size).reshape(shape)
@@ -74,10 +75,19 @@ def unit_counts(
     if today is not None:
         outcomes = (positive * today, (1 - positive) * today, (1 - positive) * (1 - today))
         columns = (*outcomes, positive * (1 - today))
-        by_rule = np.stack(
-            [np.bincount(found.codes, c, minlength=found.count) for c in columns], axis=-1
-        ).astype(np.float64)
+        by_rule = np.stack([np.bincount(codes, c, minlength=count) for c in columns], axis=-1).astype(
+            np.float64
+        )
     return UnitCounts(counts, by_rule)
+
+
+def _blocks(units: Ints) -> tuple[Ints, int]:
+    """Each row's unit, or the block that it is merged into at random (see `resample.find_units`)."""
+    rng = np.random.default_rng(_SEED)
+    found = find_units(units, rng)
+    if found.count <= _BLOCKS:
+        return found.codes, found.count
+    return (rng.permutation(found.count) % _BLOCKS)[found.codes], _BLOCKS
 
 
 def safe_ends(

@@ -16,7 +16,7 @@ from headrace.metrics.record import Bools, Floats, Ints, Metric, Sums
 MIDDLE = 0.5
 """The threshold of metrics that look at scores and not at decisions, and of data that say nothing."""
 _FEWEST_FLAGGED, _FEWEST_SHARE = 10, 0.01
-_MOST_CUTS = 400  # whose certainty is looked at; more are thinned evenly
+_MOST_CUTS = 200  # whose certainty is looked at; more are thinned evenly
 _MEETS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -99,7 +99,7 @@ def choose_cut(
     acts, else 0.0, [n], for relative needs.
 
     Of the cuts that keep every need on these rows, those are preferred that keep it at `aim.level`, then
-    those that keep it at the safe end; among them the best for the metric. (At most 400 cuts that keep the
+    those that keep it at the safe end; among them the best for the metric. (At most 200 cuts that keep the
     needs are looked at for this, evenly by rank.) Where no cut keeps them, the one that falls short least,
     as a share of the bounds.
 
