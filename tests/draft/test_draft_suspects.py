@@ -6,10 +6,10 @@ import random
 import numpy as np
 import pytest
 
+from headrace.checks.lint.alone import ranks
 from headrace.core.spec import parse_spec
 from headrace.data.split import TEST, TRAIN, split
 from headrace.draft.from_file import draft
-from headrace.draft.near_copy import ranks
 
 
 def write(path, columns):
@@ -56,16 +56,17 @@ def test_copies_of_a_class(tmp_path):
         "y": y,
         "renamed": [{"a": "K1", "b": "K2", "c": "K3"}[v] for v in y],
         "filled": [draw.randrange(9) if v == "a" else "" for v in y],  # tells a from the rest, not b from c
-        "close": [v if draw.random() < 0.95 else "a" for v in y],
+        "close": [v if draw.random() < 0.95 else "a" for v in y],  # a copy with errors
+        "near": [v if draw.random() < 0.7 else "a" for v in y],
         "x": [draw.random() for _ in y],
     }
     found, _ = suspects_of(write(tmp_path / "t.csv", columns), "y")
-    assert list(found) == ["renamed"]
+    assert list(found) == ["renamed", "close"]
     columns["y"] = ["yes" if v == "a" else "no" for v in y]
     columns["score"] = [draw.random() + (1 if v == "a" else 0) for v in y]
     found, _ = suspects_of(write(tmp_path / "t.csv", columns), "y")
     assert {c: s.kind for c, s in found.items()} == {
-        "renamed": "near-copy", "filled": "near-copy", "score": "near-copy",
+        "renamed": "near-copy", "filled": "near-copy", "close": "near-copy", "score": "near-copy",
     }  # fmt: skip
     assert "whether it is null fixes the class" in found["filled"].reason
     assert "ROC AUC 1.00000" in found["score"].reason

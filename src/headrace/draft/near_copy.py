@@ -1,8 +1,4 @@
-"""Does one column alone give the target away? Measured on training rows.
-
-A column that was written down with the outcome, or after it, looks wonderful in every test and is not there
-when a prediction is needed (Kaufman et al., "Leakage in Data Mining", TKDD 2012).
-"""
+"""Does one column alone give the target away? The linter's own measure, on training rows of the draft."""
 
 from __future__ import annotations
 
@@ -11,102 +7,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.schema import Type
-from headrace.core.task import Kind
-from headrace.draft.look import Look, Profile, one
-from headrace.draft.names import quoted
+from headrace.checks.lint import Column
+from headrace.checks.lint import copies as lint
+from headrace.core.schema import NULL_TIME, Type
+from headrace.core.task import Kind, Task
+from headrace.draft.look import Look, Profile
 from headrace.draft.problem import Aim
-
-NEAR = 0.999
-"""Correlation (plain or of ranks), or share of variance or errors explained, from which it is a near-copy."""
-
-_FEWEST = 20
 
 
 def near_copy(look: Look, profile: Profile, aim: Aim) -> str:
     """Why the column is a near-copy of the target; empty where it is none. Reads `train`."""
-    found = ""
-    if profile.type is Type.NUMBER and aim.kind is Kind.REGRESSION:
-        found = _correlated(look, profile.name, aim)
-    elif profile.type is Type.NUMBER and aim.kind is Kind.BINARY:
-        found = _separates(look, profile.name, aim)
-    if not found and profile.nulls:
-        found = _determines(
-            look, profile, aim, f"({quoted(profile.name)} is null)", "whether it is null fixes"
-        )
-    if not found and profile.type is not Type.TIME:
-        found = _determines(look, profile, aim, f"{quoted(profile.name)}", "its values fix")
-    return found
+    x, target = look.sample(profile.name, aim.column)
+    y = _codes(target, aim)
+    kept = ~np.isnan(y)
+    column = _column(profile, x).at(kept)
+    task = Task(aim.kind, _classes(aim))
+    found = lint.near_copy(column, y[kept], task)
+    return f"near-copy of the target: {found.reason}" if found is not None else ""
 
 
-def _pairs(look: Look, column: str, aim: Aim) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    x, y = look.sample(column, aim.column)
-    both = ~np.ma.getmaskarray(x) & ~np.ma.getmaskarray(y)
-    return np.asarray(x.data[both], dtype=np.float64), np.asarray(y.data[both])
+def _classes(aim: Aim) -> tuple[Any, ...]:
+    """The classes in the order of their codes: the positive one of two is last."""
+    if aim.kind is not Kind.BINARY:
+        return aim.classes
+    return (*(c for c in aim.classes if c != aim.positive), aim.positive)
 
 
-def _correlated(look: Look, column: str, aim: Aim) -> str:
-    x, y = _pairs(look, column, aim)
-    if x.size < _FEWEST:
-        return ""
-    target = y.astype(np.float64)
-    plain, ranked = abs(_pearson(x, target)), abs(_pearson(ranks(x), ranks(target)))
-    if plain >= NEAR:
-        return f"near-copy of the target: correlation {plain:.5f} over {x.size:,} training rows"
-    if ranked >= NEAR:
-        return f"near-copy of the target: rank correlation {ranked:.5f} over {x.size:,} training rows"
-    return ""
-
-
-def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    scale = float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
-    return float(np.dot(x, y)) / scale if scale else 0.0
-
-
-def ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, ties at their mean."""
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    upto = np.cumsum(counts)
-    return ((upto - (counts - 1) / 2)[inverse]).astype(np.float64)
-
-
-def _separates(look: Look, column: str, aim: Aim) -> str:
-    x, y = _pairs(look, column, aim)
-    kept = np.isin(y, np.asarray(aim.classes))
-    positive = y[kept] == aim.positive
-    rows, hits = positive.size, int(np.count_nonzero(positive))
-    if rows < _FEWEST or not 0 < hits < rows:
-        return ""
-    # The area under the ROC curve as the Mann-Whitney statistic.
-    area = (float(ranks(x[kept])[positive].sum()) - hits * (hits + 1) / 2) / (hits * (rows - hits))
-    if max(area, 1 - area) < NEAR:
-        return ""
-    return f"near-copy of the target: a threshold on it alone has ROC AUC {max(area, 1 - area):.5f}"
-
-
-def _determines(look: Look, profile: Profile, aim: Aim, value: str, says: str) -> str:
-    """Whether few values fix the target: the share of variance explained (eta squared) for a quantity,
-    of errors avoided (Goodman and Kruskal's lambda) for classes."""
-    kept = f"select {value} as v, {aim.sql} as y from train where {aim.sql} is not null"
-    rows, values = one(look, f"select count(*), count(distinct v) from ({kept})")
-    if rows < _FEWEST or not 2 <= values + bool(profile.nulls) <= rows / 10:
-        return ""
+def _codes(target: NDArray[Any], aim: Aim) -> NDArray[np.float64]:
+    """The target as values or class codes, NaN where there is none or it is of no kept class."""
+    null = np.ma.getmaskarray(target)
+    plain = np.ma.getdata(target)
     if aim.kind is Kind.REGRESSION:
-        within, total = one(
-            look,
-            f"select sum(n * s), (select count(*) * var_pop(y) from ({kept})) "
-            f"from (select count(*) as n, var_pop(y) as s from ({kept}) group by v)",
-        )
-        share = 1 - within / total if total else 0.0
-        return f"near-copy of the target: {says} {share:.2%} of its variance" if share >= NEAR else ""
-    wrong, blind = one(
-        look,
-        f"with k as (select v, y, count(*) as n from ({kept}) group by 1, 2) "
-        "select sum(n) - (select sum(m) from (select max(n) as m from k group by v)), "
-        "sum(n) - (select max(m) from (select sum(n) as m from k group by y)) from k",
+        return np.where(null, np.nan, np.where(null, 0, plain).astype(np.float64))
+    y = np.full(len(plain), np.nan)
+    for code, value in enumerate(_classes(aim)):
+        y[~null & np.asarray(plain == value)] = code
+    return y
+
+
+def _column(profile: Profile, values: NDArray[Any]) -> Column:
+    null = np.ma.getmaskarray(values)
+    plain = np.ma.getdata(values)
+    if profile.type is Type.TEXT:
+        known = [None if n else v for n, v in zip(null.tolist(), plain.tolist(), strict=True)]
+        return Column.of_text(profile.name, known)
+    if profile.type is Type.TIME:
+        moments = np.where(null, np.int64(NULL_TIME), plain.astype("datetime64[us]").astype(np.int64))
+        return Column(profile.name, Type.TIME, moments)
+    return Column(
+        profile.name, profile.type, np.where(null, np.nan, np.where(null, 0, plain).astype(np.float64))
     )
-    share = 1 - int(wrong) / int(blind) if blind else 0.0
-    if share < NEAR:
-        return ""
-    return f"near-copy of the target: {says} the class of {1 - int(wrong) / rows:.2%} of the training rows"

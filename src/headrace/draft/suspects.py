@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headrace.checks.lint.late import empty_with_target
 from headrace.core.schema import Type
 from headrace.draft.look import Look, Profile, one
 from headrace.draft.meanings import names_a_moment, names_an_id, names_personal
@@ -19,7 +20,6 @@ CAPPED = 0.01
 
 _VALUES_SEEN = 5_000
 _FEWEST_VALUES = 20
-_FEWEST_NULLS = 20
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _known_late(look: Look, name: str, aim: Aim) -> str:
         f"select count(*) filter ({q} is null), count(*) filter ({q} is null and {target} is null), "
         f"count(*) filter ({target} is null) from rows",
     )
-    if both < _FEWEST_NULLS or both < 0.999 * empty or both < 0.5 * blank:
+    if not empty_with_target(int(blank), int(both), int(empty) - int(both)):
         return ""
     where = f"empty in {both:,} of the {blank:,} rows without a target, and hardly elsewhere"
     return f"{where}: known with the outcome"

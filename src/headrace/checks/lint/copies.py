@@ -13,6 +13,7 @@ import numpy as np
 
 from headrace.checks.lint.alone import Alone, auc, binned, ranks
 from headrace.checks.lint.record import Bools, Column, Dataset, Finding, Floats, Ints, Severity
+from headrace.core.schema import Type
 from headrace.core.task import Kind, Task
 
 KIND = "target-copy"
@@ -79,6 +80,8 @@ def near_copy(column: Column, y: Floats, task: Task) -> Copy | None:
         found = _fixes(column.null.astype(np.int64), 2, y, task, "whether it is null fixes")
         if found is not None:
             return found
+    if column.type is Type.TIME:
+        return None  # moments never come again
     codes, count = _values(column)
     found = _fixes(codes, count, y, task, "its values fix")
     if found is None and task.kind is not Kind.REGRESSION:

@@ -164,11 +164,13 @@ def _lags(y: Floats, entity: Ints | None) -> Floats:
 
 def _explained(X: Floats, x: Floats) -> float:
     """Adjusted R²."""
-    weights = np.linalg.lstsq(X, x, rcond=None)[0]
-    total = float((x**2).sum())
+    total = float(x @ x)
+    gram, beside = X.T @ X, X.T @ x
+    gram[np.diag_indices_from(gram)] += 1e-9 * (np.trace(gram) + 1e-12)  # lags of nothing are all zero
+    weights = np.linalg.solve(gram, beside)
     if not total:
         return 0.0
-    share = 1 - float(((x - X @ weights) ** 2).sum()) / total
+    share = float(weights @ beside) / total
     return float(1 - (1 - share) * (len(x) - 1) / max(len(x) - X.shape[1] - 1, 1))
 
 
