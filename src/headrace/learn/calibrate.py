@@ -139,7 +139,8 @@ def fit_calibrator(method: str, task: Task, y: Vector, scores: Vector) -> Calibr
             where="calibrate",
             fix="leave `calibrate` out; `uncertainty` gives intervals",
         )
-    known = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+    finite = np.isfinite(scores)
+    known = finite.all(axis=1) if scores.ndim == 2 else finite
     if not known.any():
         raise UserError("no row has an out-of-fold score to calibrate on", where="calibrate")
     fit = fit_sigmoid if method == "sigmoid" else fit_monotone

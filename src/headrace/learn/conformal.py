@@ -128,7 +128,8 @@ def fit_conformal(
     y: codes or values [rows]. scores: predictions [rows], probabilities of code 1 [rows], or [rows, classes];
     calibrated where the model is. units: which rows depend on each other [rows] (default: none do).
     """
-    known = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1) & np.isfinite(y)
+    finite = np.isfinite(scores)
+    known = (finite.all(axis=1) if scores.ndim == 2 else finite) & np.isfinite(y)
     units = np.arange(len(y)) if units is None else units
     y, scores, units = y[known], scores[known], units[known]
     if task.kind is Kind.REGRESSION:
