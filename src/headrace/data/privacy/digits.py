@@ -70,14 +70,14 @@ def iban(text: str) -> bool:
     >>> iban("DE89370400440532013000"), iban("DE00370400440532013000")
     (True, False)
     """
-    if len(text) != _IBAN_LENGTHS.get(text[:2], 0):
+    if text[:2] not in _IBAN_LENGTHS or len(text) != _IBAN_LENGTHS[text[:2]]:
         return False
     return int("".join(str(int(c, 36)) for c in text[4:] + text[:4])) % 97 == 1
 
 
 def iban_at(text: str) -> bool:
     """Whether a text begins with a bank account number, whatever words follow."""
-    return iban(text[: _IBAN_LENGTHS.get(text[:2], 0)])
+    return text[:2] in _IBAN_LENGTHS and iban(text[: _IBAN_LENGTHS[text[:2]]])
 
 
 def us_ssn(digits: str) -> bool:

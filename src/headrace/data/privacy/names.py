@@ -85,7 +85,7 @@ def names_personal(name: str) -> str:
     if not parts or parts[0] in _BEFORE_NOT:
         return ""
     for at in range(len(parts)):
-        rest, found = parts[at + 1 :], _NOUNS.get(parts[at], "")
+        rest, found = parts[at + 1 :], _NOUNS.get(parts[at].rstrip("0123456789"), "")
         if parts[at : at + 2] in _PAIRS:
             rest, found = parts[at + 2 :], _PAIRS[parts[at], parts[at + 1]]
         if found and all(w in _BEHIND for w in rest):

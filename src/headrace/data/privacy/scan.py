@@ -11,6 +11,7 @@ columns count for every type, where the values differ enough to be somebody's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def scan(
     columns: Sequence[Column],
     treated: Mapping[str, Treatment],
     *,
+    threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
     """Look through a snapshot's Parquet file. Columns in `treated` that are hashed or masked are looked at
@@ -101,12 +103,15 @@ def scan(
             batch = next(file.iter_batches(_FIRST, columns=names), None)
             for look in looks if batch is not None else ():
                 look.begin(batch.column(look.name))  # type: ignore[union-attr]  # None is filtered out
-        for batch in file.iter_batches(_BATCH, columns=[x.name for x in wide]) if wide else ():
-            for look in wide:
-                look.add(batch.column(look.name), rows)
-            rows += batch.num_rows
-            if progress is not None:
-                progress(rows)
+        with ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-scan") as pool:
+            for batch in file.iter_batches(_BATCH, columns=[x.name for x in wide]) if wide else ():
+                # Columns don't depend on each other; a batch is done before the next is read.
+                jobs = [pool.submit(look.add, batch.column(look.name), rows) for look in wide]
+                for job in jobs:
+                    job.result()
+                rows += batch.num_rows
+                if progress is not None:
+                    progress(rows)
     findings = [f for look in looks for f in look.findings()]
     return Scan(
         table,

@@ -123,7 +123,7 @@ def _snapshots(ctx: Context, taken: str) -> tuple[dict[str, Snapshot], list[Scan
         of = treatments.get(name, {})
 
         def guard(path: Path, columns: tuple[Column, ...], name: str = name, of: Any = of) -> bool:
-            scans.append(scan(name, path, columns, of))
+            scans.append(scan(name, path, columns, of, threads=ctx.spec.limits.threads))
             return not undeclared(scans[-1], of)
 
         if name in ctx.pinned:
