@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.engine.result import RunResult
     from headrace.engine.tracking.live import TrackedRun
     from headrace.engine.tracking.mirror import Mirror
+    from headrace.learn.search.record import SearchRecord
     from headrace.release.manifest import Manifest
     from headrace.serve.batch import Scored
     from headrace.stores.audit import AuditReport
@@ -297,6 +298,16 @@ class Project:
         from headrace.engine.compare import compare
 
         return compare(self.store, self.show(first), self.show(second))
+
+    def trials(self, run: str | None = None) -> tuple[SearchRecord, dict[str, list[float]]]:
+        """What a run's search tried (default: the newest run), and the seconds of every trial by model.
+
+        Raises:
+            NotFound: there is no such run, or it searched no parameters.
+        """
+        from headrace.engine.searches import search_of
+
+        return search_of(self.store, self.show(run))
 
     def releases(self) -> Releases:
         """Every release with its state, and who was champion when."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "runs": "headrace.cli.runs:runs",
     "show": "headrace.cli.runs:show",
     "compare": "headrace.cli.runs:compare",
+    "trials": "headrace.cli.trials:trials",
     "release": "headrace.cli.release:release",
     "predict": "headrace.cli.answer:predict",
     "serve": "headrace.cli.answer:serve",

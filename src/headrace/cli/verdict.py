@@ -24,10 +24,11 @@ def leaderboard_text(summary: Mapping[str, Any]) -> str:
         for row, m in zip(rows, lines, strict=True):
             worth = m.get("worth") or {}
             row += [worth.get("value"), span(worth.get("interval"))]
-    if any(m.get("error") for m in lines):
+    if any(m.get("error") or m.get("note") or m.get("chosen") for m in lines):
         headers.append("")
         for row, m in zip(rows, lines, strict=True):
-            row.append(m.get("error") or "")
+            said = ["chosen" if m.get("chosen") else "", m.get("error"), m.get("note")]
+            row.append("; ".join(s for s in said if s))
     return table(headers, rows, right=(1, 2, 3, 4) if unit else (1, 2, 3))
 
 
@@ -40,12 +41,17 @@ def advice_text(summary: Mapping[str, Any]) -> str:
 
 
 def worth_text(summary: Mapping[str, Any]) -> str:
-    """What the test's decisions are worth, and against what else could be done."""
-    worth = summary.get("worth")
+    """What decisions are worth on validation and on the test, and against what else could be done."""
+    validation = (summary.get("evaluation") or {}).get("worth")
+    parts = [_worth(validation, "validation"), _worth(summary.get("worth"), "the test")]
+    return "\n".join(p for p in parts if p)
+
+
+def _worth(worth: Mapping[str, Any] | None, place: str) -> str:
     if not worth:
         return ""
     over = {"today": "today's rule", "nothing": "doing nothing", "always": "always acting"}
-    text = f"worth on the test: {number(worth['value'])} {span(worth['interval'])} {worth['unit']}"
+    text = f"worth on {place}: {number(worth['value'])} {span(worth['interval'])} {worth['unit']}"
     gains = [
         f"{'+' if gain['gain'] > 0 else ''}{number(gain['gain'])} {span(gain['interval'])} over {over[name]}"
         for name, gain in worth["gains"].items()

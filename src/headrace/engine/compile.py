@@ -15,6 +15,7 @@ from headrace.engine.check_clean import add_flags, check_cleaning
 from headrace.engine.check_data import check_data
 from headrace.engine.check_evaluate import check_evaluate
 from headrace.engine.check_frame import check_frame
+from headrace.engine.check_learn import check_learn
 from headrace.engine.check_lint import check_lint
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
@@ -54,6 +55,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_split(check, events)
     _check_metrics(check)
     check_frame(check)
+    check_learn(check)
     check_data(check)
     if spec.data.events not in spec.data.tables:
         raise SpecError.of(check.problems)  # every column would seem unknown: the one mistake is told

@@ -82,6 +82,7 @@ class RunResult:
                 {**line, "seconds": seconds.get(line["model"])}
                 for line in learned.facts.get("leaderboard", ())
             ],
+            "learning": {n: learned.facts.get(n) for n in ("model", "choice", "search", "ensemble")},
             "cleaning": {
                 **made.get("features", Output()).facts.get("cleaning", {}),
                 "forward_filled": made.get("ingest", Output()).notes.get("forward_filled", {}),

@@ -69,7 +69,7 @@ def finish(
     if calibrate != "off" and job.task.kind is not Kind.REGRESSION:
         crossed, calibrator = calibrated(job, chosen.crossed, calibrate)
         name = f"{chosen.line.model} + {calibrate}"
-        result = result_of(job, name, chosen.line.params, crossed, 0.0, note="the chosen line, calibrated")
+        result = result_of(job, name, chosen.line.params, crossed, 0.0, note=f"{chosen.line.model}, calibrated")
         result = replace(result, entry=chosen.entry)
     part = job.scored
     threshold = best_threshold(job.task, job.aim, part.y, crossed.own, units=part.units, today=part.today)

@@ -149,7 +149,7 @@ def _facts(learned: Learned, worth: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "model": learned.best,
         "threshold": learned.threshold,
-        "leaderboard": [_fact(line, worth) for line in learned.leaderboard],
+        "leaderboard": [_fact(line, learned.best, worth) for line in learned.leaderboard],
         "choice": learned.choice,
         "recipe": [to_plain(m) for m in learned.recipe],
     }
@@ -168,9 +168,10 @@ def _facts(learned: Learned, worth: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _fact(line: Line, worth: Mapping[str, Any]) -> dict[str, Any]:
+def _fact(line: Line, best: str, worth: Mapping[str, Any]) -> dict[str, Any]:
     fact = {"model": line.model, "mean": line.mean, "std": line.std, "params": dict(line.params)}
     fact |= {"error": line.error}
+    fact |= {"chosen": True} if line.model == best else {}
     fact |= {"note": line.note} if line.note else {}
     return fact | ({"worth": worth[line.model]} if line.model in worth else {})
 
