@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from headrace.core.schema import Snapshot
     from headrace.data.profile.record import Profile
+    from headrace.data.versions import TableDiff
     from headrace.engine.compile import Compiled
+    from headrace.engine.data import PersonalColumn, Version
     from headrace.engine.health import Health
     from headrace.engine.reproduce import Reproduction
     from headrace.engine.result import RunResult
@@ -146,6 +148,7 @@ class Project:
         to: str = "",
         snapshots: str = "",
         spec: ParsedSpec | None = None,
+        tracking: str | None = None,
         progress: Progress = silent,
         raises: bool = True,
     ) -> RunResult:
@@ -156,6 +159,8 @@ class Project:
             to: the last stage to run. Up to `evaluate` the seal stays closed.
             snapshots: a run whose snapshots are used instead of reading the tables again.
             spec: another spec than the one in the file.
+            tracking: a mirror of the run, such as `mlflow:http://localhost:5000` (default: the variable
+                `HEADRACE_TRACKING`).
             progress: told of every stage.
             raises: False gives a run that failed as a result too, with its `problems`, stages and exit code.
 
@@ -170,8 +175,10 @@ class Project:
         from headrace.engine.gates import waive_all
         from headrace.engine.result import not_begun
         from headrace.engine.run import execute
+        from headrace.engine.tracking.mirror import show_safely
 
         try:
+            mirror = self._mirror(tracking)
             parsed = spec or self.spec()
             pinned = self._snapshots(snapshots) if snapshots else {}
             compiled = check(parsed, self.root, pinned)
@@ -182,6 +189,8 @@ class Project:
                 raise
             return not_begun(error)
         result = execute(context, until=to)
+        if mirror is not None:
+            show_safely(mirror, self.store, parsed.spec.project, self.show(result.run))
         if raises and result.error is not None:
             raise result.error
         return result
@@ -298,6 +307,32 @@ class Project:
         from headrace.engine.compare import compare
 
         return compare(self.store, self.show(first), self.show(second))
+
+    def data(self) -> tuple[Version, ...]:
+        """Every snapshot of every table: rows, age, and the runs that used it."""
+        from headrace.engine.data import versions
+
+        return versions(self.store, self._clock)
+
+    def data_diff(self, first: str, second: str) -> tuple[TableDiff, ...]:
+        """What differs between two snapshots of a table (beginnings of digests), or the tables of two runs.
+
+        Raises:
+            NotFound: no run or snapshot goes by that name.
+        """
+        from headrace.engine.data import compare
+
+        return compare(self.store, self.spec().spec, first, second)
+
+    def personal(self, *, progress: Progress = silent) -> tuple[PersonalColumn, ...]:
+        """The sources' columns that look personal or have a treatment. Reads every row, keeps nothing.
+
+        Raises:
+            DataError: a source can't be read.
+        """
+        from headrace.engine.data import personal
+
+        return personal(self.spec().spec, self.root, progress=progress)
 
     def trials(self, run: str | None = None) -> tuple[SearchRecord, dict[str, list[float]]]:
         """What a run's search tried (default: the newest run), and the seconds of every trial by model.
