@@ -13,6 +13,9 @@ from headrace.core.schema import NULL_TIME
 
 SHUFFLED, RANDOM = "time-shuffled", "random-over-time"
 FEWEST = 100
+NEARLY = 0.3
+"""Share of training rows that are late, up to which parts given by a column seem to follow time."""
+
 DEPENDENCE = 0.1
 """Correlation of neighbours in time from which a random split is told of."""
 
@@ -20,7 +23,7 @@ DEPENDENCE = 0.1
 def find_shuffled(data: Dataset, alone: Alone) -> Iterator[Finding]:
     """A split that is said to follow time, and does not."""
     del alone
-    if data.times is None or data.split != "time" or data.train.all() or not data.train.any():
+    if data.times is None or data.split not in ("time", "column") or data.train.all() or not data.train.any():
         return
     known = data.times != NULL_TIME
     train, validation = data.times[data.train & known], data.times[~data.train & known]
@@ -28,8 +31,8 @@ def find_shuffled(data: Dataset, alone: Alone) -> Iterator[Finding]:
         return
     start = validation.min()
     late = int((train > start).sum())
-    if not late:
-        return
+    if not late or (data.split == "column" and late > NEARLY * train.size):
+        return  # parts that a column deals at random promise no order: see `find_random`
     yield Finding(
         SHUFFLED,
         "",
@@ -46,7 +49,9 @@ def find_shuffled(data: Dataset, alone: Alone) -> Iterator[Finding]:
 
 def find_random(data: Dataset, alone: Alone) -> Iterator[Finding]:
     """Rows that depend on their neighbours in time, and a split that deals them at random."""
-    if data.times is None or data.split not in ("random", "stratified") or data.rows < FEWEST:
+    if data.times is None or data.split not in ("random", "stratified", "column") or data.rows < FEWEST:
+        return
+    if data.split == "column" and not _mixed(data):
         return
     order = np.argsort(data.times, kind="stable")
     order = order[data.times[order] != NULL_TIME]
@@ -68,6 +73,14 @@ def find_random(data: Dataset, alone: Alone) -> Iterator[Finding]:
         "split by time: tomorrow's rows have no neighbours in the training rows",
         {"correlation of neighbours": near, "variance between blocks": drift, "rows": int(order.size)},
     )
+
+
+def _mixed(data: Dataset) -> bool:
+    """Whether training rows lie on both sides of validation's beginning."""
+    if data.times is None or data.train.all() or not data.train.any():
+        return False
+    late = float((data.times[data.train] > data.times[~data.train].min()).mean())
+    return late > NEARLY
 
 
 def _between(y: Floats, blocks: int) -> float:

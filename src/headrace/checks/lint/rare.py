@@ -17,6 +17,7 @@ KIND = "rare-category"
 def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
     """Text features with values that a single row has. A feature that names rows is told of as such."""
     del alone
+    among = " among those that were looked at" if data.sampled else ""
     for feature in data.features:
         if feature.type is not Type.TEXT or named_row(feature, data):
             continue
@@ -28,7 +29,7 @@ def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
             KIND,
             feature.name,
             Severity.WARNS,
-            f"{single.size:,} of its {np.count_nonzero(counts):,} values have a single row",
+            f"{single.size:,} of its {np.count_nonzero(counts):,} values have a single row{among}",
             "mend the spelling if it is a typo, or group rare values with a `case` expression",
             {"values": int(np.count_nonzero(counts)), "with a single row": int(single.size)},
             tuple(repr(feature.levels[int(v)]) for v in single[:3]),

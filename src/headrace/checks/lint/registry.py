@@ -13,7 +13,7 @@ Find = Callable[[Dataset, Alone], Iterator[Finding]]
 LEAKAGE = (copies.KIND, late.KIND, too_good.KIND, crossing.ROWS, crossing.GROUPS, order.SHUFFLED)
 """Kinds that make every number too good."""
 
-FAULTS = (order.RANDOM, "id", target.CAPPED, rare.KIND, skew.KIND, target.IMBALANCE)
+FAULTS = (order.RANDOM, ids.KIND, target.CAPPED, rare.KIND, skew.KIND, target.IMBALANCE)
 """Kinds that make a model or its measure worse than it looks."""
 
 KINDS: Mapping[str, str] = {
@@ -32,6 +32,8 @@ KINDS: Mapping[str, str] = {
 }
 """Kinds of findings with what they say."""
 
+FEWEST = 10
+
 _FINDERS: tuple[Find, ...] = (
     crossing.find_rows,
     crossing.find_groups,
@@ -47,10 +49,13 @@ _FINDERS: tuple[Find, ...] = (
 
 def lint(data: Dataset) -> tuple[Finding, ...]:
     """Everything that is, or looks, wrong with these rows; what blocks first, then by kind and feature.
+    Of fewer than `FEWEST` training rows nothing can be said.
 
     What looks at the target looks at training rows alone; parts are compared on both. The same data give the
     same findings.
     """
+    if int(data.train.sum()) < FEWEST:
+        return ()
     alone = Alone(data.fit)
     found = list(copies.find(data, alone))
     copied = {f.subject for f in found}
