@@ -19,10 +19,13 @@ from headrace.data.fill import forward_fill
 from headrace.data.lookup import LookupTable
 from headrace.stores import EmbeddedStore
 
-KEYS = st.sampled_from(["a", "b", None])
-TIMES = st.one_of(st.none(), st.integers(0, 12))
+KEYS = st.sampled_from(["a", "a", "a", "b", None])
+TIMES = st.sampled_from([*range(13), None])
 ROWS = st.lists(
-    st.tuples(KEYS, TIMES, TIMES, st.one_of(st.none(), st.integers(0, 9)), st.sampled_from([None, "u", "v"])),
+    st.tuples(
+        KEYS, TIMES, TIMES, st.sampled_from([None, None, 1.0, 2.0, 3.0]), st.sampled_from([None, "u", "v"])
+    ),
+    min_size=1,
     max_size=16,
 )
 SCHEMA = pa.schema(
@@ -90,7 +93,7 @@ def oracle(
 
 
 @settings(max_examples=150, deadline=None)
-@given(rows=ROWS.filter(len), ttl=st.one_of(st.none(), st.integers(1, 6)), known_at=st.booleans())
+@given(rows=ROWS, ttl=st.one_of(st.none(), st.integers(1, 6)), known_at=st.booleans())
 def test_a_null_becomes_the_keys_last_known_value(
     rows: list[tuple[Any, ...]], ttl: int | None, known_at: bool, store: EmbeddedStore
 ) -> None:

@@ -237,6 +237,11 @@ _AGGREGATE = (
 )
 _LENGTH = ("the model graph can't count characters", "compare with texts: x = '', starts_with(x, 'ab')")
 _CUT = ("the model graph can't cut or rewrite text", "prepare the column in the source (`read:`)")
+_TRIM = ("the model graph can't cut text", "declare it for the column: clean: {columns: {x: {trim: true}}}")
+_READ = (
+    "the model graph can't read times",
+    "declare the format for the column: clean: {columns: {x: {parse: '%d/%m/%Y'}}}",
+)
 _NOW = ("the answer must not depend on when it is computed", "use the row's own time columns")
 _CHANCE = ("the answer must be the same every time", "leave it out")
 _ATAN = ("onnxruntime has no arc functions in double precision", "keep sine and cosine as two features")
@@ -256,11 +261,13 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(("row_number", "rank", "dense_rank", "lag", "lead", "ntile", "first_value"), _WINDOW),
     **dict.fromkeys(("length", "len", "char_length", "strlen"), _LENGTH),
-    **dict.fromkeys(("trim", "ltrim", "rtrim", "substring", "substr", "left", "right", "replace"), _CUT),
+    **dict.fromkeys(("substring", "substr", "left", "right", "replace"), _CUT),
+    **dict.fromkeys(("trim", "ltrim", "rtrim"), _TRIM),
     **dict.fromkeys(("regexp_matches", "regexp_replace", "regexp_extract", "split_part", "reverse"), _CUT),
     **dict.fromkeys(("now", "current_date", "current_timestamp", "today", "get_current_timestamp"), _NOW),
     **dict.fromkeys(("random", "uuid", "setseed"), _CHANCE),
     **dict.fromkeys(("asin", "acos", "atan", "atan2"), _ATAN),
-    **dict.fromkeys(("strftime", "strptime", "to_char"), _FORMAT),
+    **dict.fromkeys(("strftime", "to_char"), _FORMAT),
+    **dict.fromkeys(("strptime", "try_strptime"), _READ),
 }
 """Functions of SQL that are refused by name: why, and what to do instead."""
