@@ -11,7 +11,7 @@ from spine import Clock, begin, edit_rows, edit_spec, statuses, verdict
 from worlds import homes, wine
 
 from headrace.cli.run import render
-from headrace.cli.verdict import columns_text
+from headrace.cli.verdict import columns_text, worth_text
 from headrace.core.errors import AwaitingApproval, GateBlocked, SpecError
 from headrace.data.seal import openings
 from headrace.project import Project
@@ -146,7 +146,11 @@ def test_money_on_the_leaderboard_and_the_test(fresh: Project) -> None:
     worth = plain["worth"]
     assert worth["value"] == pytest.approx(plain["test"]["value"])
     assert set(worth["gains"]) == {"today", "nothing", "always"}
+    seen = next(r.output.facts["headlines"]["worth"] for r in result.stages if r.name == "evaluate")
+    assert seen["value"] == pytest.approx(plain["validation"]["value"]["value"])
+    assert seen["gains"]["today"]["rows"] == seen["rows"]
     text = render(result)
+    assert "worth on validation: " in worth_text({"evaluation": {"worth": seen}})
     assert "worth on the test: " in text
     assert "over doing nothing" in text
     manifest = fresh.release()[1]

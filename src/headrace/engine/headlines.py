@@ -13,6 +13,7 @@ from headrace.checks.slices import Search, Slices
 from headrace.core.codec import to_plain
 from headrace.core.evidence import Interval
 from headrace.metrics.calibration import Reliability
+from headrace.metrics.worth import Worth
 
 
 def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
                 found[role] = {"model": record.model, "says": record.statement, "because": record.because}
             case Reliability():
                 found[role] = {"ece": record.ece, "interval": _plain(record.interval), "of": record.of}
+            case Worth():
+                found[role] = to_plain(record)
             case Errors():
                 found[role] = _errors(record)
     return found

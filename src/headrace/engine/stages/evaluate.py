@@ -25,6 +25,7 @@ from headrace.engine.measures import find_metric, metrics_of
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.split import load_array, task_of
+from headrace.engine.worths import worth_on
 from headrace.graph.run import Runner
 from headrace.learn.candidates import BUILT_IN
 from headrace.learn.curve import refit
@@ -33,7 +34,7 @@ from headrace.metrics.calibration import reliability
 from headrace.metrics.contrast import take
 from headrace.metrics.intervals import intervals
 from headrace.metrics.measure import measure
-from headrace.metrics.record import Metric, Predictions
+from headrace.metrics.record import Floats, Metric, Predictions
 
 
 def _slice(ctx: Context) -> Any:
@@ -80,6 +81,9 @@ def _looks(
     """One look after the other; each is an artifact of its own. What else is to be looked at goes here."""
     spec = ctx.spec.evaluate
     yield _slices(ctx, metric, predictions, watched)
+    money = worth_on(ctx, predictions, _todays(ctx, made))
+    if money is not None:
+        yield "worth", money, ()
     if spec.fairness is not None:
         found = fairness(predictions, watched.sensitive, min_rows=spec.min_rows)
         rules_ = spec.fairness.rules
@@ -95,6 +99,12 @@ def _looks(
         yield _robustness(ctx, runner, metric, predictions, watched)
     if spec.learning_curve:
         yield _curve(ctx, made, metric)
+
+
+def _todays(ctx: Context, made: Made) -> Floats | None:
+    """What today's rule answers on the validation rows."""
+    kept = made["features"].outputs.get("today_validation")
+    return np.array(load_array(ctx, kept)) if kept else None
 
 
 def _metrics(ctx: Context, predictions: Predictions) -> dict[str, Any]:
