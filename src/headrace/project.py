@@ -141,6 +141,16 @@ class Project:
 
         return check(self.spec(), self.root)
 
+    def warnings(self) -> list[Problem]:
+        """What `check` lets pass, and should be known: models whose library is not installed."""
+        from dataclasses import replace
+
+        from headrace.learn.registry import missing_libraries
+
+        parsed = self.parsed()
+        found = missing_libraries(parsed.spec.models)
+        return [replace(p, where=parsed.where("models", i)) for i, p in found]
+
     def run(
         self,
         *,

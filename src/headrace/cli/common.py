@@ -6,7 +6,9 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -45,6 +47,16 @@ def print_json(value: Any) -> None:
     from headrace.core.codec import to_json
 
     click.echo(json.dumps(json.loads(to_json(value)), indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def told_warnings() -> Iterator[None]:
+    """Warnings of the project's own become lines on standard error."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in seen:
+        click.echo(f"warning: {warning.message}", err=True)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> str:

@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 import click
 
 from headrace.cli.cleaning import cleaning_text
-from headrace.cli.common import Ticker, in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.common import (
+    Ticker,
+    in_project,
+    number,
+    open_project,
+    print_json,
+    span,
+    table,
+    told_warnings,
+    with_json,
+)
 from headrace.cli.verdict import advice_text, leaderboard_text, worth_text
 from headrace.core.gates import STAGES
 from headrace.engine.result import RunResult
@@ -24,9 +34,13 @@ from headrace.engine.result import RunResult
 @click.option("--reason", default="", help="With --waive: why this is right.")
 @click.option("--by", default="", metavar="NAME", help="With --waive: who answers for it.")
 @click.option("--until", default="", metavar="DATE", help="With --waive: the last day on which it holds.")
+@click.option(
+    "--tracking", metavar="mlflow:URI", help="Mirror the run to an MLflow server ($HEADRACE_TRACKING)."
+)
 @with_json
 def run(
     folder: str,
+    tracking: str | None,
     to: str | None,
     snapshots: str,
     gate: tuple[str, ...],
@@ -44,7 +58,15 @@ def run(
     """
     waive = [{"gate": g, "reason": reason, "by": by, "until": until} for g in gate]
     project = open_project(folder)
-    result = project.run(waive=waive, to=to or "", snapshots=snapshots, progress=Ticker(), raises=not as_json)
+    with told_warnings():
+        result = project.run(
+            waive=waive,
+            to=to or "",
+            snapshots=snapshots,
+            tracking=tracking,
+            progress=Ticker(),
+            raises=not as_json,
+        )
     if as_json:
         print_json(result.plain())
     else:

@@ -6,9 +6,11 @@ import click
 
 from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.evaluation import evaluation_text
 from headrace.cli.run import findings_text, gates_table
 from headrace.cli.verdict import advice_text, columns_text, leaderboard_text, worth_text
 from headrace.core.codec import to_plain
+from headrace.core.errors import UserError
 
 
 @click.command(epilog="Example: headrace runs -C flights")
@@ -21,15 +23,23 @@ from headrace.core.codec import to_plain
     show_default=True,
     help="Show at most this many, newest last.",
 )
+@click.option(
+    "--where", metavar="EXPR", help="Only runs for which this is true: metrics.f1 > 0.4 and tags.team = 'a'."
+)
 @with_json
-def runs(folder: str, most: int, as_json: bool) -> None:
-    """List the project's runs."""
-    seen = open_project(folder).runs()[-most:]
+def runs(folder: str, most: int, where: str | None, as_json: bool) -> None:
+    """List the project's runs, those of scripts among them.
+
+    --where knows run, name, kind (spine or script), status, author, started, commit, release, group, model
+    and seconds, and tags.X, params.X, metrics.X, validation.X and test.X.
+    """
+    project = open_project(folder)
+    seen = (project.find(where) if where else project.runs())[-most:]
     if as_json:
         print_json([to_plain(r) for r in seen])
         return
     if not seen:
-        click.echo("no runs yet; start one with `headrace run`")
+        click.echo("no such runs" if where else "no runs yet; start one with `headrace run`")
         return
     rows = []
     for r in seen:
@@ -37,6 +47,24 @@ def runs(folder: str, most: int, as_json: bool) -> None:
         shown = f"{test['metric']} {number(test['value'])}" if test.get("value") is not None else "–"
         rows.append([r.run, r.started[:19], r.status, shown, r.release or "–", r.name])
     click.echo(table(["run", "started", "status", "test", "release", "name"], rows))
+
+
+@click.command(epilog="Example: headrace note run-3 'the new weather feed' --tag team=a --group weather")
+@click.argument("run")
+@click.argument("text", required=False, default="")
+@in_project
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag; an empty value removes it.")
+@click.option("--group", default="", help="The group of experiments that the run belongs to.")
+def note(run: str, text: str, folder: str, tags: tuple[str, ...], group: str) -> None:
+    """Add a note, tags or a group to RUN."""
+    wrong = [t for t in tags if "=" not in t]
+    if wrong:
+        raise UserError(f"{wrong[0]!r} is no tag", fix="write --tag NAME=VALUE")
+    split = dict(t.split("=", 1) for t in tags)
+    noted = open_project(folder).note(run, text, tags=split, group=group)
+    said = [f"group {noted.group}"] if noted.group else []
+    said += [f"{n}={v}" for n, v in noted.tags.items()]
+    click.echo(f"{noted.run}: " + ", ".join([*said, f"{len(noted.notes)} notes"]))
 
 
 @click.command(epilog="Example: headrace show run-3")
@@ -65,6 +93,9 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
     validation = [[n, m["value"], span(m["interval"])] for n, m in s.get("validation", {}).items()]
     if validation:
         click.echo("\n" + table(["validation", "value", "interval"], validation, right=(1,)))
+    evaluated = evaluation_text(s)
+    if evaluated:
+        click.echo("\n" + evaluated)
     click.echo("\n" + gates_table(list(s.get("gates", ()))))
     told = findings_text(s.get("findings", ()))
     if told:

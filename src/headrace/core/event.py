@@ -14,6 +14,8 @@ GENESIS = "0" * 64
 KINDS: Mapping[str, tuple[int, str]] = {
     "run.started": (1, "a run began: spec digest, name, parent, author, seed, git commit"),
     "run.finished": (1, "a run ended: released, blocked, awaiting approval or failed"),
+    "run.saved": (1, "a script's run kept what it has logged so far"),
+    "run.noted": (1, "a note, tags or a group were added to a run"),
     "run.reproduced": (1, "a run was done again: which digests and metrics agree"),
     "stage.finished": (1, "a stage made its outputs; the subject is the stage's key"),
     "stage.failed": (1, "a stage raised an error: what, why, fix"),

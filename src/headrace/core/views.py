@@ -11,7 +11,7 @@ from headrace.core.event import Event
 from headrace.core.evidence import Waiver
 from headrace.core.html import table
 
-RUN_KINDS = ("run.started", "run.finished")
+RUN_KINDS = ("run.started", "run.saved", "run.finished", "run.noted")
 RELEASE_KINDS = (
     "release.made",
     "release.challenged",
@@ -24,7 +24,8 @@ RELEASE_KINDS = (
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as the ledger tells it. `status` is released, blocked, no-go, awaiting approval, failed,
+    """A run as the ledger tells it: of the spine, or of a `script` of the user's, whose record of params and
+    metrics is the artifact `logged`. `status` is released, blocked, no-go, awaiting approval, failed,
     stopped (it was asked to go no further), or unfinished (under way, or its process died)."""
 
     run: str
@@ -36,6 +37,11 @@ class RunView:
     commit: str = ""
     dirty: bool = False
     environment: str = ""
+    script: bool = False
+    group: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    logged: str = ""
     status: str = "unfinished"
     finished: str = ""
     release: str = ""
@@ -63,8 +69,17 @@ def runs(events: Iterable[Event]) -> dict[str, RunView]:
                 commit=p.get("commit", ""),
                 dirty=p.get("dirty", False),
                 environment=p.get("environment", ""),
+                script=p.get("script", False),
+                group=p.get("group", ""),
+                tags=p.get("tags", {}),
             )
-        elif e.kind == "run.finished" and e.subject in seen:
+        elif e.subject not in seen:
+            continue
+        elif e.kind == "run.saved":
+            seen[e.subject] = replace(seen[e.subject], logged=e.payload["record"])
+        elif e.kind == "run.noted":
+            seen[e.subject] = _noted(seen[e.subject], e.payload)
+        elif e.kind == "run.finished":
             seen[e.subject] = replace(
                 seen[e.subject],
                 status=e.payload["status"],
@@ -73,6 +88,16 @@ def runs(events: Iterable[Event]) -> dict[str, RunView]:
                 summary=e.payload,
             )
     return seen
+
+
+def _noted(run: RunView, said: Mapping[str, Any]) -> RunView:
+    tags = {**run.tags, **said.get("tags", {})}
+    return replace(
+        run,
+        group=said.get("group") or run.group,
+        tags={n: v for n, v in tags.items() if v},
+        notes=(*run.notes, said["note"]) if said.get("note") else run.notes,
+    )
 
 
 class State(StrEnum):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from headrace.core.codec import from_json, to_json
 from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, HeadraceError
 from headrace.core.views import RUN_KINDS, RunView, runs
-from headrace.engine.ages import tables_used
 from headrace.engine.advice import NO_GO, advise, keeps_today
+from headrace.engine.ages import tables_used
 from headrace.engine.author import commit
 from headrace.engine.context import Context, Output
 from headrace.engine.environment import record
@@ -31,14 +32,15 @@ def begin(ctx: Context) -> tuple[Context, str]:
     spec = ctx.store.put(to_json(plain)).digest
     surroundings = record(ctx.store)
     head, dirty = commit(ctx.root)
-    while True:
-        _, expect = ctx.store.head()
-        earlier = runs(ctx.store.read(kinds=RUN_KINDS))
-        parent = next(reversed(earlier.values()), None)
-        name = name_run(plain, _spec_of(ctx, parent))
-        run = f"run-{len(earlier) + 1}"
-        payload = {
-            "name": name,
+    named = ""
+
+    def payload(earlier: Mapping[str, RunView]) -> dict[str, Any]:
+        nonlocal named
+        spine = [r for r in earlier.values() if not r.script]
+        parent = spine[-1] if spine else None
+        named = name_run(plain, _spec_of(ctx, parent))
+        return {
+            "name": named,
             "spec": spec,
             "spec_digest": ctx.spec.digest(),
             "parent": parent.run if parent else "",
@@ -49,11 +51,22 @@ def begin(ctx: Context) -> tuple[Context, str]:
             "pinned": {n: s.artifact for n, s in ctx.pinned.items()},
             "artifacts": {"spec": spec, "environment": surroundings},
         }
+
+    run = number_run(ctx, payload)
+    return dataclasses.replace(ctx, run=run), named
+
+
+def number_run(ctx: Context, payload: Callable[[Mapping[str, RunView]], Mapping[str, Any]]) -> str:
+    """Append `run.started` with what `payload` says of the runs before; the new run's id."""
+    while True:
+        _, expect = ctx.store.head()
+        earlier = runs(ctx.store.read(kinds=RUN_KINDS))
+        run = f"run-{len(earlier) + 1}"
         try:
-            ctx.store.append([ctx.draft("run.started", run, **payload)], expect=expect)
+            ctx.store.append([ctx.draft("run.started", run, **payload(earlier))], expect=expect)
         except Conflict:
             continue
-        return dataclasses.replace(ctx, run=run), name
+        return run
 
 
 def _spec_of(ctx: Context, run: RunView | None) -> dict[str, Any] | None:

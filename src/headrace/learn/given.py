@@ -1,0 +1,211 @@
+"""Models that somebody else has fitted: scikit-learn estimators and ONNX files, as `Fitted`.
+
+They read the feature matrix as it is: float32, NaN for null, codes for categories. What is served is the
+graph; an estimator is converted by skl2onnx, and compared with its graph on real rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from headrace.core.errors import UserError
+from headrace.core.task import Kind, Task
+from headrace.graph.build import ML_OPSET, OPSET, GraphBuilder
+from headrace.learn.candidate import Matrix, Vector
+from headrace.learn.needs import need
+from headrace.learn.onnx_merge import merge
+
+TOLERANCE = 1e-5
+"""The largest relative difference between an estimator and its graph: what the parity gate allows."""
+ROWS = 500
+"""So many rows, evenly spaced, are compared."""
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """An ONNX model, and the estimator that it was converted from where there is one.
+
+    `codes` are the classes' codes in the order of the model's columns.
+    """
+
+    name: str
+    model: Any
+    task: Task
+    codes: tuple[int, ...]
+    estimator: Any = None
+
+    def score(self, X: Matrix) -> Vector:
+        """What the estimator answers; without one, what the model does."""
+        if self.estimator is None:
+            return _run_graph(self, X)
+        if self.task.kind is Kind.REGRESSION:
+            return np.asarray(self.estimator.predict(X), np.float64).reshape(len(X))
+        raw = np.asarray(self.estimator.predict_proba(X), np.float64)
+        out = np.zeros((len(X), len(self.task.classes)))
+        out[:, list(self.codes)] = raw
+        return out[:, 1] if self.task.kind is Kind.BINARY else out
+
+    def emit(self, g: GraphBuilder, x: str) -> str:
+        """The model's nodes behind the matrix."""
+        raw = g.node("Cast", merge(g, self.model, x)[-1], to=TensorProto.DOUBLE)
+        if self.task.kind is Kind.REGRESSION:
+            return g.node("Reshape", raw, g.constant([-1], np.int64))
+        if self.task.kind is Kind.BINARY:
+            if len(self.codes) == 1:  # the probability of the positive class alone
+                return g.node("Reshape", raw, g.constant([-1], np.int64))
+            return g.node("Gather", raw, g.constant(self.codes.index(1), np.int64), axis=1)
+        padded = g.node("Pad", raw, g.constant([0, 0, 0, 1], np.int64))
+        last = len(self.codes)
+        order = [self.codes.index(c) if c in self.codes else last for c in range(len(self.task.classes))]
+        return g.node("Gather", padded, g.constant(order, np.int64), axis=1)
+
+
+def given_model(model: Any, task: Task, X: Matrix) -> GivenModel:
+    """A fitted scikit-learn estimator (or pipeline), or the path of an ONNX file, as `Fitted`.
+
+    X: float32 [rows, features], real rows to compare estimator and graph on.
+
+    An ONNX file has one input, float32 [rows, features]; its last output is a regression's values [rows] or
+    [rows, 1], the probability of the positive class [rows] or [rows, 1], or probabilities [rows, classes] in
+    the order of the task's classes.
+
+    Raises:
+        UserError: the model is of another kind, does not fit the task, can't be turned into a graph, or
+            answers otherwise than its graph does.
+    """
+    fitted = _from_file(Path(model), task, X) if isinstance(model, str | Path) else _converted(model, task, X)
+    got = _checked(fitted, X)
+    if fitted.estimator is not None:
+        expected = fitted.score(X[:: _step(X)])
+        apart = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
+        if not (apart <= TOLERANCE).all():  # false for NaN too
+            raise UserError(
+                f"{fitted.name} is not equal to its graph: they differ by up to {float(np.max(apart)):.2g}",
+                why=f"what is served is the graph; {TOLERANCE:g} (relative) is allowed",
+                fix="take an estimator that converts exactly, or give an ONNX file of your own",
+            )
+    return fitted
+
+
+def restored(name: str, data: bytes, task: Task, codes: tuple[int, ...]) -> GivenModel:
+    """A given model from the bytes of its graph."""
+    return GivenModel(name, need("onnx").load_from_string(data), task, codes)
+
+
+def _step(X: Matrix) -> int:
+    return max(1, -(-len(X) // ROWS))
+
+
+def _from_file(path: Path, task: Task, X: Matrix) -> GivenModel:
+    onnx = need("onnx")
+    try:
+        model = onnx.load(str(path))
+    except FileNotFoundError:
+        raise UserError(f"there is no file {str(path)!r}", fix="give the path of an ONNX file") from None
+    except Exception as error:  # user-code boundary: bytes from elsewhere
+        raise UserError(f"{path.name} is no ONNX file", why=str(error).splitlines()[0]) from error
+    if len(model.graph.input) != 1:
+        names = ", ".join(i.name for i in model.graph.input)
+        raise UserError(
+            f"{path.name} has {len(model.graph.input)} inputs: {names}",
+            fix="export it with one input, the float32 matrix [rows, features]",
+        )
+    width = _width(path.name, model, X)
+    wanted = {1} if task.kind is Kind.REGRESSION else {len(task.classes)}
+    if task.kind is Kind.BINARY:
+        wanted.add(1)
+    if width not in wanted:
+        raise UserError(
+            f"{path.name} answers {width} numbers a row; this {task.kind} task takes "
+            + " or ".join(map(str, sorted(wanted)))
+        )
+    codes = (1,) if task.kind is Kind.BINARY and width == 1 else tuple(range(width))
+    return GivenModel(path.name, model, task, codes)
+
+
+def _width(name: str, model: Any, X: Matrix) -> int:
+    """How many numbers a row the model's last output holds."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        answer = np.asarray(session.run(None, {session.get_inputs()[0].name: X[:2]})[-1])
+    except Exception as error:  # user-code boundary: graphs from elsewhere
+        raise UserError(
+            f"{name} does not run on the feature matrix",
+            why=str(error).splitlines()[0][:300],
+            fix=f"its input has to take float32 [rows, {X.shape[1]}]",
+        ) from error
+    return 1 if answer.ndim < 2 else int(answer.shape[1])
+
+
+def _converted(estimator: Any, task: Task, X: Matrix) -> GivenModel:
+    name = type(estimator).__name__
+    answers = "predict" if task.kind is Kind.REGRESSION else "predict_proba"
+    if not hasattr(estimator, answers):
+        raise UserError(
+            f"{name} has no {answers}",
+            why=f"a {task.kind} task needs it",
+            fix="give a fitted scikit-learn estimator, or the path of an ONNX file",
+        )
+    codes: tuple[int, ...] = ()
+    if task.kind is not Kind.REGRESSION:
+        try:
+            codes = tuple(int(c) for c in estimator.classes_)
+        except (AttributeError, TypeError, ValueError):
+            codes = (-1,)
+        if any(c not in range(len(task.classes)) for c in codes):
+            raise UserError(
+                f"{name} was not fitted on the codes of this task's classes",
+                fix="fit it on the y that data() gives",
+            )
+    return GivenModel(name, _convert(name, estimator, X), task, codes, estimator)
+
+
+def _convert(name: str, estimator: Any, X: Matrix) -> Any:
+    skl2onnx, types = need("skl2onnx"), need("skl2onnx.common.data_types")
+    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations are the converter's affair
+            return skl2onnx.convert_sklearn(
+                estimator,
+                initial_types=[("x", types.FloatTensorType([None, X.shape[1]]))],
+                options=options,
+                target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+            )
+    except Exception as error:  # user-code boundary: converters of foreign estimators
+        raise UserError(
+            f"{name} can't be turned into a graph",
+            why=next(iter(str(error).strip().splitlines()), "")[:300],
+            fix="take an estimator that skl2onnx converts, or give an ONNX file of your own",
+        ) from error
+
+
+def _checked(fitted: GivenModel, X: Matrix) -> Vector:
+    """The graph's answers on real rows: it runs, and they are finite."""
+    try:
+        got = _run_graph(fitted, X[:: _step(X)])
+    except Exception as error:  # user-code boundary: graphs of foreign converters
+        raise UserError(
+            f"{fitted.name}'s graph does not run", why=str(error).splitlines()[0][:300]
+        ) from error
+    if not np.isfinite(got).all():
+        raise UserError(f"{fitted.name} gave scores that are not finite", fix="look at how it treats NaN")
+    return got
+
+
+def _run_graph(fitted: GivenModel, X: Matrix) -> Vector:
+    import onnxruntime
+
+    g = GraphBuilder()
+    score = fitted.emit(g, g.matrix_input("x", X.shape[1]))
+    g.output(score, "score", TensorProto.DOUBLE, [None] * (1 + (fitted.task.kind is Kind.MULTICLASS)))
+    session = onnxruntime.InferenceSession(g.build(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": X})[0], np.float64)
