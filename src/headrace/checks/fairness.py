@@ -210,9 +210,12 @@ def _too_small(cells: Sequence[_Cell], min_rows: int) -> str:
     if len(cells) > MOST_GROUPS:
         return f"{len(cells)} groups; at most {MOST_GROUPS} are compared"
     small = [c for c in cells if c.rests_on < min_rows or c.units < FEWEST_UNITS]
-    told = [f"{c.label}: {c.rests_on} rows in {c.units} units that {c.rate} rests on" for c in small[:3]]
-    needs = f" (needs {min_rows} rows, {FEWEST_UNITS} units)"
-    return "; ".join(told) + (", …" if len(small) > 3 else "") + needs if small else ""
+    if not small:
+        return ""
+    told = ", ".join(f"{c.label} ({c.rests_on} rows, {c.units} units)" for c in small[:3])
+    more = ", …" if len(small) > 3 else ""
+    needs = f"needs {min_rows} rows, {FEWEST_UNITS} units"
+    return f"too few rows that {cells[0].rate} rests on: {told}{more}; {needs}"
 
 
 def _difference(cells: Sequence[_Cell]) -> Interval:

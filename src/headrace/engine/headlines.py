@@ -25,7 +25,7 @@ def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
             case Slices():
                 found[role] = _slices(record)
             case Fairness():
-                found[role] = [to_plain(d) for d in record.disparities]
+                found[role] = _fairness(record)
             case Robustness():
                 found[role] = [to_plain(w) for w in record.worst]
             case LearningCurve():
@@ -46,6 +46,17 @@ def _slices(slices: Slices) -> dict[str, Any]:
     if slices.search is not None:
         found["search"] = _search(slices.search)
     return found
+
+
+def _fairness(fairness: Fairness) -> dict[str, Any]:
+    """What could be measured, and of what could not the number and the first reason."""
+    known = [d for d in fairness.disparities if d.value is not None]
+    unknown = [d for d in fairness.disparities if d.value is None]
+    return {
+        "known": [to_plain(d) for d in known],
+        "unknown": len(unknown),
+        "why_none": f"{unknown[0].column} {unknown[0].measure}: {unknown[0].why_none}" if unknown else "",
+    }
 
 
 def _search(search: Search) -> dict[str, Any]:
