@@ -16,7 +16,7 @@ is the expression language of features: no other function, no file, no subquery.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import duckdb
 from sqlglot import exp
 
 from headrace.core.errors import DataError, ExprError, Problem
-from headrace.core.evidence import Evidence, Rule
+from headrace.core.evidence import Evidence, Outcome, Rule, judge
 from headrace.core.schema import Type
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
@@ -269,44 +269,67 @@ def measure(
         DataError: a table can't be read, or the memory allowed doesn't suffice.
     """
     measured: dict[int, Evidence] = {}
-    for table in dict.fromkeys(e.table for e in expectations):
-        own = [(i, e) for i, e in enumerate(expectations) if e.table == table]
+    # Sums of doubles depend on the order of adding, which several threads don't keep: they have a scan of
+    # their own, of their columns alone.
+    for table, exact in dict.fromkeys((e.table, e.exact) for e in expectations):
+        own = [(i, e) for i, e in enumerate(expectations) if (e.table, e.exact) == (table, exact)]
+        threads = limits.threads if exact else 1
         try:
-            measured |= zip(
-                (i for i, _ in own), _scan([e for _, e in own], paths[table], limits, scratch), strict=True
-            )
+            found = _scan([e for _, e in own], paths[table], limits, threads, scratch)
         except duckdb.OutOfMemoryException as error:
             raise DataError(
                 f"the expectations on {table!r} need more memory than {limits.memory}",
                 why=str(error).splitlines()[0],
                 fix="raise limits.memory",
             ) from error
+        measured |= zip((i for i, _ in own), found, strict=True)
     return tuple(measured[i] for i in range(len(expectations)))
 
 
-def _scan(planned: Sequence[Expectation], path: Path, limits: Limits, scratch: Path) -> Iterator[Evidence]:
-    # Sums of doubles depend on the order of adding, which several threads don't keep.
-    threads = limits.threads if all(e.exact for e in planned) else 1
+def _scan(
+    planned: Sequence[Expectation], path: Path, limits: Limits, threads: int, scratch: Path
+) -> list[Evidence]:
     columns = sorted({c for e in planned for c in e.columns})
     with workspace(scratch) as folder, connect(parse_size(limits.memory), threads, folder) as db:
         _confine(db, path, folder)
-        measures = ", ".join(f"{e.value}, {e.first or 'NULL'}" for e in planned)
-        rows = _rows(planned[0].table, columns)
-        counted = db.execute(f"SELECT count(*), {measures} FROM {rows}", [str(path)]).fetchone()
-        if counted is None:
-            raise AssertionError("an aggregate without groups gives one row")
-        n = int(counted[0])
-        for i, expectation in enumerate(planned):
-            value, first = counted[1 + 2 * i], counted[2 + 2 * i]
-            where = _told(db, expectation, path, value, first, n)
-            yield Evidence(
-                expectation.gate,
+        counted = _aggregates(db, [e.value for e in planned], planned[0].table, columns, path)
+        values, n = counted[1:], int(counted[0])
+        short = [i for i, (e, v) in enumerate(zip(planned, values, strict=True)) if _falls_short(e, v)]
+        firsts = dict.fromkeys(range(len(planned)))
+        if short:
+            needed = sorted({c for i in short for c in planned[i].columns})
+            found = _aggregates(db, [planned[i].first for i in short], planned[0].table, needed, path)
+            firsts |= zip(short, found[1:], strict=True)
+        return [
+            Evidence(
+                e.gate,
                 None if value is None else float(value),
-                unit=expectation.unit,
+                unit=e.unit,
                 n=n,
-                where=where,
+                where=_told(db, e, path, value, firsts[i], n),
                 why_none="no row has a value" if value is None else "",
             )
+            for i, (e, value) in enumerate(zip(planned, values, strict=True))
+        ]
+
+
+def _aggregates(
+    db: duckdb.DuckDBPyConnection, measures: Sequence[str], table: str, columns: Sequence[str], path: Path
+) -> tuple[Any, ...]:
+    """The number of rows, and these aggregates, in one scan."""
+    query = f"SELECT {', '.join(['count(*)', *measures])} FROM {_rows(table, columns)}"
+    counted: tuple[Any, ...] | None = db.execute(query, [str(path)]).fetchone()
+    if counted is None:
+        raise AssertionError("an aggregate without groups gives one row")
+    return counted
+
+
+def _falls_short(planned: Expectation, value: float | None) -> bool:
+    """Whether a first row that falls short is worth a second look."""
+    if not planned.first or value is None:
+        return False
+    outcome, _ = judge(Evidence(planned.gate, float(value)), planned.rule)
+    return outcome is Outcome.FAIL
 
 
 def _confine(db: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> None:
