@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import Clock, system_clock
-from headrace.core.errors import HeadraceError, NotFound, SpecError, did_you_mean
+from headrace.core.errors import HeadraceError, NotFound, Problem, SpecError, did_you_mean
 from headrace.core.html import table
 from headrace.core.ports import Store
 from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
@@ -147,7 +147,7 @@ class Project:
 
         from headrace.learn.registry import missing_libraries
 
-        parsed = self.parsed()
+        parsed = self.spec()
         found = missing_libraries(parsed.spec.models)
         return [replace(p, where=parsed.where("models", i)) for i, p in found]
 

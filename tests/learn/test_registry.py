@@ -25,9 +25,9 @@ def test_built_ins_are_candidates_under_their_own_names() -> None:
 
 def test_unknown_name_gets_a_hint() -> None:
     with pytest.raises(UserError) as caught:
-        load_candidate("boostin")
-    assert "no model is called 'boostin'" in str(caught.value)
-    assert "did you mean 'boosting'?" in str(caught.value)
+        load_candidate("forrest")
+    assert "no model is called 'forrest'" in str(caught.value)
+    assert "did you mean 'forest'?" in str(caught.value)
     assert "module:Class" in str(caught.value)
 
 

@@ -70,8 +70,11 @@ def check(folder: str, as_json: bool) -> None:
             raise SystemExit(error.exit_code) from None
         raise
     if as_json:
-        print_json({"ok": True, "problems": [], "features": list(compiled.features)})
+        warnings = [to_plain(p) for p in project.warnings()]
+        print_json({"ok": True, "problems": [], "warnings": warnings, "features": list(compiled.features)})
         return
+    for problem in project.warnings():
+        click.echo(f"warning: {problem.where}: {problem.what}\n  fix: {problem.fix}")
     looked_up = ", ".join(compiled.lookups) or "none"
     features, expectations = len(compiled.features), len(compiled.expectations)
     click.echo(f"ok: {features} features, {expectations} expectations, lookups: {looked_up}")

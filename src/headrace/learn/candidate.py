@@ -5,7 +5,7 @@ A candidate doesn't know where its rows come from, how it is validated or who el
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -123,6 +123,15 @@ class Candidate(Protocol):
 
 
 @runtime_checkable
+class Strict(Protocol):
+    """A candidate that knows impossible values of its parameters before it is fitted."""
+
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Each parameter whose value is impossible, and what it wants instead."""
+        ...
+
+
+@runtime_checkable
 class Limited(Protocol):
     """A candidate that is only for so many rows."""
 
@@ -147,19 +156,14 @@ def check_size(candidate: Candidate, params: Mapping[str, Any], n_rows: int) -> 
         )
 
 
-def impossible(model: str, parameter: str, value: Param, wanted: str) -> UserError:
-    """The mistake of a parameter's value."""
-    return UserError(f"{parameter} = {value!r} is impossible", where=f"models: {model}", fix=f"give {wanted}")
-
-
 def resolve_params(
     candidate: Candidate, task: Task, n_rows: int, n_features: int, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The candidate's defaults with `given` on top.
 
     Raises:
-        UserError: unknown parameters or values of another type, all of them at once; or the candidate
-            can't learn this kind of task.
+        UserError: unknown parameters, values of another type and impossible ones, all of them at once; or
+            the candidate can't learn this kind of task.
     """
     if task.kind not in candidate.tasks:
         able = ", ".join(sorted(candidate.tasks))
@@ -179,9 +183,15 @@ def resolve_params(
             # (an estimator of scikit-learn's takes several types where its default has one)
             what = f"{name} = {value!r} is of the wrong type"
             problems.append(Problem(what, where=where, fix=f"write it like its default, {params[name]!r}"))
+    merged = {**params, **given}
+    if isinstance(candidate, Strict) and not problems:
+        where = f"models: {candidate.name}"
+        for name, wanted in candidate.refuse(merged):
+            what = f"{name} = {merged[name]!r} is impossible"
+            problems.append(Problem(what, where=where, fix=f"give {wanted}"))
     if problems:
         raise UserError.of(problems)
-    return {**params, **given}
+    return merged
 
 
 def _fits(value: object, default: object) -> bool:

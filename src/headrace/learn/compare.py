@@ -9,7 +9,7 @@ import numpy as np
 
 from headrace.core.errors import HeadraceError, MissingDependency, Problem, UserCodeError, UserError
 from headrace.core.task import Kind
-from headrace.learn.candidate import Fitted, Matrix, Vector, resolve_params
+from headrace.learn.candidate import Fitted, Matrix, Vector, check_size, resolve_params
 from headrace.learn.folds import Fold
 from headrace.learn.measure import decide, measure_pieces
 from headrace.learn.records import (
@@ -74,6 +74,7 @@ def compare(job: Job, entry: Entry, steps: Steps, clock: Callable[[], float]) ->
     started, begun = clock(), steps.done
     fitted: Fitted | None = None
     try:
+        check_size(entry.candidate, entry.params, len(job.train.y))
         if job.folds is None:
             fitted = fit_entry(job.setting, entry, job.train.X, job.train.y)
             scores = score_entry(entry, fitted, job.scored.X)

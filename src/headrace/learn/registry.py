@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from headrace.core.errors import Problem, UserCodeError, UserError, did_you_mean
@@ -98,6 +99,17 @@ def check_models(
         except UserError as error:
             for problem in error.problems:
                 yield i, _nearby(problem, spec.use, root)
+
+
+def missing_libraries(models: Sequence[str | ModelSpec]) -> Iterator[tuple[int, Problem]]:
+    """Candidates whose own library is not installed, each with its place in the list: they will be lines of
+    the leaderboard without a score."""
+    for i, model in enumerate(models):
+        use = model.use if isinstance(model, ModelSpec) else model
+        library = getattr(load_candidate(use), "library", None) if use in BUILT_IN else None
+        if library is not None and find_spec(library) is None:
+            what = f"{library} is not installed: {use} will not be fitted"
+            yield i, Problem(what, fix="pip install 'headrace[models]', or leave it out")
 
 
 def _nearby(problem: Problem, use: str, root: Path) -> Problem:

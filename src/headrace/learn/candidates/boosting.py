@@ -77,19 +77,22 @@ class Boosting:
             "min_leaf": min(20 if regression else 50, max(10, n_rows // 40)),
             "columns": 1.0 if many else 0.7,
             "rows": 1.0 if many else 0.8,
+            "l1": 0.0,
             "l2": 0.0,
             "category_smooth": 10.0,
         }
 
     def space(self, task: Task) -> Space:
-        """The parameters that matter most, over their usual decades."""
+        """The parameters that matter most, over their usual decades. Leaves up to thousands of rows: where
+        rows of one day share their fate, a leaf has to span many days to be no memory of one."""
         return {
             "trees": Range(100, 2000, log=True, integer=True),
             "learning_rate": Range(0.01, 0.2, log=True),
             "leaves": Range(7, 255, log=True, integer=True),
-            "min_leaf": Range(5, 500, log=True, integer=True),
-            "columns": Range(0.3, 1.0),
+            "min_leaf": Range(5, 3000, log=True, integer=True),
+            "columns": Range(0.2, 1.0),
             "rows": Range(0.5, 1.0),
+            "l1": Range(1e-4, 10, log=True),
             "l2": Range(0.001, 100, log=True),
             "category_smooth": Range(1, 200, log=True),
         }
@@ -132,6 +135,7 @@ def _settings(params: Mapping[str, Any], seed: int, threads: int) -> dict[str, A
         "feature_fraction": params["columns"],
         "bagging_fraction": params["rows"],
         "bagging_freq": 0 if params["rows"] == 1.0 else 1,
+        "lambda_l1": params["l1"],
         "lambda_l2": params["l2"],
         "cat_smooth": params["category_smooth"],
         "seed": seed,

@@ -102,6 +102,7 @@ class CatBoost:
     """CatBoost with plain boosting."""
 
     name = "catboost"
+    library = "catboost"
     summary = "gradient-boosted oblivious trees (CatBoost), strong without tuning; categories as statistics"
     tasks = frozenset(Kind)
 

@@ -35,7 +35,7 @@ class Forest:
     def space(self, task: Task) -> Space:
         """Leaf size and columns a split; more trees never hurt, so they are not searched."""
         return {
-            "min_leaf": Range(1, 100, log=True, integer=True),
+            "min_leaf": Range(1, 300, log=True, integer=True),
             "columns": Range(0.1, 1.0),
             "smoothing": Range(1, 200, log=True),
         }

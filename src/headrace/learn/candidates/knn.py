@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headrace.core.task import FIRST_CODE, Feature, Kind, Task
 from headrace.graph.build import GraphBuilder
 from headrace.learn.blocks import BLOCK, emit_in_blocks
-from headrace.learn.candidate import Choice, Fitted, Matrix, Range, Space, Vector, check_size, impossible
+from headrace.learn.candidate import Choice, Fitted, Matrix, Range, Space, Vector, check_size
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense
 from headrace.learn.encode import category_columns, code_indices, emit_codes
@@ -115,6 +115,13 @@ class Neighbours:
         """The graph keeps every row."""
         return MOST_ROWS
 
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """See `Strict`."""
+        if params["weights"] not in ("uniform", "distance"):
+            yield "weights", "uniform or distance"
+        if params["neighbours"] < 1:
+            yield "neighbours", "at least 1"
+
     def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """About the root of the rows' number over two, between 5 and 50."""
         return {"neighbours": int(np.clip(round(n_rows**0.5 / 2), 5, 50)), "weights": "distance"}
@@ -140,10 +147,9 @@ class Neighbours:
         """Keep the rows.
 
         Raises:
-            UserError: there are too many rows, or a parameter is impossible.
+            UserError: there are too many rows.
         """
         check_size(self, params, len(X))
-        _check(params)
         constant = only_class(y, task)
         if constant is not None:
             return constant
@@ -163,13 +169,6 @@ class Neighbours:
             params["weights"] == "distance",
             task,
         )
-
-
-def _check(params: Mapping[str, Any]) -> None:
-    if params["weights"] not in ("uniform", "distance"):
-        raise impossible("knn", "weights", params["weights"], "uniform or distance")
-    if params["neighbours"] < 1:
-        raise impossible("knn", "neighbours", params["neighbours"], "at least 1")
 
 
 def _answers(y: Vector, task: Task) -> Vector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from headrace.core.task import Feature, Kind, Task
 from headrace.graph.build import GraphBuilder
-from headrace.learn.candidate import Fitted, Matrix, Range, Space, Vector, impossible
+from headrace.learn.candidate import Fitted, Matrix, Range, Space, Vector
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense
 from headrace.learn.links import emit_link, emit_spread, link, spread
@@ -66,6 +66,16 @@ class Network:
     summary = "a small neural network on imputed, standardised, one-hot columns"
     tasks = frozenset(Kind)
 
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """See `Strict`."""
+        for name in ("width", "layers", "batch", "epochs"):
+            if params[name] < 1:
+                yield name, "at least 1"
+        if params["penalty"] < 0:
+            yield "penalty", "0 or more"
+        if not params["learning_rate"] > 0:
+            yield "learning_rate", "a number above 0"
+
     def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """Every row is looked at 200 times, less often where there are more than 20,000."""
         return {
@@ -98,14 +108,7 @@ class Network:
         seed: int,
         threads: int,
     ) -> Fitted:
-        """Fit on one thread of linear algebra: more would change the last bits with their number.
-
-        Raises:
-            UserError: a parameter is impossible.
-        """
-        for name in ("width", "layers", "batch", "epochs"):
-            if params[name] < 1:
-                raise impossible(self.name, name, params[name], "at least 1")
+        """Fit on one thread of linear algebra: more would change the last bits with their number."""
         constant = only_class(y, task)
         if constant is not None:
             return constant

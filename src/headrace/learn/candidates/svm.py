@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.graph.build import GraphBuilder
 from headrace.learn.blocks import BLOCK, emit_in_blocks
 from headrace.learn.calibrate import fit_curve
-from headrace.learn.candidate import Choice, Fitted, Matrix, Range, Space, Vector, check_size, impossible
+from headrace.learn.candidate import Choice, Fitted, Matrix, Range, Space, Vector, check_size
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense
 from headrace.learn.links import emit_sigmoid, sigmoid
@@ -116,6 +116,16 @@ class SupportVectors:
         """Linear machines take any number."""
         return MOST_ROWS if params["kernel"] == "rbf" else None
 
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """See `Strict`."""
+        if params["kernel"] not in ("linear", "rbf"):
+            yield "kernel", "linear or rbf"
+        for name in ("cost", "reach"):
+            if not params[name] > 0:
+                yield name, "a number above 0"
+        if params.get("tube", 0.0) < 0:
+            yield "tube", "0 or more"
+
     def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
         """The kernel where rows are few enough for it. `reach`: the kernel's gamma times the columns.
         `tube`: errors that cost nothing (regression), in standard deviations of the target."""
@@ -145,14 +155,9 @@ class SupportVectors:
         """Fit on one thread. For classes, three more times on two thirds of the rows drawn at random.
 
         Raises:
-            UserError: there are too many rows for the kernel, or a parameter is impossible.
+            UserError: there are too many rows for the kernel.
         """
-        if params["kernel"] not in ("linear", "rbf"):
-            raise impossible(self.name, "kernel", params["kernel"], "linear or rbf")
         check_size(self, params, len(X))
-        for name in ("cost", "reach"):
-            if not params[name] > 0:
-                raise impossible(self.name, name, params[name], "a number above 0")
         constant = only_class(y, task)
         if constant is not None:
             return constant

@@ -88,6 +88,7 @@ class XGBoost:
     """XGBoost by histograms."""
 
     name = "xgboost"
+    library = "xgboost"
     summary = "gradient-boosted trees (XGBoost), grown level by level"
     tasks = frozenset(Kind)
 
@@ -112,8 +113,8 @@ class XGBoost:
             "trees": Range(100, 1500, log=True, integer=True),
             "learning_rate": Range(0.01, 0.2, log=True),
             "depth": Range(3, 10, integer=True),
-            "min_weight": Range(0.5, 100, log=True),
-            "columns": Range(0.3, 1.0),
+            "min_weight": Range(0.5, 500, log=True),
+            "columns": Range(0.2, 1.0),
             "rows": Range(0.5, 1.0),
             "l1": Range(1e-4, 10, log=True),
             "l2": Range(0.01, 100, log=True),
