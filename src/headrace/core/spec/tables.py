@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from headrace.core.spec.scalars import Amount, Duration, Level, Model, Name, Zone, shape_of
 
@@ -107,6 +107,36 @@ class Data(Model):
     """Representativeness: the declared shares of a column's values (or of an expression's)."""
 
 
+def _clip_shape(value: Any) -> str:
+    return "list" if isinstance(value, tuple | list) else "word"
+
+
+def _fill_shape(value: Any) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "number" if isinstance(value, int | float) else "text"
+
+
+def _two(quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    if len(quantiles) != 2:
+        raise ValueError(f"these are {len(quantiles)} numbers; write two quantiles such as [0.01, 0.99]")
+    return quantiles
+
+
+Clip = Annotated[
+    Annotated[Literal["iqr"], Tag("word")]
+    | Annotated[tuple[float, ...], AfterValidator(_two), Tag("list"), Field(examples=[[0.01, 0.99]])],
+    Discriminator(_clip_shape),
+]
+
+Fill = Annotated[
+    Annotated[str, Tag("text"), Field(examples=["median", "mean", "mode"])]
+    | Annotated[float, Tag("number")]
+    | Annotated[bool, Tag("truth")],
+    Discriminator(_fill_shape),
+]
+
+
 class ColumnCleaning(Model):
     """How one raw column is cleaned, in training and serving alike, before features see it.
 
@@ -121,12 +151,12 @@ class ColumnCleaning(Model):
     """Text to a time, by a format such as `%d/%m/%Y`; a text that doesn't follow it is null."""
     cap: float | None = None
     """Values at or beyond this are capped, not measured: a feature `NAME_capped` flags them."""
-    clip: Literal["iqr"] | tuple[float, float] | None = None
+    clip: Clip | None = None
     """Outliers: to 1.5 interquartile ranges beyond the quartiles, or to two quantiles: [0.01, 0.99]."""
     flag: bool = False
     """Add a feature `NAME_missing` that says where the value was null."""
-    fill: Literal["median", "mean", "mode"] | float | bool | str | None = None
-    """What null becomes: a statistic of the training rows, or a constant (a time: as text)."""
+    fill: Fill | None = None
+    """What null becomes: `median`, `mean` or `mode` of the training rows, or a constant (a time: as text)."""
 
 
 class RowCleaning(Model):
