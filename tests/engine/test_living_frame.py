@@ -299,3 +299,14 @@ def test_a_world_without_signal_is_not_blamed_on_today(tmp_path: Path) -> None:
     result = project.run()
     assert result.status == "blocked"
     assert result.plain()["advice"]["verdict"] == "not yet"
+
+
+def test_a_rule_is_met_on_decisions_where_the_metric_ranks(finished: Project) -> None:
+    edit_spec(finished, ("metric: f1", "metric: average_precision"))
+    result = finished.run()
+    assert verdict(result, "beats-today").evidence.unit == "average_precision better"
+    assert "ranks rows, which a rule can't: declare problem.value" in result.plain()["advice"]["text"]
+    edit_spec(finished, frame(VALUE))
+    valued = finished.run()
+    assert verdict(valued, "beats-today").evidence.unit == "value better"
+    assert "ranks rows" not in valued.plain()["advice"]["text"]

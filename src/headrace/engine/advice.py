@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.core.evidence import Interval, Outcome, Verdict
 from headrace.core.spec import Spec
+from headrace.engine.measures import rule_metric
 
 NO_GO = "no-go"
 
@@ -56,7 +57,7 @@ def advise(spec: Spec, status: str, verdicts: Sequence[Verdict], learned: Mappin
         return None
     model, evidence = str(learned.get("model", "")), judged.evidence
     verdict, lead = _lead(spec, status, verdicts)
-    parts = [lead, _compared(spec, model, judged), _money(learned, model)]
+    parts = [lead, _compared(spec, model, judged), _money(learned, model, evidence.unit)]
     return Advice(
         verdict=verdict,
         text=" ".join(p for p in parts if p),
@@ -101,8 +102,9 @@ def _compared(spec: Spec, model: str, judged: Verdict) -> str:
     if evidence.value is None or evidence.interval is None:
         return f"Whether {model} is better than {_today(spec)} is unknown: {judged.reason}."
     low, high = evidence.interval.low, evidence.interval.high
-    metric = spec.problem.metric
+    metric = evidence.unit.removesuffix(" better")
     figures = f"{metric} {evidence.value:+.4g} [{low:.4g}, {high:.4g}], above 0 is better ({evidence.where})"
+    figures += _unfair(spec)
     if judged.outcome == Outcome.PASS:
         return f"{model} is better than {_today(spec)} beyond noise: {figures}."
     told = "worse" if high < 0 else "not better beyond noise"
@@ -110,13 +112,24 @@ def _compared(spec: Spec, model: str, judged: Verdict) -> str:
     return f"{model} is {told}: {figures}.{waived}"
 
 
-def _money(learned: Mapping[str, Any], model: str) -> str:
+def _unfair(spec: Spec) -> str:
+    """A rule decides and ranks nothing; a metric of scores is no level field for it."""
+    today = spec.problem.today
+    if today is None or today.rule is None or rule_metric(spec).needs != "score":
+        return ""
+    metric = spec.problem.metric
+    return f"; {metric} ranks rows, which a rule can't: declare problem.value to compare decisions"
+
+
+def _money(learned: Mapping[str, Any], model: str, compared: str) -> str:
     """The gain in the user's unit, where outcomes have a worth."""
     line: Mapping[str, Any] = next((m for m in learned.get("leaderboard", ()) if m["model"] == model), {})
     gains = (line.get("worth") or {}).get("gains", {})
     rival = next((n for n in ("today", "nothing") if n in gains), None)
     if rival is None:
         return ""
+    if rival == "today" and compared.startswith("value "):
+        return ""  # that is the comparison itself
     gain, unit = gains[rival], line["worth"]["unit"]
     ends = gain["interval"]
     span = f" [{ends['low']:.4g}, {ends['high']:.4g}]" if ends else ""

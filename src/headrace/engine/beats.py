@@ -14,6 +14,7 @@ from headrace.core.evidence import Evidence, Interval
 from headrace.core.task import Task
 from headrace.engine.aims import goal_evidence
 from headrace.engine.context import Context
+from headrace.engine.measures import rule_metric
 from headrace.engine.worths import worth_on
 from headrace.learn.records import NAIVE, TODAY, Learned, Part, Scored
 from headrace.learn.run import BEST
@@ -65,7 +66,8 @@ def evidence_of(ctx: Context, learned: Learned, field: Field) -> list[Evidence]:
             Evidence("beats-today", None, applies=False, why_none="no solution of today is declared")
         )
     elif today.rule is not None:
-        found.append(_compared("beats-today", ctx, learned, TODAY, court))
+        by = replace(court, field=replace(court.field, metric=rule_metric(ctx.spec)))
+        found.append(_compared("beats-today", ctx, learned, TODAY, by))
     elif learned.judged:
         found.append(_number_on_rows(ctx, float(today.value or 0.0), today.source, court))
     else:

@@ -107,3 +107,12 @@ def aim_of(spec: Spec, level: float = SAFE) -> Aim | None:
         number, relative = _worked_in(spec, c.limit)
         needs.append(Need(find_metric(spec, c.metric), c.limit.op, number, relative))
     return Aim(find_metric(spec, goal.metric), tuple(needs), level)
+
+
+def rule_metric(spec: Spec) -> Metric:
+    """What candidates are held against today's rule by: the metric; but the value of decisions, where it is
+    declared, if the metric looks at scores. A rule has none to rank rows by and would lose to any model."""
+    declared = find_metric(spec, spec.problem.metric)
+    if declared.needs == "score" and spec.problem.value is not None:
+        return find_metric(spec, "value")
+    return declared
