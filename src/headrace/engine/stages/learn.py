@@ -226,5 +226,8 @@ STAGE = Stage(
     _slice,
     _work,
     code=_code,
-    libraries=("numpy", "scipy", "scikit-learn", "lightgbm", "onnx", "skl2onnx"),
+    libraries=(
+        *("numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "xgboost-cpu", "catboost"),
+        *("optuna", "onnx", "skl2onnx"),
+    ),
 )
