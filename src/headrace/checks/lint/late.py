@@ -12,14 +12,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headrace.checks.lint.alone import Alone, ranks
-from headrace.checks.lint.record import Column, Dataset, Finding, Floats, Ints, Severity
+from headrace.checks.lint.alone import Alone, auc, ranks
+from headrace.checks.lint.record import Bools, Column, Dataset, Finding, Floats, Ints, Severity
 from headrace.core.schema import NULL_TIME, Type
 
 KIND = "known-later"
 WINDOW = 6
 GAIN = 0.15
 """Share of a feature's variance that later targets have to explain beyond this row's and earlier ones'."""
+
+BY_OUTCOME = 0.85
+"""Cohen's kappa between being filled and one class, from which a column is filled because of it."""
+
+BY_SIZE = 0.975
+"""ROC AUC with which a quantity tells whether the column is filled."""
 
 _FEWEST_NULLS = 10
 _FEWEST = 100
@@ -38,6 +44,7 @@ def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
         found = (
             _declared(data, feature)
             or _empty_with_target(data, feature)
+            or _filled_by_outcome(data.fit, feature)
             or _after(data, feature)
             or _knows_the_future(data, feature)
             or _is_a_rate(data, feature)
@@ -81,6 +88,38 @@ def empty_with_target(blank: int, both: int, elsewhere: int) -> bool:
     """Whether a column that is null in `both` of the `blank` rows without a target, and in `elsewhere`
     other rows, was written down together with it."""
     return both >= _FEWEST_NULLS and both >= 0.5 * blank and elsewhere <= 0.005 * (both + elsewhere)
+
+
+def _filled_by_outcome(fit: Dataset, feature: Column) -> Finding | None:
+    """A column that is filled for one outcome and hardly for others: it is written down afterwards."""
+    filled = ~fit.by_feature[feature.name].null
+    few = min(int(filled.sum()), int((~filled).sum()))
+    if few < max(_FEWEST_NULLS, 0.02 * fit.rows):
+        return None
+    if fit.classes:
+        outcomes = [(str(fit.task.classes[k]), fit.y == k) for k in range(fit.classes)]
+        kappa, outcome = max((_kappa(filled, is_k), name) for name, is_k in outcomes)
+        if kappa < BY_OUTCOME:
+            return None
+        said = f"it is filled where the target is {outcome}, and hardly elsewhere (kappa {kappa:.3f})"
+        measured = {"kappa": kappa}
+    else:
+        area = auc(fit.y, filled)
+        if max(area, 1 - area) < BY_SIZE:
+            return None
+        end = "large" if area > 0.5 else "small"
+        area = max(area, 1 - area)
+        said = f"it is filled where the target is {end}, and hardly elsewhere (ROC AUC {area:.3f})"
+        measured = {"auc": area}
+    evidence = {**measured, "filled": int(filled.sum()), "empty": int((~filled).sum())}
+    return Finding(KIND, feature.name, Severity.BLOCKS, said, REMEDY, evidence)
+
+
+def _kappa(a: Bools, b: Bools) -> float:
+    """Cohen's agreement of two markings beyond chance."""
+    agree = float((a == b).mean())
+    chance = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
+    return (agree - chance) / (1 - chance) if chance < 1 else 0.0
 
 
 def _after(data: Dataset, feature: Column) -> Finding | None:
