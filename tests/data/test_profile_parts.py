@@ -13,7 +13,7 @@ from headrace.data.profile.coverage import coverage_of
 from headrace.data.profile.days import DAY, Days
 from headrace.data.profile.distinct import Distinct
 from headrace.data.profile.frequent import Frequent
-from headrace.data.profile.hashing import hash_numbers, hash_texts, mix
+from headrace.data.profile.hashing import hash_texts, mix
 from headrace.data.profile.histogram import at_levels, bars
 from headrace.data.profile.moments import Ends, Moments
 from headrace.data.profile.quantiles import Quantiles
