@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.schema import Type
-from headrace.draft import expectations, meanings, names, personal
-from headrace.draft.meanings import names_a_moment, names_an_entity, names_an_id, names_personal
+from headrace.draft import expectations, meanings, names
+from headrace.draft.meanings import names_a_moment, names_an_entity, names_an_id
 from headrace.draft.names import distinct_slug, flow_scalar, quoted, scalar, slug, sql_name, usable
 from headrace.expr import parse
 
@@ -19,7 +19,7 @@ printable = st.text(
 ).filter(str.isprintable)
 
 
-@pytest.mark.parametrize("module", [names, personal, expectations, meanings])
+@pytest.mark.parametrize("module", [names, expectations, meanings])
 def test_doctests(module):
     assert doctest.testmod(module).failed == 0
 
@@ -95,6 +95,3 @@ def test_what_names_tell():
     assert names_an_entity("patient_id") > names_an_entity("device_id") > names_an_entity("order_id") == 1
     assert names_an_entity("store_size") == 0
     assert names_a_moment("created_at") and not names_a_moment("amount")
-    assert names_personal("Customer Name") == "a person's name"
-    assert names_personal("BirthDate") == "a date of birth"
-    assert names_personal("airline_name") == ""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.core.schema import Type
+from headrace.data.privacy.names import words
 from headrace.draft.look import Look, Profile, one
 from headrace.draft.meanings import names_an_id
-from headrace.draft.names import distinct_slug, listed, quoted, shown, sql_name, sql_text, usable, words
+from headrace.draft.names import distinct_slug, listed, quoted, shown, sql_name, sql_text, usable
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Roles
 from headrace.draft.suspects import Suspect

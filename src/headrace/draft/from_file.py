@@ -81,6 +81,7 @@ def draft(file: Path, target: str, *, folder: Path, owner: str = OWNER) -> Draft
         features=features,
         expectations=expectations,
         suspects=suspects,
+        personal=look.personal,
     )
     text = spec_text(parts)
     parse_spec(text)  # a draft that doesn't parse is our fault: fail here, not in the user's hands

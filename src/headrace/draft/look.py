@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,7 @@ from headrace.core.schema import Column, Type
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
 from headrace.core.spec.tables import TableSpec
+from headrace.data.privacy.scan import scan
 from headrace.data.read import connect
 from headrace.data.snapshot import snapshot
 from headrace.draft.names import quoted
@@ -63,11 +64,13 @@ class Profile:
 @dataclass(frozen=True)
 class Look:
     """An opened file: `rows` is a relation of all rows with `__row` beside the columns (a file that has
-    such a column can't be looked at), `train` the same of the training rows once `take` has named them."""
+    such a column can't be looked at), `train` the same of the training rows once `take` has named them.
+    `personal` says what looks personal, by column."""
 
     db: duckdb.DuckDBPyConnection
     columns: tuple[Column, ...]
     rows: int
+    personal: Mapping[str, str] = field(default_factory=dict)
 
     def types(self) -> dict[str, Type]:
         """Column names and types in the file's order."""
@@ -190,4 +193,6 @@ def look_at(file: Path) -> Iterator[Look]:
                 "create view rows as select * exclude (file_row_number), file_row_number as __row "
                 f"from read_parquet('{parquet}', file_row_number = true)"
             )
-            yield Look(db, frozen.columns, frozen.rows)
+            found = scan("rows", store.get(frozen.artifact), frozen.columns, {}, threads=limits.threads)
+            personal = {f.column: str(f) for f in reversed(found.findings)}
+            yield Look(db, frozen.columns, frozen.rows, personal)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.draft.names import listed, words
+from headrace.data.privacy.names import words
+from headrace.draft.names import listed
 
 _ID_WORDS = frozenset(listed("id ids uid uuid guid key pk rowid idx index"))
 _ENTITIES = listed(
@@ -11,45 +12,6 @@ _ENTITIES = listed(
     merchant supplier seller group cluster family"""
 )
 _MOMENT_WORDS = frozenset(listed("ts timestamp time date epoch unix created updated at utc"))
-_PERSONAL = {
-    "email": "an e-mail address",
-    "mail": "an e-mail address",
-    "phone": "a phone number",
-    "telephone": "a phone number",
-    "mobile": "a phone number",
-    "ssn": "a social security number",
-    "iban": "a bank account",
-    "passport": "a passport number",
-    "surname": "a person's name",
-    "firstname": "a person's name",
-    "lastname": "a person's name",
-    "fullname": "a person's name",
-    "username": "a person's name",
-    "birthdate": "a date of birth",
-    "birthday": "a date of birth",
-    "dob": "a date of birth",
-    "street": "a postal address",
-    "address": "a postal address",
-    "ip": "an internet address",
-}
-_PERSONAL_PAIRS = {
-    ("first", "name"): "a person's name",
-    ("last", "name"): "a person's name",
-    ("full", "name"): "a person's name",
-    ("user", "name"): "a person's name",
-    ("customer", "name"): "a person's name",
-    ("patient", "name"): "a person's name",
-    ("family", "name"): "a person's name",
-    ("given", "name"): "a person's name",
-    ("birth", "date"): "a date of birth",
-    ("date", "birth"): "a date of birth",
-    ("social", "security"): "a social security number",
-    ("credit", "card"): "a card number",
-    ("card", "number"): "a card number",
-    ("account", "number"): "a bank account",
-    ("tax", "id"): "a tax number",
-    ("national", "id"): "a national identity number",
-}
 
 
 def names_an_id(name: str) -> bool:
@@ -76,14 +38,3 @@ def _glued(word: str) -> str:
 def names_a_moment(name: str) -> bool:
     """Whether a column is called like a moment: `created_at`, `ts`, `unix_time`."""
     return bool(_MOMENT_WORDS & set(words(name)))
-
-
-def names_personal(name: str) -> str:
-    """What personal thing a column's name speaks of; empty for none."""
-    parts = words(name)
-    for pair in zip(parts, (*parts[1:], ""), strict=True):
-        if pair in _PERSONAL_PAIRS:
-            return _PERSONAL_PAIRS[pair]
-    if "birth" in parts and "date" in parts:
-        return "a date of birth"
-    return next((_PERSONAL[w] for w in parts if w in _PERSONAL), "")

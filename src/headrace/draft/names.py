@@ -74,16 +74,6 @@ def sql_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def words(name: str) -> tuple[str, ...]:
-    """The words of a column's name in lower case.
-
-    >>> words("CustomerID"), words("sched_dep_time")
-    (('customer', 'id'), ('sched', 'dep', 'time'))
-    """
-    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", name))
-    return tuple(w for w in re.split(r"[\W_]+", parted.lower()) if w)
-
-
 def slug(name: str, *, fallback: str) -> str:
     """A short ASCII name for a feature, table or project.
 

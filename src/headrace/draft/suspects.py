@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from headrace.checks.lint.late import empty_with_target
 from headrace.core.schema import Type
 from headrace.draft.look import Look, Profile, one
-from headrace.draft.meanings import names_a_moment, names_an_id, names_personal
+from headrace.draft.meanings import names_a_moment, names_an_id
 from headrace.draft.names import quoted, shown
 from headrace.draft.near_copy import near_copy
-from headrace.draft.personal import personal_kind
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Roles, rises
 
 CAPPED = 0.01
 """Share of rows at one end of a column from which it may be cut off there."""
 
-_VALUES_SEEN = 5_000
 _FEWEST_VALUES = 20
 
 
@@ -59,9 +57,8 @@ def _suspect(look: Look, profile: Profile, aim: Aim, roles: Roles, group: str | 
     if profile.distinct == 1 and not profile.nulls:
         value = look.top(name, "train", 1)[0][0]
         return Suspect(name, "constant", f"has the value {shown(value)!r} in every training row")
-    personal = _personal(look, profile)
-    if personal:
-        return Suspect(name, "personal", personal)
+    if name in look.personal:
+        return Suspect(name, "personal", f"personal data: {look.personal[name]}")
     late = _known_late(look, name, aim)
     if late:
         return Suspect(name, "late", late)
@@ -113,27 +110,6 @@ def _id_like(look: Look, profile: Profile) -> Suspect | None:
 def _unix_time(profile: Profile) -> bool:
     """Seconds or milliseconds between 1990 and 2100."""
     return any(631_152_000 * k <= profile.low and profile.high <= 4_102_444_800 * k for k in (1, 1000))
-
-
-def _personal(look: Look, profile: Profile) -> str:
-    if profile.type not in (Type.TEXT, Type.NUMBER) or (profile.type is Type.NUMBER and not profile.whole):
-        return ""
-    name, known = profile.name, profile.rows - profile.nulls
-    many = profile.distinct > _FEWEST_VALUES and profile.distinct > 0.05 * known
-    called = names_personal(name)
-    if called and many:
-        return f"personal data by its name: {called}"
-    if profile.type is Type.NUMBER and profile.high < 10**12:  # shorter than any card number
-        return ""
-    if not many and profile.type is Type.TEXT and profile.distinct <= _FEWEST_VALUES and profile.length < 6:
-        return ""
-    q = quoted(name)
-    values = look.db.sql(
-        f"select cast({q} as varchar) from train where {q} is not null group by {q} "
-        f"order by min(__row) limit {_VALUES_SEEN}"
-    ).fetchall()
-    kind = personal_kind(str(v[0]) for v in values)
-    return f"personal data: {kind}" if kind else ""
 
 
 def _capped(look: Look, profile: Profile, *, target: bool) -> Suspect | None:

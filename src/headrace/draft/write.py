@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.schema import Type
@@ -39,6 +39,8 @@ class Parts:
     features: Drafted
     expectations: tuple[str, ...]
     suspects: tuple[Suspect, ...]
+    personal: Mapping[str, str] = field(default_factory=dict)
+    """What looks personal, by column."""
 
 
 def spec_text(parts: Parts) -> str:
@@ -154,6 +156,20 @@ def _data(parts: Parts) -> list[str]:
     if parts.expectations:
         lines.append(_line("  expect:", "all of it holds in this file; new data that breaks it is stopped"))
         lines += [f"    - {scalar(e)}" for e in parts.expectations]
+    return lines + _pii(parts)
+
+
+def _pii(parts: Parts) -> list[str]:
+    """What becomes of personal columns: those that nothing needs are dropped."""
+    if not parts.personal:
+        return []
+    needed = {parts.roles.key, parts.roles.time, parts.aim.column, parts.drawn.spec.group}
+    lines = [_line("  pii:", "personal data, and what becomes of it before anything is kept")]
+    for column, found in parts.personal.items():
+        name = scalar(f"{parts.table}.{column}" if "." in column else column)
+        do = "{do: keep, why: the draft needs it; hash it instead if you can}" if column in needed else "drop"
+        line = _line(f"    {name}: {do}", found)
+        lines += [line] if len(line) <= _LINE else [*_comments([found], "    "), f"    {name}: {do}"]
     return lines
 
 
@@ -177,12 +193,6 @@ def _features(parts: Parts) -> list[str]:
         lines.append("  # Left out:")
         reasons = [f"{shown(sql_name(c))}: {reason}" for c, reason in parts.features.left_out]
         lines += _comments([f"- {r}" for r in reasons], "  ")
-    if any(s.kind == "personal" for s in parts.suspects):
-        lines += _comments(
-            ["Personal data is no feature, yet it stands in the file and so in its snapshot: take it out of "
-             "the file where it must not be kept."],
-            "  ",
-        )  # fmt: skip
     return lines
 
 

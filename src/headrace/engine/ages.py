@@ -20,7 +20,7 @@ def tables_used(ctx: Context, made: Made) -> dict[str, dict[str, Any]]:
     output = made["ingest"]
     moments, times = output.notes.get("newest", {}), output.notes.get("taken_of", {})
     found = {}
-    for name, snapshot in output.facts["snapshots"].items():
+    for name, snapshot in output.facts.get("snapshots", {}).items():
         taken = times.get(name) or output.notes.get("taken", "")
         newest = moments.get(name, "")
         since = newest or (taken if name not in moments else "")
