@@ -20,7 +20,7 @@ def cleaning_text(summary: Mapping[str, Any]) -> str:
         parts.append(f"training rows left out: {told}")
     filled = {c: n for c, n in (found.get("forward_filled") or {}).items() if n}
     if filled:
-        parts.append("filled forward: " + ", ".join(f"{c} {n:,} cells" for c, n in filled.items()))
+        parts.append("cells filled forward: " + ", ".join(f"{n:,} ({c})" for c, n in filled.items()))
     rows = [
         [c["column"], c["step"], _by(fitted.get(c["column"], {}), c["step"]), c["train"], c["validation"]]
         for c in found.get("cells", ())
