@@ -88,6 +88,7 @@ class RunResult:
                 "forward_filled": made.get("ingest", Output()).notes.get("forward_filled", {}),
             },
             "validation": made.get("evaluate", Output()).facts.get("metrics", {}),
+            "evaluation": made.get("evaluate", Output()).facts.get("headlines", {}),
             "test": test.get("estimate"),
             "worth": test.get("worth"),
             "advice": to_plain(self.advice) if self.advice else None,
