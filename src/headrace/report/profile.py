@@ -14,7 +14,7 @@ from headrace.report.figures.embed import embed
 from headrace.report.figures.small import histogram_svg, meter
 from headrace.report.page import Section, number, page, table, text
 
-_LOOK = {"train": "training rows", "all": "all rows", "none": "no row looked at"}
+_LOOK = {"train": "training rows", "all": "rows, all of them"}
 _PAIRS = 15
 
 
@@ -172,7 +172,9 @@ def _texts(c: ColumnProfile) -> str:
     if c.texts is None:
         return ""
     t = c.texts
-    return f"<p>{t.shortest} to {t.longest} characters, {number(t.mean_length)} on average</p>"
+    if t.shortest == t.longest:
+        return f"<p>{t.shortest} characters each</p>"
+    return f"<p>{t.shortest} to {t.longest} characters, {t.mean_length:.1f} on average</p>"
 
 
 def _time(c: Coverage) -> str:
@@ -201,9 +203,7 @@ def _correlations(profile: TableProfile) -> Section:
     ]
     strongest = sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:_PAIRS]
     size = min(SHOWN, len(found.columns))
-    drawn = embed(
-        correlation_matrix(found), label="correlations of number columns", height=max(260, 120 + 18 * size)
-    )
+    drawn = embed(correlation_matrix(found), label="correlations of number columns", height=200 + 20 * size)
     listed = table(
         ["strongest pairs", "", "r"], [[a, b, f"{r:.3f}"] for _, a, b, r in strongest], numbers=[2]
     )

@@ -36,7 +36,7 @@ def bars(
     values, weights = sketch.weighted()
     inner = at_levels(sketch, (0.01, 0.99))
     first, last = low, high
-    if high - low > 5 * (inner[1] - inner[0]) > 0:
+    if high - low > 3 * (inner[1] - inner[0]) > 0:
         first, last = inner
     if whole and last - first <= _WHOLE:
         edges = np.arange(math.floor(first), math.floor(last) + 2) - 0.5

@@ -30,8 +30,8 @@ def correlation_matrix(correlations: Correlations) -> go.Figure:
     )  # fmt: skip
     figure.update_layout(
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        xaxis={"automargin": True, "tickangle": -60, "type": "category"},
-        yaxis={"automargin": True, "autorange": "reversed", "type": "category"},
+        xaxis={"automargin": True, "tickangle": -60, "type": "category", "showgrid": False},
+        yaxis={"automargin": True, "autorange": "reversed", "type": "category", "showgrid": False},
         template="none",
     )
     return figure
