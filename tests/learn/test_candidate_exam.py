@@ -96,7 +96,7 @@ QUICK = {"boosting": 60, "catboost": 60, "forest": 30, "extra_trees": 30, "xgboo
 
 
 def fit(name: str, kind: Kind, X: np.ndarray, y: np.ndarray, seed: int = 3, threads: int = 1, **given):
-    """Fit with the defaults but for the number of trees, unless `trees` says 0: then by the defaults alone."""
+    """Fit with the defaults but for the number of trees; `trees=0`: with the defaults alone."""
     candidate = load_candidate(name)
     if name in QUICK:
         given.setdefault("trees", QUICK[name])
