@@ -30,6 +30,7 @@ from headrace.engine.result import RunResult
 @in_project
 @click.option("--to", type=click.Choice([s for s in STAGES if s != "promote"]), help="The last stage to run.")
 @click.option("--snapshots", default="", metavar="RUN", help="Use the tables as RUN saw them.")
+@click.option("--model", default="", metavar="RUN", help="Take the model that the script's run RUN gave.")
 @click.option("--waive", "gate", multiple=True, metavar="GATE", help="Waive a gate openly; may be repeated.")
 @click.option("--reason", default="", help="With --waive: why this is right.")
 @click.option("--by", default="", metavar="NAME", help="With --waive: who answers for it.")
@@ -43,6 +44,7 @@ def run(
     tracking: str | None,
     to: str | None,
     snapshots: str,
+    model: str,
     gate: tuple[str, ...],
     reason: str,
     by: str,
@@ -63,6 +65,7 @@ def run(
             waive=waive,
             to=to or "",
             snapshots=snapshots,
+            model=model,
             tracking=tracking,
             progress=Ticker(),
             raises=not as_json,
@@ -84,6 +87,7 @@ def render(result: RunResult) -> str:
         parts[0] += " (nothing was new: no stage had to run)"
     parts.append(cleaning_text(plain))
     parts.append(leaderboard_text(plain))
+    parts.append(tables_table(plain["tables"]))
     parts.append(gates_table(plain["gates"]))
     parts.append(findings_text(plain["findings"]))
     test = plain["test"]
@@ -110,6 +114,23 @@ def findings_text(findings: Sequence[Mapping[str, object]]) -> str:
         about = f" of {f['feature']}" if f["feature"] else ""
         lines.append(f"{head}: {f['kind']}{about} — {f['what']}\n  {tail}: {f['remedy']}")
     return "\n".join(lines)
+
+
+def tables_table(tables: dict[str, dict[str, object]]) -> str:
+    """Which snapshot of each table was used, and how old it was."""
+    rows = [
+        [
+            name,
+            str(t["artifact"])[:12],
+            t["rows"],
+            str(t["newest"])[:19] or "–",
+            str(t["taken"])[:19],
+            t["age_days"],
+        ]
+        for name, t in tables.items()
+    ]
+    headers = ["table", "snapshot", "rows", "newest row", "taken", "age in days"]
+    return table(headers, rows, right=(2, 5)) if rows else ""
 
 
 MOST_PASSING = 12

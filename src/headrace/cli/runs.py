@@ -7,7 +7,7 @@ import click
 from headrace.cli.cleaning import cleaning_text
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
 from headrace.cli.evaluation import evaluation_text
-from headrace.cli.run import findings_text, gates_table
+from headrace.cli.run import findings_text, gates_table, tables_table
 from headrace.cli.verdict import advice_text, columns_text, leaderboard_text, worth_text
 from headrace.core.codec import to_plain
 from headrace.core.errors import UserError
@@ -82,6 +82,8 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
     click.echo(f"{r.run}: {r.name}\nstatus {r.status}, started {r.started} by {r.author}")
     if r.commit:
         click.echo(f"commit {r.commit[:12]}{dirty}")
+    if s.get("tables"):
+        click.echo("\n" + tables_table(s["tables"]))
     stages = [[t["name"], t["status"], t["seconds"], t["key"][:12]] for t in s.get("stages", ())]
     click.echo("\n" + table(["stage", "status", "seconds", "key"], stages, right=(2,)))
     cleaned = cleaning_text(s)

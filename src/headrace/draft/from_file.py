@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.core.errors import DataError, UserError
@@ -50,6 +50,8 @@ def draft(file: Path, target: str, *, folder: Path, owner: str = OWNER) -> Draft
         everything = dict(look.profiles())
         aim = find_aim(look, everything, target)
         roles = find_roles(look, everything, target)
+        if roles.key in look.personal:  # rows have other names: it needn't be kept
+            roles = replace(roles, key=None)
         drawn = draw(look, aim, roles, seed=0)
         look.take(drawn.train)
         training = look.profiles("train")

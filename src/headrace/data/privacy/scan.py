@@ -59,7 +59,7 @@ class Finding:
             return f"{self.kind} by its name"
         held = "hold" if self.inside else "look like"
         shown = f", such as {self.examples[0]}" if self.examples else ""
-        return f"{self.hits:,} of {self.rows:,} values ({100 * self.share:.2g}%) {held} {self.kind}{shown}"
+        return f"{self.hits:,} of {self.rows:,} values ({100 * self.share:.3g}%) {held} {self.kind}{shown}"
 
 
 @dataclass(frozen=True)
