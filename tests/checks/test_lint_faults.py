@@ -17,7 +17,7 @@ from lint_plants import dataset, hits
 
 from headrace.checks.lint import KINDS, lint
 
-SHORT = 80
+SHORT = 50
 FULL = 200
 
 
