@@ -69,7 +69,8 @@ def finish(
     if calibrate != "off" and job.task.kind is not Kind.REGRESSION:
         crossed, calibrator = calibrated(job, chosen.crossed, calibrate)
         name = f"{chosen.line.model} + {calibrate}"
-        result = result_of(job, name, chosen.line.params, crossed, 0.0, note=f"{chosen.line.model}, calibrated")
+        note = f"{chosen.line.model}, calibrated"
+        result = result_of(job, name, chosen.line.params, crossed, 0.0, note=note)
         result = replace(result, entry=chosen.entry)
     part = job.scored
     threshold = best_threshold(job.task, job.aim, part.y, crossed.own, units=part.units, today=part.today)
