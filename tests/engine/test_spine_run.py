@@ -35,7 +35,7 @@ def test_the_result_has_the_promised_shape(finished: Project) -> None:
         assert gate["verdict"] in ("pass", "fail", "unknown", "not applicable")
     names = [g["name"].partition(":")[0] for g in plain["gates"]]
     assert names == [
-        *("spec-complete", "go", "expectation", "expectation", "split-crossing", "classes-present"),
+        *("spec-complete", "go", "pii", "expectation", "expectation", "split-crossing", "classes-present"),
         *("beats-naive", "beats-today", "parity", "parity", "latency", "size", "lineage", "ship-at"),
         "champion",
     ]
