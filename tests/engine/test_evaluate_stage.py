@@ -16,6 +16,7 @@ from headrace.checks.fairness import Fairness
 from headrace.checks.learning_curve import LearningCurve
 from headrace.checks.robustness import Robustness
 from headrace.checks.slices import Slices
+from headrace.cli.evaluation import evaluation_text
 from headrace.core.codec import from_json
 from headrace.core.errors import SpecError
 from headrace.metrics.calibration import Reliability
@@ -82,6 +83,16 @@ def test_two_classes(parcels: Project) -> None:
     assert small.outcome == "unknown"
     assert "courier = c" in small.reason
     assert result.status == "blocked"
+    text = evaluation_text(result.plain())
+    for part in (
+        "worst declared slices",
+        "depot = north",
+        "share lost",
+        "calibration error",
+        "learning curve of",
+    ):
+        assert part in text
+    assert "measures unknown, such as" in text
     told = result.plain()["evaluation"]
     assert told["learning_curve"]["says"] in ("more data", "a richer model", "neither", "unknown")
 
@@ -206,6 +217,7 @@ MISTAKES = [
     ({"robustness": {"rules": {"mising": "<= 0.1"}}}, "mising", "missing"),
     ({"robustness": {"missing": False, "rules": {"missing": "<= 0.1"}}}, "not tried", ""),
     ({"robustness": {"rules": {"noise": ">= 0.1"}}}, "wrong way", "<= 0.1"),
+    ({"robustness": {"scale": [float("inf")]}}, "finite", ""),
     ({"calibration": ">= 0.1"}, "wrong way", "<= 0.1"),
 ]
 

@@ -26,7 +26,7 @@ class Robustness(Model):
 
     noise: tuple[Level, ...] = (0.1,)
     """Noise on all numbers at once, as a share of each one's standard deviation."""
-    scale: tuple[float, ...] = (0.9, 1.1)
+    scale: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = (0.9, 1.1)
     """Factors by which each number is shifted in turn."""
     missing: bool = True
     """Each column missing in turn, and every column of a side table together."""
