@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.engine.result import RunResult
     from headrace.engine.tracking.live import TrackedRun
     from headrace.engine.tracking.mirror import Mirror
+    from headrace.engine.tracking.record import Given
     from headrace.learn.search.record import SearchRecord
     from headrace.release.manifest import Manifest
     from headrace.serve.batch import Scored
@@ -157,6 +158,7 @@ class Project:
         waive: Sequence[Mapping[str, str]] = (),
         to: str = "",
         snapshots: str = "",
+        model: str = "",
         spec: ParsedSpec | None = None,
         tracking: str | None = None,
         progress: Progress = silent,
@@ -168,6 +170,7 @@ class Project:
             waive: waivers to write down first; each maps gate, reason, by and until (an ISO date).
             to: the last stage to run. Up to `evaluate` the seal stays closed.
             snapshots: a run whose snapshots are used instead of reading the tables again.
+            model: a script's run whose given model takes the place of the spec's candidates.
             spec: another spec than the one in the file.
             tracking: a mirror of the run, such as `mlflow:http://localhost:5000` (default: the variable
                 `HEADRACE_TRACKING`).
@@ -192,7 +195,10 @@ class Project:
             parsed = spec or self.spec()
             pinned = self._snapshots(snapshots) if snapshots else {}
             compiled = check(parsed, self.root, pinned)
-            context = Context(self.root, self.store, parsed, self._clock, self.actor, "", progress, pinned)
+            given = self._given(model) if model else None
+            context = Context(
+                self.root, self.store, parsed, self._clock, self.actor, "", progress, pinned, given
+            )
             waive_all(context, waive, compiled.expectations)
         except HeadraceError as error:
             if raises:
@@ -259,6 +265,11 @@ class Project:
         from headrace.engine.tracking.search import find_runs
 
         return tuple(find_runs(self.runs(), where))
+
+    def _given(self, run: str) -> Given:
+        from headrace.engine.stages.adopt import given_by
+
+        return given_by(self.store, self.show(run))
 
     def _snapshots(self, run: str) -> dict[str, Snapshot]:
         from headrace.engine.pins import snapshots_of_run

@@ -15,6 +15,7 @@ from headrace.core.evidence import Evidence
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
 from headrace.core.spec import ParsedSpec, Spec
+from headrace.engine.tracking.record import Given
 
 
 class Progress(Protocol):
@@ -30,7 +31,8 @@ def silent(stage: str, text: str, done: int, total: int) -> None:
 @dataclass(frozen=True)
 class Context:
     """One run's surroundings. `root` is the project's folder. `pinned` are snapshots that are used instead
-    of reading the tables again: the artifacts are in the store."""
+    of reading the tables again: the artifacts are in the store. `given` is a model that takes the place of
+    the spec's candidates."""
 
     root: Path
     store: Store
@@ -40,6 +42,7 @@ class Context:
     run: str
     progress: Progress = silent
     pinned: Mapping[str, Snapshot] = field(default_factory=dict)
+    given: Given | None = None
 
     @property
     def spec(self) -> Spec:

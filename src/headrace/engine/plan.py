@@ -13,7 +13,18 @@ from dataclasses import dataclass
 
 from headrace.core.evidence import Evidence, Rule
 from headrace.engine.context import Context, Made, Stage
-from headrace.engine.stages import evaluate, features, frame, ingest, inspect, learn, package, split, test
+from headrace.engine.stages import (
+    adopt,
+    evaluate,
+    features,
+    frame,
+    ingest,
+    inspect,
+    learn,
+    package,
+    split,
+    test,
+)
 
 
 def _nothing(ctx: Context, made: Made) -> tuple[Evidence, ...]:
@@ -44,3 +55,11 @@ SPINE: tuple[Step, ...] = (
     Step(test.STAGE, test.rules),
 )
 """Every stage that makes something, in order; `engine.promote` follows and moves the release."""
+
+
+def steps(ctx: Context) -> tuple[Step, ...]:
+    """The steps of a run: the spine's, with `adopt` for `learn` where the model was given."""
+    if ctx.given is None:
+        return SPINE
+    given = Step(adopt.STAGE, adopt.rules)
+    return tuple(given if step.stage.name == adopt.STAGE.name else step for step in SPINE)

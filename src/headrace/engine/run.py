@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from headrace.core.codec import from_json, to_json
+from headrace.core.codec import from_json, to_json, to_plain
 from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, HeadraceError
 from headrace.core.views import RUN_KINDS, RunView, runs
 from headrace.engine.advice import NO_GO, advise, keeps_today
@@ -19,7 +19,7 @@ from headrace.engine.environment import record
 from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import Ran, run_stage, stage_key
 from headrace.engine.naming import name_run
-from headrace.engine.plan import SPINE, Step
+from headrace.engine.plan import Step, steps
 from headrace.engine.promote import promote_run
 from headrace.engine.result import RunResult, Trail
 
@@ -39,6 +39,8 @@ def begin(ctx: Context) -> tuple[Context, str]:
         spine = [r for r in earlier.values() if not r.script]
         parent = spine[-1] if spine else None
         named = name_run(plain, _spec_of(ctx, parent))
+        if ctx.given is not None:
+            named += f"; model: {ctx.given.name}, given by a script"
         return {
             "name": named,
             "spec": spec,
@@ -49,6 +51,7 @@ def begin(ctx: Context) -> tuple[Context, str]:
             "seed": ctx.spec.seed,
             "environment": surroundings,
             "pinned": {n: s.artifact for n, s in ctx.pinned.items()},
+            "given": to_plain(ctx.given),
             "artifacts": {"spec": spec, "environment": surroundings},
         }
 
@@ -88,8 +91,8 @@ def execute(ctx: Context, *, until: str = "") -> RunResult:
     ctx, name = begin(ctx)
     trail = Trail()
     try:
-        for step in SPINE:
-            _step(ctx, step, trail)
+        for step in steps(ctx):
+            run_step(ctx, step, trail)
             if step.stage.name == until:
                 return _finish(ctx, name, trail, started, "stopped", None)
         promote_run(ctx, name, trail)
@@ -101,7 +104,13 @@ def execute(ctx: Context, *, until: str = "") -> RunResult:
     return _finish(ctx, name, trail, started, "released", None)
 
 
-def _step(ctx: Context, step: Step, trail: Trail) -> None:
+def run_step(ctx: Context, step: Step, trail: Trail) -> None:
+    """Run a stage unless its key is known, judge its evidence, and go on through open gates alone.
+
+    Raises:
+        GateBlocked: a verdict blocks.
+        HeadraceError: what the stage raised.
+    """
     stage = step.stage.name
     ctx.progress(stage, "starts", 0, 0)
     before = time.perf_counter()

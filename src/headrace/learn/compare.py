@@ -51,7 +51,7 @@ def entries_of(job: Job, models: Sequence[ModelChoice]) -> list[Entry]:
     n, width = job.train.X.shape
     for choice in models:
         try:
-            candidate = load_candidate(choice.use)
+            candidate = choice.candidate or load_candidate(choice.use)
             params = resolve_params(candidate, job.task, n, width, choice.params)
         except MissingDependency:
             raise

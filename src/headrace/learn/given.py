@@ -7,6 +7,7 @@ graph; an estimator is converted by skl2onnx, and compared with its graph on rea
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ import numpy as np
 from onnx import TensorProto
 
 from headrace.core.errors import UserError
-from headrace.core.task import Kind, Task
+from headrace.core.task import Feature, Kind, Task
 from headrace.graph.build import ML_OPSET, OPSET, GraphBuilder
-from headrace.learn.candidate import Matrix, Vector
+from headrace.learn.candidate import Fitted, Matrix, Space, Vector
 from headrace.learn.needs import need
 from headrace.learn.onnx_merge import merge
 
 TOLERANCE = 1e-5
 """The largest relative difference between an estimator and its graph: what the parity gate allows."""
+FARTHEST = np.float32(1e15)
+"""Features beyond it are taken as this far: scalers and squares of what is given overflow float32 sooner."""
 ROWS = 500
 """So many rows, evenly spaced, are compared."""
 
@@ -44,15 +47,18 @@ class GivenModel:
         """What the estimator answers; without one, what the model does."""
         if self.estimator is None:
             return _run_graph(self, X)
+        X = np.clip(X, -FARTHEST, FARTHEST)
         if self.task.kind is Kind.REGRESSION:
-            return np.asarray(self.estimator.predict(X), np.float64).reshape(len(X))
-        raw = np.asarray(self.estimator.predict_proba(X), np.float64)
+            return _asked(self.name, self.estimator.predict, X).reshape(len(X))
         out = np.zeros((len(X), len(self.task.classes)))
-        out[:, list(self.codes)] = raw
+        out[:, [int(c) for c in self.estimator.classes_]] = _asked(self.name, self.estimator.predict_proba, X)
         return out[:, 1] if self.task.kind is Kind.BINARY else out
 
     def emit(self, g: GraphBuilder, x: str) -> str:
         """The model's nodes behind the matrix."""
+        for compare, end in (("Greater", FARTHEST), ("Less", -FARTHEST)):  # Clip would lose NaN
+            limit = g.constant(end, np.float32)
+            x = g.node("Where", g.node(compare, x, limit), limit, x)
         raw = g.node("Cast", merge(g, self.model, x)[-1], to=TensorProto.DOUBLE)
         if self.task.kind is Kind.REGRESSION:
             return g.node("Reshape", raw, g.constant([-1], np.int64))
@@ -64,6 +70,47 @@ class GivenModel:
         last = len(self.codes)
         order = [self.codes.index(c) if c in self.codes else last for c in range(len(self.task.classes))]
         return g.node("Gather", padded, g.constant(order, np.int64), axis=1)
+
+
+GIVEN = "given"
+"""What a given model's line says it is; no spec can name it."""
+
+
+@dataclass(frozen=True)
+class GivenCandidate:
+    """A candidate that was fitted before it came here: fitting it gives what was given."""
+
+    fitted: GivenModel
+
+    name: str = GIVEN
+    summary: str = "a model that a script gave"
+
+    @property
+    def tasks(self) -> frozenset[Kind]:
+        """The one that it was fitted for."""
+        return frozenset({self.fitted.task.kind})
+
+    def defaults(self, task: Task, n_rows: int, n_features: int) -> dict[str, Any]:
+        """None: it is fitted."""
+        return {}
+
+    def space(self, task: Task) -> Space:
+        """Nothing to search."""
+        return {}
+
+    def fit(
+        self,
+        X: Matrix,
+        y: Vector,
+        *,
+        features: tuple[Feature, ...],
+        task: Task,
+        params: Mapping[str, Any],
+        seed: int,
+        threads: int,
+    ) -> Fitted:
+        """What was given, whatever the rows are."""
+        return self.fitted
 
 
 def given_model(model: Any, task: Task, X: Matrix) -> GivenModel:
@@ -96,6 +143,25 @@ def given_model(model: Any, task: Task, X: Matrix) -> GivenModel:
 def restored(name: str, data: bytes, task: Task, codes: tuple[int, ...]) -> GivenModel:
     """A given model from the bytes of its graph."""
     return GivenModel(name, need("onnx").load_from_string(data), task, codes)
+
+
+def _asked(name: str, answer: Any, X: Matrix) -> Vector:
+    """What the estimator says of rows.
+
+    Raises:
+        UserError: it raised, as many do on nulls.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # edge rows overflow; what comes of it is compared
+            return np.asarray(answer(X), np.float64)
+    except Exception as error:  # user-code boundary: estimators may be anybody's
+        nulls = bool(np.isnan(X).any())
+        raise UserError(
+            f"{name} can't answer rows" + (" with nulls, which requests may hold" if nulls else ""),
+            why=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}",
+            fix="put an imputer first: make_pipeline(SimpleImputer(), …)" if nulls else "look at its input",
+        ) from error
 
 
 def _step(X: Matrix) -> int:
@@ -165,7 +231,29 @@ def _converted(estimator: Any, task: Task, X: Matrix) -> GivenModel:
                 f"{name} was not fitted on the codes of this task's classes",
                 fix="fit it on the y that data() gives",
             )
+    if _is_forest(estimator):
+        width = 1 if task.kind is Kind.BINARY else len(task.classes)
+        trees = _trees(estimator, task, X.shape[1])
+        return GivenModel(name, trees, task, (1,) if width == 1 else tuple(range(width)), estimator)
     return GivenModel(name, _convert(name, estimator, X), task, codes, estimator)
+
+
+def _is_forest(estimator: Any) -> bool:
+    """Whether it is one of scikit-learn's own whose answer is the mean of its trees."""
+    stems = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees")
+    names = {stem + kind for stem in stems for kind in ("Classifier", "Regressor")}
+    found = type(estimator)
+    return found.__module__.startswith(("sklearn.tree.", "sklearn.ensemble.")) and found.__name__ in names
+
+
+def _trees(estimator: Any, task: Task, width: int) -> Any:
+    """Trees as our own nodes: skl2onnx's forget which way a null goes."""
+    from headrace.learn.candidates._sktrees import tree_mean
+
+    g = GraphBuilder()
+    score = tree_mean(estimator, task).emit(g, g.matrix_input("x", width))
+    g.output(score, "score", TensorProto.DOUBLE, [None] * (1 + (task.kind is Kind.MULTICLASS)))
+    return need("onnx").load_from_string(g.build())
 
 
 def _convert(name: str, estimator: Any, X: Matrix) -> Any:

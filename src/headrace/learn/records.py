@@ -49,11 +49,15 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A candidate as the user asked for it: its name on the leaderboard, what it is, changed parameters."""
+    """A candidate as the user asked for it: its name on the leaderboard, what it is, changed parameters.
+
+    candidate: the candidate itself, where `use` is none that the registry knows.
+    """
 
     name: str
     use: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)

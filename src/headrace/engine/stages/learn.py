@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,21 +66,31 @@ def _code(ctx: Context) -> tuple[str, ...]:
 
 
 def _work(ctx: Context, made: Made) -> Output:
+    choices = [ModelChoice(n, m.use, dict(m.params)) for n, m in ctx.spec.model_specs().items()]
+    deepen = _deepening(ctx, made)
+    output = compared(ctx, made, choices, deepen, on_holdout=ctx.spec.cv.holdout)
+    clear(deepen.folder)
+    return output
+
+
+def compared(
+    ctx: Context, made: Made, choices: Sequence[ModelChoice], deepen: Deepening, *, on_holdout: bool
+) -> Output:
+    """Compare models out of fold, or on the validation rows; what the stage makes of them."""
     spec, task = ctx.spec, task_of(made)
     features = tuple(from_plain(f, Feature) for f in made["features"].facts["features"])
     metric = find_metric(spec, spec.problem.metric)
     train = _part(ctx, made, "train")
-    holdout = _part(ctx, made, "validation") if spec.cv.holdout else None
+    holdout = _part(ctx, made, "validation") if on_holdout else None
     drawn = None if holdout else _folds(ctx, made, train, task)
     scored, name = (holdout, "validation rows") if holdout else (train, "rows out of fold")
     tested = np.concatenate([rows for _, rows in drawn]) if drawn else np.arange(len(scored.y))
     aim = aim_for(ctx, made, scored.units[tested])
-    deepen = _deepening(ctx, made)
-    searched = spec.tune is not None or spec.ensemble != "off"
+    searched = deepen.search is not None or deepen.ensemble != "off"
     judge = _part(ctx, made, "validation") if searched and not holdout else None
     learned = learn(
         train,
-        [ModelChoice(n, m.use, dict(m.params)) for n, m in spec.model_specs().items()],
+        choices,
         features=features,
         task=task,
         metric=metric,
@@ -95,7 +105,7 @@ def _work(ctx: Context, made: Made) -> Output:
         progress=ctx.tell("learn"),
     )
     field = Field(scored, name, task, metric, aim or metric, judge)
-    output = Output(
+    return Output(
         outputs=_outputs(ctx, learned),
         facts=_facts(learned, worths(ctx, learned, field)),
         notes={
@@ -104,8 +114,6 @@ def _work(ctx: Context, made: Made) -> Output:
         },
         evidence=tuple(evidence_of(ctx, learned, field)),
     )
-    clear(deepen.folder)
-    return output
 
 
 def _deepening(ctx: Context, made: Made) -> Deepening:
@@ -123,14 +131,19 @@ def _deepening(ctx: Context, made: Made) -> Deepening:
             processes=tune.processes,
         )
         folder = ctx.root / ".headrace" / "search" / stage_key(STAGE, ctx, made)[:32]
-    unsure = spec.uncertainty
     return Deepening(
         search=plan,
         ensemble=spec.ensemble,
         calibrate=spec.calibrate,
-        uncertain=None if unsure is None else Uncertain(unsure.level, unsure.abstain),
+        uncertain=uncertain_of(ctx),
         folder=folder,
     )
+
+
+def uncertain_of(ctx: Context) -> Uncertain | None:
+    """How sure predictions are asked to be."""
+    unsure = ctx.spec.uncertainty
+    return None if unsure is None else Uncertain(unsure.level, unsure.abstain)
 
 
 def _outputs(ctx: Context, learned: Learned) -> dict[str, str]:

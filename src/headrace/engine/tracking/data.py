@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from headrace.core.codec import from_plain
 from headrace.core.task import Feature, Task
 from headrace.engine.context import Context
-from headrace.engine.gates import enforce, judge_all
-from headrace.engine.memo import run_stage
 from headrace.engine.plan import SPINE
 from headrace.engine.result import Trail
+from headrace.engine.run import run_step
 from headrace.engine.stages.split import load_array, task_of
 
 LAST = "inspect"
@@ -53,13 +52,7 @@ def prepare(ctx: Context) -> Trail:
     """
     trail = Trail()
     for step in SPINE:
-        ctx.progress(step.stage.name, "starts", 0, 0)
-        ran = run_stage(step.stage, ctx, trail.made)
-        trail.stages.append(ran)
-        ctx.progress(step.stage.name, ran.status, 1, 1)
-        verdicts = judge_all(ctx, step.stage.name, ran.output.evidence, step.rules(ctx, trail.made))
-        trail.verdicts += verdicts
-        enforce(ctx, verdicts)
+        run_step(ctx, step, trail)
         if step.stage.name == LAST:
             break
     return trail
