@@ -189,6 +189,20 @@ _ALL = (
         "Is the release no worse than the champion on the same rows, within promote.margin?",
         "improve the candidate, get more validation rows, widen promote.margin, or keep the champion",
     ),
+    Gate(
+        "champion-slice",
+        "promote",
+        "Does no declared slice lose more than promote.slice_margin against the champion, beyond noise? "
+        "One gate a slice.",
+        "improve the candidate there, widen promote.slice_margin, or keep the champion",
+    ),
+    Gate(
+        "best-so-far",
+        "promote",
+        "Is the release no worse than any champion before, within promote.margin? Small losses add up.",
+        "improve the candidate, get more validation rows, widen promote.margin, or bring the best one back: "
+        "headrace release promote NAME",
+    ),
 )
 
 GATES: Mapping[str, Gate] = {g.name: g for g in _ALL}

@@ -68,6 +68,8 @@ def looked_at(spec: Spec, wanted: Sequence[str]) -> list[str]:
         named += [w for w in wanted if w.startswith(tuple(f"{n} of " for n in named))]
     for text in evaluate.slices if evaluate.floor else ():
         named += [w for w in wanted if w.startswith("slice: ") and text in w]
+    for text in evaluate.slices:
+        named += [w for w in wanted if w.startswith("champion-slice: ") and text in w]
     return named + ["calibration"] * (evaluate.calibration is not None)
 
 

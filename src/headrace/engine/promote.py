@@ -5,35 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headrace.core.codec import from_plain, to_json
 from headrace.core.digest import digest
-from headrace.core.errors import GateBlocked, HeadraceError, NotFound
-from headrace.core.evidence import Evidence, Rule, Verdict
-from headrace.core.views import ReleaseView, State
-from headrace.data.split import TRAIN
-from headrace.engine import releases
+from headrace.core.errors import GateBlocked
+from headrace.core.evidence import Evidence, Verdict
+from headrace.core.views import Releases, ReleaseView, State
+from headrace.engine import contest, releases
 from headrace.engine.ages import tables_used
 from headrace.engine.author import commit
 from headrace.engine.code import library_versions
-from headrace.engine.context import Context, Output
+from headrace.engine.context import Context
 from headrace.engine.gates import enforce, judge_all
-from headrace.engine.measures import find_metric
-from headrace.engine.memo import recall
 from headrace.engine.recheck import recheck
 from headrace.engine.result import Trail
-from headrace.engine.rivals import pick
-from headrace.engine.scores import score_rows
-from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.package import serving_of
-from headrace.engine.stages.split import identities, load_array
-from headrace.graph.run import Runner
-from headrace.metrics.intervals import paired
-from headrace.metrics.measure import measure
-from headrace.metrics.record import Predictions
 from headrace.release.manifest import Manifest, Serving, Standing, TestEstimate
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb", "pyarrow", "sqlglot")
@@ -50,11 +36,11 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
     """
     clock, allow_self = ctx.clock, ctx.spec.problem.approval == "self"
     ctx.progress("promote", "starts", 0, 0)
-    champion = releases.view(ctx.store).champion
+    state = releases.view(ctx.store)
+    champion = state.champion
     again, rules = recheck(ctx)
-    margin = Rule(">=", -ctx.spec.promote.margin, safe_end=True)
-    evidence = [*again, _against_champion(ctx, trail, champion)]
-    verdicts = judge_all(ctx, "promote", evidence, {**rules, "champion": margin})
+    compared = _contest(ctx, trail, state)
+    verdicts = judge_all(ctx, "promote", [*again, *compared], {**rules, **contest.rules(ctx, compared)})
     trail.verdicts += verdicts
     release = champion if champion is not None and _is(ctx, trail, champion) else _make(ctx, name, trail)
     trail.release = release.release
@@ -74,6 +60,15 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
         releases.approve(ctx.store, release.release, by=ctx.actor, clock=clock)
     releases.promote(ctx.store, release.release, actor=ctx.actor, clock=clock)
     ctx.progress("promote", "ran", 1, 1)
+
+
+def _contest(ctx: Context, trail: Trail, state: Releases) -> list[Evidence]:
+    champion = state.champion
+    if champion is None:
+        return contest.not_asked("there is no champion yet")
+    if _is(ctx, trail, champion):
+        return contest.not_asked("the release is the champion itself")
+    return contest.contest(ctx, trail.made, state, champion)
 
 
 def _waived(verdicts: Iterable[Verdict]) -> list[str]:
@@ -157,76 +152,3 @@ def _described(serving: Serving, columns: Mapping[str, str]) -> Serving:
     """What columns mean, put in last: a word in a description is no reason to package again."""
     fields = tuple(dataclasses.replace(f, description=columns.get(f.name, "")) for f in serving.fields)
     return dataclasses.replace(serving, fields=fields)
-
-
-def _against_champion(ctx: Context, trail: Trail, champion: ReleaseView | None) -> Evidence:
-    """Challenger against champion on the same validation rows, none of which either was trained on.
-
-    The value is the paired difference as a share of the champion's value; positive is better.
-    """
-    if champion is None:
-        return Evidence("champion", None, applies=False, why_none="there is no champion yet")
-    if _is(ctx, trail, champion):
-        return Evidence("champion", None, applies=False, why_none="the release is the champion itself")
-    manifest = releases.load_manifest(ctx.store, champion)
-    if manifest.serving.task != serving_of(trail.made).task or manifest.target != ctx.spec.problem.target:
-        return Evidence(
-            "champion",
-            None,
-            applies=False,
-            why_none=f"champion {champion.release} predicts something else ({manifest.target})",
-        )
-    try:
-        ours, theirs = _both(ctx, trail.made, manifest)
-    except HeadraceError as error:
-        why = f"champion {champion.release} can't answer these rows: {error.problems[0].what}"
-        return Evidence("champion", None, why_none=why)
-    metric = find_metric(ctx.spec, ctx.spec.problem.metric)
-    estimate = paired(metric, ours, theirs, seed=ctx.spec.seed)
-    base = abs(measure(metric, theirs)) or 1.0
-    interval = estimate.interval
-    if interval is not None:
-        interval = dataclasses.replace(interval, low=interval.low / base, high=interval.high / base)
-    return Evidence(
-        "champion",
-        estimate.value / base,
-        unit=f"share of the champion's {ctx.spec.problem.metric}",
-        n=estimate.n_units,
-        interval=interval,
-        where=f"against {champion.release} on {estimate.n_rows} rows",
-        why_none=estimate.why_none,
-    )
-
-
-def _both(ctx: Context, made: Mapping[str, Output], champion: Manifest) -> tuple[Predictions, Predictions]:
-    """The answers of both on the validation rows that the champion was not trained on."""
-    rows = rows_of(ctx, made, "validation")
-    fresh = _fresh(ctx, made, champion, rows.row_numbers())
-    if not fresh.any():
-        raise NotFound("the champion was trained on every row of this validation part")
-    threads = ctx.spec.limits.threads
-    runners = [
-        Runner(ctx.store.get(graph), threads=threads)
-        for graph in (made["package"].outputs["graph"], champion.serving.graph)
-    ]
-    ours, theirs = (score_rows(ctx, made, runner, rows, "promote") for runner in runners)
-    return pick(ours, fresh), pick(theirs, fresh)
-
-
-def _fresh(
-    ctx: Context, made: Mapping[str, Output], champion: Manifest, rows: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Which of these rows the champion was not trained on, by the rows' identities."""
-    events = snapshots_of(made)[ctx.spec.data.events]
-    before = recall(ctx.store, champion.stages["split"])
-    if before is None:
-        raise NotFound("the champion's split is no longer kept")
-    if before.outputs["parts"] == made["split"].outputs["parts"]:
-        snapshot = champion.snapshots.get(events.table)
-        if snapshot is not None and snapshot.content == events.content:
-            return np.ones(len(rows), dtype=np.bool_)
-    theirs = champion.snapshots[events.table]
-    trained = load_array(ctx, before.outputs["parts"]) == TRAIN
-    mask = np.zeros(events.rows, dtype=np.bool_)
-    mask[rows] = True
-    return ~np.isin(identities(ctx, events, mask), identities(ctx, theirs, trained))

@@ -1,0 +1,131 @@
+"""Packaged graphs of several runs or releases on the same rows, none of which any of them was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.errors import NotFound
+from headrace.core.ports import Store
+from headrace.core.schema import Snapshot
+from headrace.core.views import RunView
+from headrace.data.identity import parquet_row_ids
+from headrace.data.split import TRAIN
+from headrace.engine.context import Context, Made
+from headrace.engine.memo import recall
+from headrace.engine.pins import output_of, snapshots_of_run
+from headrace.engine.rivals import pick
+from headrace.engine.scores import score_rows
+from headrace.engine.stages.features import rows_of
+from headrace.engine.stages.ingest import snapshots_of
+from headrace.engine.stages.split import load_array
+from headrace.graph.run import Runner
+from headrace.metrics.record import Predictions
+from headrace.release.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that answers rows, and what it was trained on: `parts` is the artifact that says to which
+    part each row of `events` belongs."""
+
+    name: str
+    graph: str
+    parts: str
+    events: Snapshot
+
+
+def of_made(ctx: Context, made: Made, name: str) -> Contender:
+    """The run under way."""
+    events = snapshots_of(made)[ctx.spec.data.events]
+    return Contender(name, made["package"].outputs["graph"], made["split"].outputs["parts"], events)
+
+
+def of_run(store: Store, run: RunView, events: str) -> Contender:
+    """A run that packaged a graph; `events` is its events table.
+
+    Raises:
+        NotFound: it did not come that far, or its artifacts are no longer kept.
+    """
+    graph = output_of(store, run, "package").outputs["graph"]
+    parts = output_of(store, run, "split").outputs["parts"]
+    return Contender(run.run, graph, parts, _events(snapshots_of_run(store, run), events, run.run))
+
+
+def of_release(store: Store, name: str, manifest: Manifest, events: str) -> Contender:
+    """A release, by its manifest.
+
+    Raises:
+        NotFound: its split is no longer kept.
+    """
+    split = recall(store, manifest.stages["split"])
+    if split is None:
+        raise NotFound(f"the split of {name} is no longer kept")
+    found = _events(manifest.snapshots, events, name)
+    return Contender(name, manifest.serving.graph, split.outputs["parts"], found)
+
+
+def _events(snapshots: Mapping[str, Snapshot], events: str, name: str) -> Snapshot:
+    found = snapshots.get(events)
+    if found is None:
+        raise NotFound(f"{name} had no table {events!r}", why="the events have another name by now")
+    return found
+
+
+def fresh_rows(
+    ctx: Context, made: Made, contenders: Sequence[Contender], numbers: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which of these rows of the run's events none of the contenders was trained on, by the rows' names:
+    `data.id` where all have it alike, else the columns that all have alike.
+
+    Raises:
+        NotFound: the tables have no column in common.
+    """
+    here = of_made(ctx, made, "")
+    others = [c for c in contenders if (c.parts, c.events.content) != (here.parts, here.events.content)]
+    if not others:
+        return np.ones(len(numbers), dtype=np.bool_)
+    mask = np.zeros(here.events.rows, dtype=np.bool_)
+    mask[numbers] = True
+    fresh = np.ones(len(numbers), dtype=np.bool_)
+    for other in [here, *dict.fromkeys(others)]:
+        names = _names(ctx, here.events, other.events)
+        trained = load_array(ctx, other.parts) == TRAIN
+        ours = parquet_row_ids(ctx.store.get(here.events.artifact), names, rows=mask)
+        theirs = parquet_row_ids(ctx.store.get(other.events.artifact), names, rows=trained)
+        fresh &= ~np.isin(ours, theirs)
+    return fresh
+
+
+def _names(ctx: Context, ours: Snapshot, theirs: Snapshot) -> list[str]:
+    """The columns that name a row in both tables."""
+    one, other = ours.types(), theirs.types()
+    alike = [n for n, kind in one.items() if other.get(n) == kind]
+    if not alike:
+        raise NotFound("the events tables of both have no column in common")
+    return [ctx.spec.data.id] if ctx.spec.data.id in alike else alike
+
+
+def on_fresh_rows(
+    ctx: Context, made: Made, contenders: Sequence[Contender], stage: str
+) -> tuple[NDArray[np.bool_], tuple[Predictions, ...]]:
+    """Which validation rows of the run none was trained on, and the answers of each contender on these.
+
+    Raises:
+        NotFound: there is no such row, or it can't be told.
+        HeadraceError: a contender can't answer these rows.
+    """
+    rows = rows_of(ctx, made, "validation")
+    fresh = fresh_rows(ctx, made, contenders, rows.row_numbers())
+    if not fresh.any():
+        raise NotFound(
+            f"{' or '.join(c.name for c in contenders)} was trained on every row of this validation part"
+        )
+    answers = []
+    for contender in contenders:
+        runner = Runner(ctx.store.get(contender.graph), threads=ctx.spec.limits.threads)
+        answers.append(pick(score_rows(ctx, made, runner, rows, stage), fresh))
+    return fresh, tuple(answers)
