@@ -12,6 +12,8 @@ from benchmarks.measured import measured
 from benchmarks.rows import Row, row
 
 PEER = "AutoGluon, 300 s (quoted): "
+BARS = "{f1: '>= 0.25', average_precision: '>= 0.2', roc_auc: '>= 0.6'}"
+REACHES = (("f1", 0.42, 0.419), ("average_precision", 0.388, 0.386), ("roc_auc", 0.737, 0.732))
 
 
 def run() -> list[Row]:
@@ -20,10 +22,10 @@ def run() -> list[Row]:
     try:
         measured([command, "init", "flights", "--example", "flights"], cwd=folder)
         spec = folder / "flights" / "headrace.yaml"
-        # A second bar far below: the test then measures the AUC too, in the same opening.
+        # Bars far below: the test then measures these too, in the same opening.
         text = spec.read_text(encoding="utf-8")
         bar = next(line for line in text.splitlines() if line.lstrip().startswith("ship_at:"))
-        spec.write_text(text.replace(bar, "  ship_at: {f1: '>= 0.25', roc_auc: '>= 0.6'}"), encoding="utf-8")
+        spec.write_text(text.replace(bar, f"  ship_at: {BARS}"), encoding="utf-8")
         result = json.loads(measured([command, "run", "-C", "flights", "--json"], cwd=folder).output)
         return rows(result)
     finally:
@@ -34,7 +36,7 @@ def rows(result: dict) -> list[Row]:  # type: ignore[type-arg]
     gates = {g["name"]: g for g in result["gates"]}
     learn = next(s["seconds"] for s in result["stages"] if s["name"] == "learn")
     found = []
-    for name, reach, peer in (("f1", 0.41, 0.419), ("roc_auc", 0.73, 0.732)):
+    for name, reach, peer in REACHES:
         gate = gates[f"ship-at: {name}"]
         low, high = gate["interval"]["low"], gate["interval"]["high"]
         found.append(

@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks.rows import Row, row
 
-ROWS, COLUMNS, FOLDS, TRIALS, ROUNDS, THREADS = 20_000, 20, 3, 6, 3, 2
+ROWS, COLUMNS, FOLDS, TRIALS, ROUNDS, THREADS = 20_000, 20, 3, 4, 3, 2
+TREES = 150
 
 
 def run() -> list[Row]:
@@ -65,7 +66,7 @@ def _ours(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, list[dict[str
     metric = METRICS["roc_auc"]
     train = Part(X, y, np.arange(ROWS))
     job = Job(train, train, _folds(y), Setting(features, task, seed, THREADS), metric, metric)
-    (entry,) = entries_of(job, [ModelChoice("boosting", "boosting")])
+    (entry,) = entries_of(job, [ModelChoice("boosting", "boosting", {"trees": TREES})])
     base = compare(job, entry, Steps(lambda *_: None, FOLDS), time.perf_counter)
     plan = SearchPlan("bayesian", trials=TRIALS, prune=False)
     started = time.perf_counter()
@@ -84,7 +85,6 @@ def _bare(X: np.ndarray, y: np.ndarray, seed: int, params: list[dict[str, float]
     drawn = _folds(y)
 
     def objective(trial: optuna.Trial) -> float:
-        trees = trial.suggest_int("trees", 100, 2000, log=True)
         settings = {
             "objective": "binary",
             "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
@@ -105,7 +105,7 @@ def _bare(X: np.ndarray, y: np.ndarray, seed: int, params: list[dict[str, float]
         values = []
         for rows, tested in drawn:
             data = lightgbm.Dataset(X[rows], y[rows], params=settings)
-            booster = lightgbm.train(settings, data, num_boost_round=trees)
+            booster = lightgbm.train(settings, data, num_boost_round=TREES)
             values.append(roc_auc_score(y[tested], booster.predict(X[tested], num_threads=THREADS)))
         return float(np.mean(values))
 
