@@ -17,6 +17,7 @@ from headrace.engine.check_evaluate import check_evaluate
 from headrace.engine.check_frame import check_frame
 from headrace.engine.check_learn import check_learn
 from headrace.engine.check_lint import check_lint
+from headrace.engine.check_plans import check_plans
 from headrace.engine.checker import Checker, Tables
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
@@ -83,6 +84,7 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_target(check, target, today)
     check_evaluate(check, types, events)
     check_lint(check, features)
+    check_plans(check, types)
     expectations = _expectations(check)
     if check.problems or target is None:
         raise SpecError.of(check.problems)

@@ -84,6 +84,8 @@ class Problem(Model):
     """What is predicted: a column of the events table, or an expression over its columns."""
     positive: str | float | bool | None = None
     """Binary tasks: the target's value that counts as positive (default: true, 1, or the last in order)."""
+    business_metric: str = ""
+    """The number outside the model that should move, such as complaints per 1,000 passengers."""
     metric: str
     """The metric that chooses between candidates and that `ship_at` speaks of."""
     goal: GoalText | None = None

@@ -1,23 +1,30 @@
-"""What is planned beyond training, as the design document states it."""
+"""What is planned around the model: circumstances, serving, the live experiment, monitoring, retraining.
+
+Declared for the design document. Nothing here changes what a run does.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from headrace.core.spec.scalars import Duration, Level, Model
+from pydantic import Field
+
+from headrace.core.spec.scalars import Duration, Level, Model, Rate
 
 
 class Context(Model):
     """The circumstances that choices of tools rest on."""
 
-    team: str = ""
-    """Size and skills of the team."""
-    maturity: str = ""
-    """How far the organisation is with machine learning."""
-    latency: str = ""
-    """How soon an answer is needed."""
-    volume: str = ""
-    """Predictions a day, and rows to learn from."""
+    team: Annotated[int, Field(ge=1)] | None = None
+    """How many people build and keep the system."""
+    skills: str = ""
+    """What the team is at home in."""
+    maturity: Literal["starting", "some", "established"] | None = None
+    """How far the organisation is: no model in use, some, or many with people who keep them."""
+    latency: Duration | None = None
+    """How soon after the question an answer is needed."""
+    volume: Rate | None = None
+    """How many predictions are asked for."""
     budget: str = ""
     """Money and machines."""
     constraints: tuple[str, ...] = ()
@@ -35,8 +42,8 @@ class ServingPlan(Model):
     """Half of the answers come within this."""
     p99: Duration | None = None
     """All but one in a hundred come within this."""
-    throughput: str = ""
-    """Answers a second at the peak."""
+    throughput: Rate | None = None
+    """Answers at the peak."""
     scaling: str = ""
     """What is added when that is outgrown."""
     fallback: str = ""
@@ -44,16 +51,26 @@ class ServingPlan(Model):
 
 
 class ExperimentPlan(Model):
-    """The A/B test that a release has to pass on live traffic."""
+    """The A/B test on live traffic."""
 
     traffic: Level = 0.1
     """Share of units that the challenger answers."""
     unit: str = ""
-    """The column whose values stay with one arm."""
+    """The column of the events table whose values stay with one arm."""
     primary: str = ""
-    """The metric that decides."""
+    """What decides: a metric of the task by its name, or a business metric in words."""
+    baseline: Level | None = None
+    """Primaries that are shares: the share under the champion."""
+    expected: Level | None = None
+    """The share under the challenger that is worth finding."""
+    units: Rate | None = None
+    """New units that enter the test, both arms together (default: `context.volume`)."""
+    level: Level = 0.05
+    """The two-sided chance of seeing a difference where there is none."""
+    power: Level = 0.8
+    """The chance of seeing the expected difference where it is there."""
     guardrails: tuple[str, ...] = ()
-    """What may not get worse: `p99 <= 50 ms`."""
+    """What may not get worse, as a name, a comparison and a bound: `p99 <= 50 ms`, `fpr <= 20%`."""
     minimum: Duration | None = None
     """The shortest duration."""
     rollback: str = ""
@@ -65,10 +82,12 @@ class Monitor(Model):
 
     watches: Literal["data", "model", "concept", "operational"]
     """What kind of change it sees."""
+    columns: tuple[str, ...] = ()
+    """Raw columns or features that it looks at (default: all)."""
     tool: str
     """How it is measured."""
     threshold: str
-    """When it is too much."""
+    """When it is too much, as a name, a comparison and a bound: `psi > 0.2`, `f1 < 0.28`."""
     action: str
     """What is done then."""
 

@@ -33,6 +33,30 @@ def parse_share(text: str) -> float:
     return float(match[1]) / 100
 
 
+_RATE = re.compile(r"\s*(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*(?:/|an?|per)\s*(s|min|h|hour|day|week)\s*")
+_SECONDS = {"s": 1, "min": 60, "h": 3_600, "hour": 3_600, "day": 86_400, "week": 604_800}
+
+
+def parse_rate(text: str) -> float:
+    """Read `5,000 / day` as a number a second. Raises ValueError where the text is no rate above zero.
+
+    >>> parse_rate("120 / min")
+    2.0
+    """
+    match = _RATE.fullmatch(text)
+    number = float(match[1].replace(",", "") + (match[2] or "")) if match else 0.0
+    if match is None or number <= 0:
+        raise ValueError(
+            f"{text!r} is no rate; write a number and s, min, h, day or week, such as '1,000 / day'"
+        )
+    return number / _SECONDS[match[3]]
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
 def _duration(text: str) -> str:
     parse_duration(text)
     return text
@@ -96,6 +120,7 @@ Duration = Annotated[str, AfterValidator(_duration), Field(examples=["60 min", "
 Size = Annotated[str, AfterValidator(_size), Field(examples=["200 MB"])]
 Amount = Annotated[str | float, AfterValidator(_amount), Field(examples=["15%", "14 days"])]
 Zone = Annotated[str, AfterValidator(_zone), Field(examples=["UTC", "America/New_York"])]
+Rate = Annotated[str, AfterValidator(_rate), Field(examples=["50 / s", "1,000 / day"])]
 RuleText = Annotated[str, AfterValidator(_rule), Field(examples=[">= 0.95"])]
 LimitText = Annotated[str, AfterValidator(_limit), Field(examples=[">= 0.95", "<= 0.8 * today"])]
 GoalText = Annotated[str, AfterValidator(_goal), Field(examples=["minimise fpr subject to recall >= 0.95"])]
