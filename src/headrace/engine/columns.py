@@ -21,6 +21,14 @@ ANSWER = "="
 """What the outputs of expressions begin with: no column is called so, and a graph may read a column `target`
 to answer an expression of that name."""
 
+EXPLAINED = 500
+"""So many validation rows, evenly spaced, have the contributions of their trees."""
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """The numbers of at most `most` of `count` rows, evenly spaced."""
+    return np.arange(min(count, most)) * count // max(1, min(count, most))
+
 
 def read_columns(path: Path, types: Mapping[str, Type]) -> dict[str, NDArray[Any]]:
     """These columns of a Parquet file, each as one vector [rows]."""

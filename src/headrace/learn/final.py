@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from headrace.core.task import Kind
 from headrace.learn.calibrate import Calibrator, fit_calibrator
-from headrace.learn.candidate import Fitted, Matrix, Vector
+from headrace.learn.candidate import Explained, Fitted, Matrix, Vector
 from headrace.learn.compare import fit_entry, result_of
 from headrace.learn.conformal import Conformal, fit_conformal
 from headrace.learn.ensemble import Combined, FittedEnsemble
@@ -42,6 +42,10 @@ class Finished:
         """What the graph answers as its score."""
         scores = self.fitted.score(X)
         return scores if self.calibrator is None else self.calibrator.apply(scores)
+
+    def contributions(self, X: Matrix) -> Vector | None:
+        """What each feature added to the raw score, before calibration; None where the model can't say."""
+        return self.fitted.contributions(X) if isinstance(self.fitted, Explained) else None
 
 
 def calibrated(job: Job, crossed: Crossed, method: str) -> tuple[Crossed, Calibrator]:

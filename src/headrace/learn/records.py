@@ -252,7 +252,8 @@ class Learned:
     where `learn` was given none.
     native: the chosen model's own scores of the probe matrices (what the graph has to reproduce).
     recipe: the candidates that the chosen model is made of. trial_seconds: of each candidate's trials.
-    choice: why this line, in words.
+    choice: why this line, in words. contributions: TreeSHAP of the rows that `learn` was to explain, as
+    `Explained` gives them; None where the model is no ensemble of trees by itself.
     """
 
     leaderboard: tuple[Line, ...]
@@ -272,3 +273,4 @@ class Learned:
     trial_seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     ensemble: EnsembleRecord | None = None
     choice: str = ""
+    contributions: Vector | None = None

@@ -83,6 +83,7 @@ def learn(
     judge: Part | None = None,
     deepen: Deepening = PLAIN,
     probes: Mapping[str, Matrix] | None = None,
+    explain: Matrix | None = None,
     seed: int = 0,
     threads: int = 1,
     progress: Progress = lambda text, done, total: None,
@@ -99,6 +100,8 @@ def learn(
     judge: rows on which nothing is fitted and nothing chosen, to compare the model with the baselines. Folds
     can't do that after a search: parameters are chosen by models that were fitted on the very fold that is
     left out of the choice, and what two folds share by luck flatters both.
+
+    explain: rows whose scores are explained, where the model can (`Explained`).
 
     Raises:
         UserError: unknown models or parameters (all at once), no rows, or every candidate failed.
@@ -150,6 +153,7 @@ def learn(
         trial_seconds=trial_seconds,
         ensemble=combined.record if combined else None,
         choice=choice,
+        contributions=final.contributions(explain) if explain is not None else None,
     )
 
 

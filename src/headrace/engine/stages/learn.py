@@ -14,13 +14,14 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.engine.aims import aim_for
 from headrace.engine.beats import Field, evidence_of, worths
 from headrace.engine.code import library_versions, user_modules
-from headrace.engine.columns import read_columns
+from headrace.engine.columns import EXPLAINED, evenly, read_columns
 from headrace.engine.context import Context, Made, Output, Stage, micros
 from headrace.engine.measures import find_metric
 from headrace.engine.memo import stage_key
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, put_array, task_of
+from headrace.learn.candidate import Matrix
 from headrace.learn.candidates import BUILT_IN
 from headrace.learn.final import Uncertain
 from headrace.learn.folds import Fold, FoldKind, FoldPlan, folds
@@ -100,6 +101,7 @@ def compared(
         judge=judge,
         deepen=deepen,
         probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
+        explain=_explained(ctx, made),
         seed=spec.seed,
         threads=spec.limits.threads,
         progress=ctx.tell("learn"),
@@ -147,7 +149,8 @@ def uncertain_of(ctx: Context) -> Uncertain | None:
 
 
 def _outputs(ctx: Context, learned: Learned) -> dict[str, str]:
-    """The artifacts. `search` (`learn.search.record.SearchRecord`) is there where there was a search."""
+    """The artifacts. `search` (`learn.search.record.SearchRecord`) is there where there was a search,
+    `contributions` (see `learn.candidate.Explained`) where the model is one of boosted trees."""
     made = {
         "model": ctx.store.put(learned.graph).digest,
         "probe_scores": put_array(ctx, learned.native["probe"]).digest,
@@ -155,7 +158,15 @@ def _outputs(ctx: Context, learned: Learned) -> dict[str, str]:
     }
     if learned.search is not None:
         made["search"] = ctx.store.put(to_json(learned.search)).digest
+    if learned.contributions is not None:
+        made["contributions"] = put_array(ctx, learned.contributions).digest
     return made
+
+
+def _explained(ctx: Context, made: Made) -> Matrix:
+    """Validation rows whose scores are explained."""
+    X = load_array(ctx, made["features"].outputs["X_validation"])
+    return np.ascontiguousarray(X[evenly(len(X), EXPLAINED)])
 
 
 def _facts(learned: Learned, worth: Mapping[str, Any]) -> dict[str, Any]:
