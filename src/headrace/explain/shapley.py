@@ -26,6 +26,7 @@ Answer = Callable[[Feeds, int], Floats]
 EVALUATIONS = 4_096
 """About so many answers of the graph explain one row."""
 MOST_REFERENCES, FEWEST_REFERENCES = 64, 8
+_PAIRS = 2  # of orders for each reference row: what they differ by is the error of sampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,9 @@ class Contributions:
     """For each row what every column added, in the order of `columns`.
 
     values, errors: float64 [rows, columns]; a row's values add up to its `answer` less its `base`, whatever
-    was sampled. errors: standard errors of sampling, 0 where all subsets were asked. They take the reference
-    rows for a sample too, so that they rather tell too much. base, answer: [rows]; the mean answer of the
-    reference rows, and the row's own. of: int64 [rows], which of the answers it is.
+    was sampled. errors: standard errors of sampling orders, given the reference rows; 0 where all subsets
+    were asked. base, answer: [rows]; the mean answer of the reference rows, and the row's own. of: int64
+    [rows], which of the answers it is.
     """
 
     columns: tuple[str, ...]
@@ -48,18 +49,18 @@ class Contributions:
 
 def references(columns: int, evaluations: int = EVALUATIONS) -> int:
     """How many reference rows a graph of so many columns is explained with. Few columns ask every subset;
-    many have one pair of orders a reference row: fewer rows, so that the cost stays bounded."""
-    pairs = evaluations // max(1, 2 * (columns - 1))
-    return max(FEWEST_REFERENCES, min(MOST_REFERENCES, pairs))
+    many have two pairs of orders a reference row: fewer rows, so that the cost stays bounded."""
+    fitting = evaluations // max(1, 2 * _PAIRS * (columns - 1))
+    return max(FEWEST_REFERENCES, min(MOST_REFERENCES, fitting))
 
 
 class Explainer:
     """Explains rows against reference rows. Holds those and their answers; safe for use by several threads.
 
     Where asking every subset of columns costs at most `evaluations` answers, contributions are exact for
-    these reference rows. Else each reference row gets a random order of the columns and its reverse (the
-    antithetic pair of Mitchell et al. 2022, Journal of Machine Learning Research 23), from a seed that is
-    made of the row's values: the same row always gets the same contributions.
+    these reference rows. Else each reference row gets two random orders of the columns, each with its
+    reverse (the antithetic pairs of Mitchell et al. 2022, Journal of Machine Learning Research 23), from a
+    seed that is made of the row's values: the same row always gets the same contributions.
     """
 
     def __init__(
@@ -74,6 +75,10 @@ class Explainer:
         self._of_reference = answer(self._reference, self._rows)
         count = len(types)
         self.exact = count < 20 and 2**count * self._rows <= evaluations
+        if not self.exact:  # walked from several times
+            self._rows *= _PAIRS
+            self._reference = {n: np.tile(v, _PAIRS) for n, v in self._reference.items()}
+            self._of_reference = np.tile(self._of_reference, (_PAIRS, 1))
         self._subsets = _subsets(count) if self.exact else None
         per_row = (2**count if self.exact else 2 * max(count - 1, 0)) * self._rows
         self.evaluations = per_row + 1
@@ -113,14 +118,14 @@ class Explainer:
             yield range(start, min(rows, start + step))
 
     def _orders(self, feeds: Feeds, row: int) -> NDArray[np.int64]:
-        """An order of the columns for each reference row, [references, columns]."""
+        """An order of the columns for each walk, [walks, columns]."""
         told = "\x1e".join(_told(self._types[n], feeds[n][row]) for n in self.columns)
         seed = int.from_bytes(hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()[:8], "big")
         plain = np.tile(np.arange(len(self.columns)), (self._rows, 1))
         return np.random.default_rng(seed).permuted(plain, axis=1)
 
     def _masks(self, feeds: Feeds, row: int) -> NDArray[np.bool_]:
-        """Which columns are the row's own: bool [asked, references, columns]."""
+        """Which columns are the row's own: bool [asked, walks, columns]."""
         if self._subsets is not None:
             return np.repeat(self._subsets[:, None, :], self._rows, axis=1)
         place = np.argsort(self._orders(feeds, row), axis=1)
@@ -129,7 +134,7 @@ class Explainer:
         return np.concatenate([place < steps, place >= count - steps])
 
     def _ask(self, feeds: Feeds, rows: range, masks: list[NDArray[np.bool_]]) -> list[Floats]:
-        """Answers to every mask of these rows, each [asked, references, answers], in one run."""
+        """Answers to every mask of these rows, each [asked, walks, answers], in one run."""
         mixed: dict[str, NDArray[np.generic]] = {}
         sizes = [m.shape[0] for m in masks]
         for j, name in enumerate(self.columns):
@@ -183,7 +188,8 @@ def _sampled(
 ) -> tuple[Floats, Floats]:
     """Contributions and their errors from walks along each order and back.
 
-    told: [2 × (columns - 1), references], the answers on the way, forward then backward.
+    told: [2 × (columns - 1), walks], the answers on the way, forward then backward. The walks go through the
+    reference rows twice; a row's two differ by sampling alone, and no two rows share an order.
     """
     rows, count = orders.shape
     ends = np.full((1, rows), own)
@@ -192,7 +198,8 @@ def _sampled(
         walk = np.concatenate([of_reference[None, :], way, ends])
         steps = np.diff(walk, axis=0).T
         each[np.arange(rows)[:, None], order] += steps / 2
-    error = each.std(axis=0, ddof=1) / math.sqrt(rows) if rows > 1 else np.full(count, np.nan)
+    apart = each[: rows // _PAIRS] - each[rows // _PAIRS :]
+    error: Floats = np.sqrt((apart**2).sum(axis=0)) / rows
     return each.mean(axis=0), error
 
 

@@ -20,6 +20,7 @@ from headrace.core.evidence import Evidence, Rule, parse_rule
 from headrace.core.task import Feature, Kind
 from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.evaluation import Watched, watch
+from headrace.engine.explaining import explaining
 from headrace.engine.headlines import headlines
 from headrace.engine.measures import find_metric, metrics_of
 from headrace.engine.scores import score_rows
@@ -99,6 +100,7 @@ def _looks(
         yield _robustness(ctx, runner, metric, predictions, watched)
     if spec.learning_curve:
         yield _curve(ctx, made, metric)
+    yield from explaining(ctx, made, runner, metric, predictions)
 
 
 def _todays(ctx: Context, made: Made) -> Floats | None:
