@@ -13,7 +13,9 @@ from headrace.core.task import Kind
 from headrace.data.privacy.redact import Redaction
 from headrace.data.read import describe, open_source, resolve
 from headrace.engine.check_data import key_problems
-from headrace.engine.compile import Compiled, compile_spec
+from headrace.engine.check_settings import check_meanings, check_settings
+from headrace.engine.checker import Checker, Tables
+from headrace.engine.compile import Compiled, type_spec
 from headrace.engine.privacy import treatments_of
 from headrace.learn.registry import check_models
 
@@ -49,7 +51,7 @@ def check(parsed: ParsedSpec, root: Path, pinned: Mapping[str, Snapshot] | None 
             ]
     compiled = None
     try:
-        compiled = compile_spec(parsed, tables)
+        compiled = _compiled(parsed, tables)
     except SpecError as error:
         # Where a table can't be read, columns of it would all seem unknown: tell of the table alone.
         unread = [n for n in data.tables if n not in tables]
@@ -60,6 +62,15 @@ def check(parsed: ParsedSpec, root: Path, pinned: Mapping[str, Snapshot] | None 
     if problems or compiled is None:
         raise SpecError.of((not pinned and _without_rows(parsed, root)) or problems)
     return compiled
+
+
+def _compiled(parsed: ParsedSpec, tables: Tables) -> Compiled:
+    """Every expression typed, and every setting checked."""
+    found = Checker(parsed, tables)
+    check_settings(found)
+    typed = type_spec(found)
+    check_meanings(found, typed)
+    return typed.compiled(found)
 
 
 def _without_rows(parsed: ParsedSpec, root: Path) -> list[Problem]:

@@ -1,4 +1,7 @@
-"""The spec against the tables' columns: every expression typed, every mistake collected."""
+"""The spec's expressions typed against the tables' columns, every mistake collected.
+
+Every stage imports this: what it imports is part of every stage's key. Settings that no expression needs are
+checked in `engine.check_settings`, so that a changed learner or check reads no table anew."""
 
 from __future__ import annotations
 
@@ -13,13 +16,7 @@ from headrace.core.spec import ParsedSpec
 from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.check_clean import add_flags, check_cleaning
 from headrace.engine.check_data import check_data
-from headrace.engine.check_evaluate import check_evaluate
-from headrace.engine.check_frame import check_frame
-from headrace.engine.check_learn import check_learn
-from headrace.engine.check_lint import check_lint
-from headrace.engine.check_plans import check_plans
 from headrace.engine.checker import Checker, Tables
-from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 
@@ -42,6 +39,39 @@ class Compiled:
     """Every raw column by the name that expressions use: `distance`, `weather.temp`."""
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What could be typed of a spec that may hold mistakes: the fields of `Compiled`, where they are known.
+    `events` are the types of the events' columns."""
+
+    target: Expr | None
+    features: Mapping[str, Expr]
+    today: Expr | None
+    strata: Expr | None
+    expectations: tuple[Expectation, ...]
+    lookups: Mapping[str, tuple[str, ...]]
+    types: Mapping[str, Type]
+    events: Mapping[str, Type]
+
+    def compiled(self, check: Checker) -> Compiled:
+        """The same without doubts.
+
+        Raises:
+            SpecError: with every problem that `check` has collected.
+        """
+        if check.problems or self.target is None:
+            raise SpecError.of(check.problems)
+        return Compiled(
+            self.target,
+            self.features,
+            self.today,
+            self.strata,
+            self.expectations,
+            self.lookups,
+            self.types,
+        )
+
+
 def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     """Type every expression of the spec against the columns of its tables.
 
@@ -49,17 +79,23 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
         SpecError: with one problem for every mistake found.
     """
     check = Checker(parsed, tables)
-    spec = parsed.spec
-    events = {c.name: c.type for c in tables.get(spec.data.events, ())}
+    return type_spec(check).compiled(check)
+
+
+def type_spec(check: Checker) -> Typed:
+    """Type every expression of the spec that is walked; `check` collects the mistakes.
+
+    Raises:
+        SpecError: there is no events table: every column would seem unknown.
+    """
+    spec = check.parsed.spec
+    events = {c.name: c.type for c in check.tables.get(spec.data.events, ())}
     types = _all_types(check, events)
     _check_tables(check, events)
     _check_split(check, events)
-    _check_metrics(check)
-    check_frame(check)
-    check_learn(check)
     check_data(check)
     if spec.data.events not in spec.data.tables:
-        raise SpecError.of(check.problems)  # every column would seem unknown: the one mistake is told
+        raise SpecError.of(check.problems)
     zone = spec.data.zone or "UTC"
 
     def expression(text: str, columns: Mapping[str, Type], *path: str | int) -> Expr | None:
@@ -82,13 +118,9 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     _check_features(check, features, target)
     _check_names(check, features)
     _check_target(check, target, today)
-    check_evaluate(check, types, events)
-    check_lint(check, features)
-    check_plans(check, types)
     expectations = _expectations(check)
-    if check.problems or target is None:
-        raise SpecError.of(check.problems)
-    return Compiled(target, features, today, strata, expectations, _lookups(features, today, events), types)
+    lookups = _lookups(features, today, events)
+    return Typed(target, features, today, strata, expectations, lookups, types, events)
 
 
 def _all_types(check: Checker, events: Mapping[str, Type]) -> dict[str, Type]:
@@ -239,16 +271,6 @@ def share_of(amount: str | float) -> float | None:
     if isinstance(amount, str):
         return float(amount.strip().rstrip("%")) / 100 if amount.strip().endswith("%") else None
     return float(amount)
-
-
-def _check_metrics(check: Checker) -> None:
-    spec = check.parsed.spec
-    problem = spec.problem
-    named: list[tuple[str, tuple[str, ...]]] = [(problem.metric, ("problem", "metric"))]
-    if isinstance(problem.ship_at, Mapping):
-        named += [(name, ("problem", "ship_at", name)) for name in problem.ship_at]
-    for name, path in named:
-        check.attempt(partial(find_metric, spec, name), *path)
 
 
 def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr | None) -> None:

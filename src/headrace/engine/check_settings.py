@@ -1,0 +1,42 @@
+"""The settings that no expression needs: metrics, frame, learners, evaluation, findings, plans.
+
+Only `headrace check` and the start of a run ask for this; stages import `engine.compile` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from headrace.engine.check_evaluate import check_evaluate
+from headrace.engine.check_frame import check_frame
+from headrace.engine.check_learn import check_learn
+from headrace.engine.check_lint import check_lint
+from headrace.engine.check_plans import check_plans
+from headrace.engine.checker import Checker
+from headrace.engine.compile import Typed
+from headrace.engine.measures import find_metric
+
+
+def check_settings(check: Checker) -> None:
+    """Check what needs no column."""
+    _check_metrics(check)
+    check_frame(check)
+    check_learn(check)
+
+
+def check_meanings(check: Checker, typed: Typed) -> None:
+    """Check what speaks of columns or features."""
+    check_evaluate(check, typed.types, typed.events)
+    check_lint(check, typed.features)
+    check_plans(check, typed.types)
+
+
+def _check_metrics(check: Checker) -> None:
+    spec = check.parsed.spec
+    problem = spec.problem
+    named: list[tuple[str, tuple[str, ...]]] = [(problem.metric, ("problem", "metric"))]
+    if isinstance(problem.ship_at, Mapping):
+        named += [(name, ("problem", "ship_at", name)) for name in problem.ship_at]
+    for name, path in named:
+        check.attempt(partial(find_metric, spec, name), *path)
