@@ -36,7 +36,17 @@ def test_the_result_has_the_promised_shape(finished: Project) -> None:
     names = [g["name"].partition(":")[0] for g in plain["gates"]]
     assert names == [
         *("spec-complete", "go", "pii", "expectation", "expectation", "split-crossing", "classes-present"),
-        *("leakage", "faults", "beats-naive", "beats-today", "parity", "parity", "latency", "size", "lineage"),
+        *(
+            "leakage",
+            "faults",
+            "beats-naive",
+            "beats-today",
+            "parity",
+            "parity",
+            "latency",
+            "size",
+            "lineage",
+        ),
         *("ship-at", "champion", "best-so-far"),
     ]
     for line in plain["leaderboard"]:
