@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from headrace.core.schema import Snapshot
+    from headrace.core.told import RunTold
     from headrace.data.profile.record import Profile
     from headrace.data.versions import TableDiff
     from headrace.engine.compile import Compiled
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.engine.tracking.record import Given
     from headrace.learn.search.record import SearchRecord
     from headrace.release.manifest import Manifest
+    from headrace.report.made import Report
     from headrace.serve.batch import Scored
     from headrace.stores.audit import AuditReport
 
@@ -364,6 +366,26 @@ class Project:
         from headrace.engine.searches import search_of
 
         return search_of(self.store, self.show(run))
+
+    def report(self, run: str | None = None) -> Report:
+        """A run (default: the newest) as one self-contained HTML page, however far it came.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        from headrace.report.run import run_report
+
+        return run_report(self.told(run))
+
+    def told(self, run: str | None = None) -> RunTold:
+        """All that is kept of a run (default: the newest): what its report is made of.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        from headrace.engine.telling import told_of
+
+        return told_of(self.store, self.show(run))
 
     def releases(self) -> Releases:
         """Every release with its state, and who was champion when."""

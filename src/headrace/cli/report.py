@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from headrace.cli.common import in_project, number, open_project, print_json, table, with_json
 from headrace.cli.hints import Hinting
 from headrace.engine.health import Health, Share
+
+if TYPE_CHECKING:
+    from headrace.report.made import Report
 
 
 @click.group(cls=Hinting)
@@ -24,6 +29,39 @@ def health(folder: str, as_json: bool) -> None:
         print_json(found.plain())
     else:
         click.echo(render(found))
+
+
+@report.command("run", epilog="Example: headrace report run run-3 -o run-3.html --open")
+@in_project
+@click.argument("run", required=False, metavar="[RUN]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Where to write the page (default: RUN.html, here).",
+)
+@click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@with_json
+def of_run(folder: str, run: str | None, output: str | None, opened: bool, as_json: bool) -> None:
+    """A run as one HTML page that needs nothing beside it (default: the newest run).
+
+    Runs that were blocked, failed or stopped have theirs too, and so have those of scripts. `--json` prints
+    what the page is made of, and writes no page.
+    """
+    project = open_project(folder)
+    if as_json:
+        print_json(project.told(run))
+        return
+    name = project.show(run).run
+    _write(project.report(name), output or f"{name}.html", opened)
+
+
+def _write(made: Report, output: str, opened: bool) -> None:
+    file = made.save(output)
+    click.echo(f"wrote {file}")
+    if opened:
+        click.launch(str(file))
 
 
 def render(found: Health) -> str:

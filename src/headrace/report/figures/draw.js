@@ -1,4 +1,16 @@
-(function () {
+(async function () {
+  const packed = document.getElementById('plotly');
+  try {
+    const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+    (0, eval)(await new Response(stream).text());
+  } catch (error) {
+    document.querySelectorAll('.plot').forEach((box) => {
+      box.insertAdjacentText('afterbegin', 'This figure needs a browser of 2023 or newer.');
+    });
+    throw error;
+  }
+  packed.remove();
   const dark = window.matchMedia('(prefers-color-scheme: dark)');
   const colours = () => {
     const css = getComputedStyle(document.documentElement);
@@ -6,7 +18,7 @@
     const axis = {gridcolor: line, zerolinecolor: line, linecolor: line};
     return {ink: ink, axis: axis};
   };
-  const draw = (box) => {
+  const draw = (box, width) => {
     box.figure = box.figure || JSON.parse(box.querySelector('script').textContent);
     const c = colours(), layout = Object.assign({}, box.figure.layout);
     layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)';
@@ -16,9 +28,26 @@
     });
     layout.autosize = true;
     layout.height = box.clientHeight;
+    if (width) layout.width = width;
     Plotly.react(box, box.figure.data, layout, {responsive: true, displaylogo: false, displayModeBar: false});
   };
-  const all = () => document.querySelectorAll('.plot').forEach(draw);
-  all();
+  // What is folded away has no size yet: it is drawn when it is opened.
+  const seen = (box) => box.clientWidth > 0;
+  const boxes = () => Array.from(document.querySelectorAll('.plot'));
+  const all = () => boxes().filter(seen).forEach((box) => draw(box));
+  const paper = () => {
+    document.querySelectorAll('details').forEach((d) => { d.dataset.was = d.open ? 'open' : ''; d.open = true; });
+    boxes().filter(seen).forEach((box) => draw(box, box.closest('.two') ? 330 : 680));
+  };
+  const screen = () => {
+    document.querySelectorAll('details').forEach((d) => { d.open = d.dataset.was === 'open'; });
+    all();
+  };
+  document.addEventListener('toggle', (e) => {
+    if (e.target.open) e.target.querySelectorAll('.plot').forEach((box) => { if (seen(box)) draw(box); });
+  }, true);
+  window.addEventListener('beforeprint', paper);
+  window.addEventListener('afterprint', screen);
   dark.addEventListener('change', all);
+  all();
 })();

@@ -1,0 +1,160 @@
+"""Feature engineering: every feature with its source, transformation, type and risk of leakage."""
+
+from __future__ import annotations
+
+from headrace.core.document import Design, DesignFeature, Risk, ServedTable
+from headrace.report.document.blocks import (
+    Block,
+    Code,
+    Heading,
+    Inline,
+    Items,
+    Lack,
+    Para,
+    Part,
+    Table,
+    Words,
+)
+from headrace.report.document.tell import counted, listed
+
+_RISKS = {
+    Risk.BLOCKS: "high, and it blocks",
+    Risk.ACCEPTED: "found, and accepted",
+    Risk.LOOK: "to look at",
+    Risk.LOW: "low",
+    Risk.OPEN: "not looked at yet",
+}
+
+
+def feature_engineering(design: Design) -> Part:
+    """The section."""
+    return Part(
+        "Feature engineering",
+        (
+            Heading("Features"),
+            *_features(design),
+            Heading("What the columns mean"),
+            *_columns(design),
+            Heading("Cleaning"),
+            *_cleaning(design),
+            Heading("Feature store"),
+            *_store(design),
+        ),
+    )
+
+
+def _features(design: Design) -> list[Block]:
+    rows = tuple(_feature(f) for f in design.features)
+    told: list[Block] = []
+    if design.unread:
+        told.append(
+            Para(f"Types, sources and risks are not known while tables can't be read: {design.unread}.")
+        )
+    told += [
+        Para(
+            f"{counted(len(rows), 'feature')}. A definition is compiled once and runs in training and serving alike. "
+            "The risk of leakage is what the linter found on training and validation rows, and what the "
+            "declarations let a feature see."
+        ),
+        Table(("feature", "source", "transformation", "type", "leakage risk"), rows),
+    ]
+    return told
+
+
+def _feature(feature: DesignFeature) -> tuple[Words, ...]:
+    plain = (
+        feature.columns in ((feature.expression,), ()) and feature.expression.replace(".", "_").isidentifier()
+    )
+    transformation: list[Inline] = ["as it is: "] if plain else []
+    transformation.append(Code(feature.expression))
+    if feature.cleaning:
+        transformation.append(f" (after cleaning: {'; '.join(feature.cleaning)})")
+    name: Words = (
+        (Code(feature.name), f": {feature.description}") if feature.description else Code(feature.name)
+    )
+    risk = f"{_RISKS[feature.risk]}: {feature.why}" if feature.why else _RISKS[feature.risk]
+    return name, ", ".join(feature.source) or "–", tuple(transformation), feature.type or "–", risk
+
+
+def _columns(design: Design) -> list[Block]:
+    if not design.columns:
+        return [Para(Lack("problem.columns"))]
+    rows = tuple(
+        (
+            Code(c.name),
+            c.type or "–",
+            c.meaning or Lack(f"problem.columns.{c.name}"),
+            c.treatment or "none",
+        )
+        for c in design.columns
+    )
+    return [Table(("column", "type", "meaning", "treatment as personal data"), rows)]
+
+
+def _cleaning(design: Design) -> list[Block]:
+    clean = design.spec.clean
+    items: list[Words] = [t for t in dict.fromkeys(t for f in design.features for t in f.cleaning)]
+    rows = clean.rows
+    if rows.duplicates:
+        by = f" in {listed(rows.duplicates)}" if isinstance(rows.duplicates, tuple) else ""
+        items.append(f"training rows that repeat an earlier one{by} are left out")
+    items += [("training rows are left out where ", Code(d)) for d in rows.drop]
+    if rows.outliers:
+        items.append(f"training rows far out in {listed(rows.outliers)} are left out")
+    items += [f"{t}: {listed(c)} forward filled" for t, c in sorted(clean.forward_fill.items())]
+    if not items:
+        return [Para("None is declared: nulls go to the model as nulls, and every training row is used.")]
+    return [
+        Para("Fitted on training rows alone; on columns it is part of the packaged graph."),
+        Items(tuple(items)),
+    ]
+
+
+# --- the store -------------------------------------------------------------------------------------
+
+
+def _store(design: Design) -> list[Block]:
+    if design.unread:
+        return [Para("Not known while tables can't be read.")]
+    if not design.tables:
+        return [
+            Para(
+                "No. Every feature is computed from the columns that the caller sends, by the same graph as in "
+                "training: there is nothing to keep and look up."
+            )
+        ]
+    rows = tuple(
+        (
+            t.name,
+            ", ".join(t.key),
+            ", ".join(t.columns),
+            t.known_at or t.time or "none",
+            t.ttl or "none",
+        )
+        for t in design.tables
+    )
+    return [
+        Para(
+            "No separate product. Callers send the event's own columns; the server resolves lookups from the tables "
+            "that are packaged with the release, by the same index that training asked:"
+        ),
+        Table(("table", "key", "columns", "known by", "oldest that is used"), rows),
+        *(Para(_online(t, design)) for t in design.tables),
+    ]
+
+
+def _online(table: ServedTable, design: Design) -> str:
+    """Whether a table has to be fed while it serves."""
+    if table.ttl:
+        return (
+            f"An online store is needed for {table.name} before live traffic: its rows count for {table.ttl}, and "
+            "the copy in a release is as old as the run that made it. headrace does not feed one yet; until "
+            "then answers on live events have no values from it, and a run with new tables makes a new copy."
+        )
+    if table.time or table.known_at:
+        return (
+            f"An online store is advisable for {table.name}: its rows change with time, and the server knows those "
+            "of the release's copy. A new release brings newer ones."
+        )
+    rests = "a new release brings newer rows"
+    return f"No online store is needed for {table.name}: it is looked up without time, and {rests}."

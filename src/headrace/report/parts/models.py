@@ -1,0 +1,129 @@
+"""The candidates beside each other, what was searched, and what combining them was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.core.told import RunTold
+from headrace.report.figures.compare import leaderboard, trials
+from headrace.report.figures.style import rows_high
+from headrace.report.page import Html, Section, chip, more, number, para, table, text
+from headrace.report.parts.common import drawn, ends, estimate, plural, spelled, why_not
+from headrace.report.records import Records
+
+
+def leaderboard_section(told: RunTold, records: Records) -> Section:
+    """Every candidate, the baselines among them."""
+    learned = told.facts("learn")
+    lines = learned.get("leaderboard", ())
+    if not lines:
+        return Section("leaderboard", "Candidates", why_not(told, "learn"))
+    metric, chosen = told.spec.get("problem", {}).get("metric", ""), learned.get("model", "")
+    seconds = told.notes("learn").get("seconds", {})
+    folds = told.spec.get("cv", {})
+    how = (
+        "fitted once, compared on validation"
+        if folds.get("holdout")
+        else f"over {folds.get('folds', 5)} folds of the training rows"
+    )
+    lead = f"{metric}, mean and standard deviation {how}. Chosen: {chosen}"
+    lead += f" ({learned['choice']})." if learned.get("choice") else "."
+    body = drawn(
+        leaderboard(lines, metric, chosen=chosen),
+        "Candidates",
+        "Orange is the chosen one, grey what it has to beat.",
+        height=rows_high(sum(m["mean"] is not None for m in lines)),
+    )
+    body += _table(lines, seconds, chosen)
+    body += _search(records) + _ensemble(records) + _more(learned)
+    return Section("leaderboard", "Candidates", body, lead)
+
+
+def _table(lines: Any, seconds: Mapping[str, float], chosen: str) -> str:
+    worth = any(m.get("worth") for m in lines)
+    rows = []
+    for m in lines:
+        name = Html(f"{text(m['model'])} {chip('chosen', 'good')}") if m["model"] == chosen else m["model"]
+        note = m.get("error") or m.get("note") or ""
+        row = [name, number(m["mean"]), number(m["std"]), number(seconds.get(m["model"]))]
+        if worth:
+            w = m.get("worth")
+            row.append(estimate(w["value"], w["interval"], w["unit"]) if w else "–")
+        rows.append([*row, spelled(m.get("params", {})) if m.get("params") else "", note])
+    headers = ["candidate", "mean", "std", "seconds", *(["worth"] if worth else []), "parameters", "note"]
+    return table(headers, rows, numbers=[1, 2, 3])
+
+
+def _search(records: Records) -> str:
+    found = records.search
+    if found is None:
+        return ""
+    budget = [
+        f"{found.trials} trials" if found.trials else "",
+        f"{found.seconds:g} s" if found.seconds else "",
+    ]
+    words = {"random": "at random", "grid": "over a grid", "bayesian": "by TPE (Bayesian)"}
+    most = ", ".join(b for b in budget if b) or "the whole grid"
+    lead = f"Searched {words.get(found.method, found.method)}, budget {most}."
+    if found.clock:
+        lead += " What was tried depends on the clock: another run may find something else."
+    rows = [
+        [
+            c.model, plural(len(c.trials), "trial"), number(c.defaults_mean), number(c.honest_mean),
+            number(c.best_mean), spelled(c.trials[c.best].params) if c.best < len(c.trials) else "",
+            c.stopped,
+        ]
+        for c in found.candidates
+    ]  # fmt: skip
+    headers = [
+        "candidate", "trials", "defaults", "tuned, judged on other folds", "tuned, on the same folds",
+        "best parameters", "ended",
+    ]  # fmt: skip
+    spaces = [[c.model, k, v] for c in found.candidates for k, v in c.space.items()]
+    return (
+        "<h3>Search</h3>" + para(lead, "lead")
+        + drawn(trials(found), "Trials", "Dots are trials, lines the best so far; trial 0 are the defaults.")
+        + table(headers, rows, numbers=[2, 3, 4])
+        + more("What was varied", table(["candidate", "parameter", "between"], spaces))
+    )  # fmt: skip
+
+
+def _ensemble(records: Records) -> str:
+    found = records.ensemble
+    if found is None:
+        return ""
+    weights = [[n, f"{w:.3f}"] for n, w in found.weights.items()]
+    kept = chip("kept", "good") if found.kept else chip("not kept")
+    gain = f"Against {found.against}: {number(found.gain)} {ends(found.interval)}".rstrip()
+    return (
+        "<h3>Ensemble</h3>"
+        + f"<p>{text(found.method)} {kept} {text(gain)}</p>"
+        + para(found.why, "lead")
+        + table(["candidate", "weight"], weights, numbers=[1])
+    )
+
+
+def _more(learned: Mapping[str, Any]) -> str:
+    told = []
+    if learned.get("threshold") is not None:
+        told.append(f"Decides positive from a probability of {number(learned['threshold'])} on.")
+    if learned.get("calibration"):
+        told.append(f"Probabilities are calibrated ({learned['calibration']}).")
+    sure = learned.get("uncertainty")
+    if sure:
+        told.append(_sure(sure))
+    return "".join(para(t) for t in told)
+
+
+def _sure(found: Mapping[str, Any]) -> str:
+    level = found.get("level", 0.0)
+    if found.get("task", {}).get("kind") == "regression":
+        widths = [q for q in found.get("quantiles", ()) if q is not None]
+        reach = f": the prediction ± {number(max(widths))}" if widths else ""
+        what = f"Answers come with intervals that are to hold {level:.0%} of the truths{reach}"
+    else:
+        what = f"Answers come with sets of classes that are to hold {level:.0%} of the truths"
+        what += "; where a set holds several classes or none, it abstains" if found.get("abstain") else ""
+    why = f" Unknown: {found['why_none']}." if found.get("why_none") else ""
+    return f"{what} (conformal prediction; on average over new rows like these).{why}"
