@@ -153,7 +153,7 @@ def _number_on_rows(ctx: Context, value: float, source: str, court: _Court) -> E
     if estimate.interval is not None:
         ends = [estimate.interval.low, estimate.interval.high]
         apart = sorted(float(field.metric.goodness(e)) - float(field.metric.goodness(value)) for e in ends)
-        between = Interval(*apart, estimate.interval.level)
+        between = Interval(apart[0], apart[1], estimate.interval.level)
     return Evidence(
         "beats-today",
         float(field.metric.goodness(estimate.value)) - float(field.metric.goodness(value)),

@@ -46,14 +46,15 @@ class Bin:
 class Reliability:
     """What a reliability plot shows, lowest probabilities first, and the errors that sum it up.
 
-    ece: mean gap, weighted by rows, with its interval. debiased: root of the mean squared gap less chance.
+    ece: mean gap, weighted by rows, with its interval. debiased: root of the mean squared gap less chance
+    (None: fewer than two units).
     said, came: of all rows. of: what the probability is of. why_none: why there is no interval.
     """
 
     bins: tuple[Bin, ...]
     ece: float
     interval: Interval | None
-    debiased: float
+    debiased: float | None
     said: float
     came: float
     rows: int
@@ -220,10 +221,10 @@ def _share_interval(sums: _Sums, number: int, share: float, rows: int, held: int
     return Interval(max(0.0, centre - half), min(1.0, centre + half), level)
 
 
-def _debiased(said: Floats, came: Floats, codes: Ints, count: int, sums: _Sums, units: Units) -> float:
+def _debiased(said: Floats, came: Floats, codes: Ints, count: int, sums: _Sums, units: Units) -> float | None:
+    if units.count < 2:
+        return None
     rows = np.bincount(codes, minlength=count).astype(np.float64)
     gaps = np.bincount(codes, said - came, count) / rows
     chance = sums.gap_variances()
-    if units.count < 2:
-        return float("nan")
     return math.sqrt(max(0.0, float((rows * (gaps**2 - chance)).sum() / rows.sum())))
