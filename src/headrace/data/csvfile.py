@@ -4,7 +4,7 @@ A file has a header. Empty fields and `NA`, `N/A`, `null`, `NULL`, `NaN`, `nan` 
 delimiter is the one of `,` `;` tab `|` that the header holds most of. Types come from the first 20,480 rows
 (further down for a column that is empty there); a value that later breaks its column's type is an error
 with its line, never a silent column of text. An integer column that later holds fractions becomes a column
-of fractions.
+of fractions. A table's `decimal` and `nulls` say where a file differs from this.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,6 +46,8 @@ class _Csv:
     delimiter: str
     header: tuple[str, ...]
     types: tuple[pa.DataType, ...] = ()
+    decimal: str = "."
+    nulls: tuple[str, ...] = NULLS
 
     def names(self) -> list[str]:
         """Column names; a column without one is called by its place, as `column0`."""
@@ -57,7 +60,8 @@ class _Csv:
             parse_options=pa_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict(zip(self.header, types, strict=True)),
-                null_values=list(NULLS),
+                null_values=list(self.nulls),
+                decimal_point=self.decimal,
                 strings_can_be_null=True,
                 true_values=list(_TRUE),
                 false_values=list(_FALSE),
@@ -65,8 +69,11 @@ class _Csv:
         )
 
 
-def open_csv(files: Sequence[Path], labels: Sequence[str]) -> Raw:
-    """Open CSV files of one header as one source. `labels` are the files' names for messages.
+def open_csv(
+    files: Sequence[Path], labels: Sequence[str], *, decimal: str = ".", nulls: Sequence[str] = ()
+) -> Raw:
+    """Open CSV files of one header as one source. `labels` are the files' names for messages, `decimal` is
+    what stands before fractions, `nulls` are spellings of null beside `NULLS`.
 
     Raises:
         DataError: a file is empty, has another header than the first, is no UTF-8, or its sample is ragged.
@@ -80,12 +87,13 @@ def open_csv(files: Sequence[Path], labels: Sequence[str]) -> Raw:
                 where=f"{label}:1",
                 fix=f"give every file the columns {', '.join(header)}",
             )
-    source = _Csv(tuple(files), tuple(labels), delimiter, tuple(header))
+    spelled = (*NULLS, *nulls)
+    source = _Csv(tuple(files), tuple(labels), delimiter, tuple(header), decimal=decimal, nulls=spelled)
     if len({h.lower() for h in source.names()}) < len(header):
         # Left to the plan of columns, which names them.
         return _raw(replace(source, types=(pa.string(),) * len(header)), {})
     samples = _sample(source)
-    types = tuple(infer(values) for values in samples)
+    types = tuple(infer(values, decimal) for values in samples)
     return _raw(replace(source, types=types), dict(zip(source.names(), samples, strict=True)))
 
 
@@ -101,7 +109,7 @@ def _raw(source: _Csv, samples: Mapping[str, Sequence[str]]) -> Raw:
     )
 
 
-def infer(values: Sequence[str]) -> pa.DataType:
+def infer(values: Sequence[str], decimal: str = ".") -> pa.DataType:
     """The type that all of these texts can be read as: null (no values), bool, int64, double or text.
 
     Integers beyond 64 bits are text: they are names, and a double would merge neighbours.
@@ -112,10 +120,14 @@ def infer(values: Sequence[str]) -> pa.DataType:
         return pa.bool_()
     if all(_INTEGER.fullmatch(v) for v in values):
         return pa.int64() if all(-(2**63) <= int(v) < 2**63 for v in values) else pa.string()
-    return pa.float64() if _are_numbers(values) else pa.string()
+    return pa.float64() if _are_numbers(values, decimal) else pa.string()
 
 
-def _are_numbers(texts: Sequence[str]) -> bool:
+def _are_numbers(texts: Sequence[str], decimal: str = ".") -> bool:
+    if decimal != ".":
+        if any("." in t for t in texts):
+            return False
+        texts = [t.replace(decimal, ".") for t in texts]
     try:
         text_array([t.strip() for t in texts]).cast(pa.float64())
     except pa.ArrowInvalid:
@@ -123,8 +135,8 @@ def _are_numbers(texts: Sequence[str]) -> bool:
     return True
 
 
-def _is_number(text: str) -> bool:
-    return _are_numbers([text])
+def _is_number(text: str, decimal: str = ".") -> bool:
+    return _are_numbers([text], decimal)
 
 
 def _text(path: Path) -> io.TextIOWrapper:
@@ -240,7 +252,9 @@ def _diagnose(
     problems: list[Problem] = []
     wider = list(types)
     names = source.names()
-    tests = [_TESTS.get(str(t), _always) for t in types]
+    is_number: Callable[[str], bool] = partial(_is_number, decimal=source.decimal)
+    known_tests: Mapping[str, Callable[[str], bool]] = {**_TESTS, "double": is_number}
+    tests = [known_tests.get(str(t), _always) for t in types]
     broken: set[int] = set()
     late: dict[int, list[str]] = {}
     for file, line, record in _records(source):
@@ -250,7 +264,7 @@ def _diagnose(
             problems.append(_ragged(len(record), len(names), f"{file}:{line}"))
             continue
         for i, value in enumerate(record):
-            if i in broken or value in NULLS:
+            if i in broken or value in source.nulls:
                 continue
             if not value.isascii() and re.search("[\udc80-\udcff]", value):
                 broken.add(i)
@@ -266,8 +280,8 @@ def _diagnose(
                 if len(late[i]) < SAMPLE:
                     late[i].append(value)
             elif not tests[i](value):
-                if types[i] == pa.int64() and _is_number(value) and not _INTEGER.fullmatch(value):
-                    wider[i], tests[i] = pa.float64(), _is_number
+                if types[i] == pa.int64() and is_number(value) and not _INTEGER.fullmatch(value):
+                    wider[i], tests[i] = pa.float64(), is_number
                 else:
                     broken.add(i)
                     problems.append(_retyped(names[i], types[i], value, f"{file}:{line}"))
@@ -275,7 +289,7 @@ def _diagnose(
         return DataError.of(problems)
     known = {name: list(values) for name, values in samples.items()}
     for i, values in late.items():
-        wider[i], known[names[i]] = infer(values), values
+        wider[i], known[names[i]] = infer(values, source.decimal), values
     if wider == list(types):
         return DataError("the file can't be read", where=label, why=str(error))
     return Retyped(_raw(replace(source, types=tuple(wider)), known))
@@ -294,7 +308,7 @@ def _retyped(name: str, kind: pa.DataType, value: str, where: str) -> Problem:
     return Problem(
         f"column {name!r} holds {value[:60]!r}, and {said} before",
         where=where,
-        fix=f"correct the value; if it means 'missing', leave it empty or write {NULLS[1]}",
+        fix="correct the value; if it means 'missing', leave it empty, or name it in the table's `nulls:`",
     )
 
 
@@ -308,6 +322,5 @@ def _is_int64(text: str) -> bool:
 
 _TESTS: Mapping[str, Callable[[str], bool]] = {
     "int64": _is_int64,
-    "double": _is_number,
     "bool": lambda text: text in _TRUE or text in _FALSE,
 }

@@ -19,24 +19,13 @@ from headrace.core.schema import Column
 from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import texts
 from headrace.data.convert import ColumnPlan, Plan, plan_columns
-from headrace.data.csvfile import open_csv
 from headrace.data.database import is_database, label, open_database
-from headrace.data.jsonfile import open_json
-from headrace.data.parquet import open_parquet
+from headrace.data.files import kind_of, open_files
 from headrace.data.privacy.redact import Redaction
 from headrace.data.raw import Raw
 from headrace.data.sources import open_python
 from headrace.data.times import FORMATS, spelled
 
-_KINDS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-}
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
 
 
@@ -60,6 +49,16 @@ def resolve(table: TableSpec, *, root: Path) -> Source:
         DataError: there is no such file, the pattern matches none, the kind of file is unknown, or a
             Python file lies outside of the project.
     """
+    found = _resolve(table, root)
+    if found.kind != "csv" and (table.decimal != "." or table.nulls):
+        raise DataError(
+            f"{table.read!r} is no CSV file: `decimal:` and `nulls:` have no meaning",
+            fix="remove them; nullif(x, '?') in an expression makes a value null",
+        )
+    return found
+
+
+def _resolve(table: TableSpec, root: Path) -> Source:
     text = table.read
     if is_database(text):
         if (table.table is None) == (table.query is None):
@@ -90,7 +89,7 @@ def resolve(table: TableSpec, *, root: Path) -> Source:
     else:
         _must_exist(root / text, text)
         found = [text]
-    kinds = {_kind(f) for f in found}
+    kinds = {kind_of(f) for f in found}
     if len(kinds) > 1:
         raise DataError(f"{text!r} matches files of several kinds: {', '.join(sorted(kinds))}")
     return Source(kinds.pop(), tuple(root / f for f in found), tuple(found), root)
@@ -105,19 +104,6 @@ def _must_exist(path: Path, text: str) -> None:
     folder = path.parent if path.parent.is_dir() else None
     hint = did_you_mean(path.name, here) if folder else f"there is no folder {path.parent}"
     raise DataError(f"there is no file {text!r}", where=str(folder or ""), fix=hint)
-
-
-def _kind(name: str) -> str:
-    bare = re.sub(r"\.(gz|zst)$", "", name.lower())
-    ending = Path(bare).suffix
-    if ending not in _KINDS:
-        raise DataError(
-            f"{name!r}: files ending in {ending or 'nothing'} can't be read",
-            fix=f"write one of {', '.join(_KINDS)}, or a Python function as sources.py:name",
-        )
-    if bare != name.lower() and _KINDS[ending] == "parquet":
-        raise DataError(f"{name!r} is a compressed Parquet file", fix="Parquet compresses itself: unpack it")
-    return _KINDS[ending]
 
 
 def open_source(
@@ -143,11 +129,9 @@ def open_source(
             source.files[0], source.labels[0], source.function, spool=spool, times=declared,
             redaction=redaction,
         )  # fmt: skip
-    if source.kind == "csv":
-        return open_csv(source.files, source.labels)
-    if source.kind == "json":
-        return open_json(source.files, source.labels)
-    return open_parquet(source.files, source.labels, declared)
+    return open_files(
+        source.kind, source.files, source.labels, declared, decimal=table.decimal, nulls=table.nulls
+    )
 
 
 def declared_times(table: TableSpec, times: Collection[str]) -> tuple[str, ...]:

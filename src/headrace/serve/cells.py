@@ -74,14 +74,15 @@ def from_text(
     form: Format | None = None,
     zone: str = "UTC",
     whole: bool = False,
+    decimal: str = ".",
 ) -> Array:
     """Text as a column of this type; cells that can't be read are marked.
 
     `form` is how times are spelled (ISO 8601 where it is None), `zone` that of wall-clock times. `whole`
-    keeps whole numbers as int64: keys are compared by all their digits.
+    keeps whole numbers as int64: keys are compared by all their digits. `decimal` stands before fractions.
     """
     if kind is Type.NUMBER:
-        return _numbers(name, values, reasons, whole=whole)
+        return _numbers(name, values, reasons, whole=whole, decimal=decimal)
     if kind is Type.BOOL:
         return _truths(name, values, reasons)
     if kind is Type.TIME:
@@ -206,7 +207,8 @@ def texts_array(values: Sequence[str | None]) -> Array:
     return pc.take(given, fixed_array(np.maximum(np.cumsum(flags) - 1, 0), pa.int64(), flags))
 
 
-def _numbers(name: str, values: Array, reasons: Reasons, *, whole: bool) -> Array:
+def _numbers(name: str, given: Array, reasons: Reasons, *, whole: bool, decimal: str) -> Array:
+    values = given if decimal == "." else _with_points(given, decimal)
     if whole:
         try:
             return values.cast(pa.int64())
@@ -217,11 +219,17 @@ def _numbers(name: str, values: Array, reasons: Reasons, *, whole: bool) -> Arra
     except pa.ArrowInvalid:
         readable = fixed(pc.match_substring_regex(values, _NUMBER)) | ~known(values)
         bad = np.flatnonzero(~readable).tolist()
-        mark(reasons, name, dict(zip(bad, texts(_picked(values, bad)), strict=True)), "is no number")
+        mark(reasons, name, dict(zip(bad, texts(_picked(given, bad)), strict=True)), "is no number")
         # blanks around a number are no mistake, as in ingest
         doubles = pc.ascii_trim_whitespace(_without(values, bad)).cast(pa.float64())
     flags = known(doubles) & np.isfinite(fixed(doubles))
     return fixed_array(fixed(doubles), pa.float64(), flags)
+
+
+def _with_points(values: Array, decimal: str) -> Array:
+    """Numbers with a point before their fraction; one that has a point already becomes none."""
+    turned: Array = pc.replace_substring(values, ".", "no number")
+    return pc.replace_substring(turned, decimal, ".")
 
 
 def _truths(name: str, values: Array, reasons: Reasons) -> Array:

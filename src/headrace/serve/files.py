@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headrace.core.errors import DataError, did_you_mean
@@ -14,10 +14,19 @@ from headrace.serve.source_json import open_json_rows
 from headrace.serve.source_parquet import open_parquet_rows
 
 
-def open_source(path: Path, types: Mapping[str, Type], *, zone: str, keys: frozenset[str]) -> Source:
+def open_source(
+    path: Path,
+    types: Mapping[str, Type],
+    *,
+    zone: str,
+    keys: frozenset[str],
+    decimal: str = ".",
+    nulls: Sequence[str] = (),
+) -> Source:
     """Open a CSV, Parquet or JSON-lines file for the columns `types`; others are not read.
 
     `zone` is that of wall-clock times, `keys` are columns whose whole numbers keep all their digits.
+    `decimal` and `nulls` are how CSV files spell fractions and what is missing, as the events' table did.
 
     Raises:
         DataError: there is no such file, its kind is unknown, it is empty, a column is missing or of a type
@@ -27,7 +36,7 @@ def open_source(path: Path, types: Mapping[str, Type], *, zone: str, keys: froze
     bare = re.sub(r"\.(gz|zst)$", "", path.name.lower())
     ending = Path(bare).suffix
     if ending in (".csv", ".tsv"):
-        return open_csv_rows(path, types, zone=zone, keys=keys)
+        return open_csv_rows(path, types, zone=zone, keys=keys, decimal=decimal, nulls=nulls)
     if ending in (".jsonl", ".ndjson", ".json"):
         return open_json_rows(path, types, zone=zone, keys=keys)
     if ending in (".parquet", ".pq") and bare == path.name.lower():

@@ -37,14 +37,26 @@ class _Csv:
     formats: Mapping[str, Format | None]
     zone: str
     keys: frozenset[str]
+    decimal: str
+    nulls: tuple[str, ...]
 
 
-def open_csv_rows(path: Path, types: Mapping[str, Type], *, zone: str, keys: frozenset[str]) -> Source:
+def open_csv_rows(
+    path: Path,
+    types: Mapping[str, Type],
+    *,
+    zone: str,
+    keys: frozenset[str],
+    decimal: str = ".",
+    nulls: Sequence[str] = (),
+) -> Source:
     """Open a CSV file: see `source.open_source`."""
     delimiter, header = _dialect(path)
     require_columns(path, types, header)
-    formats = _formats(path, delimiter, [n for n, kind in types.items() if kind is Type.TIME])
-    opened = _Csv(path, delimiter, tuple(header), types, formats, zone, keys)
+    spelled = (*NULLS, *nulls)
+    times = [n for n, kind in types.items() if kind is Type.TIME]
+    formats = _formats(path, delimiter, times, spelled)
+    opened = _Csv(path, delimiter, tuple(header), types, formats, zone, keys, decimal, spelled)
     return Source(lambda: _chunks(opened), lambda rows: _lines(opened, rows))
 
 
@@ -122,7 +134,7 @@ class _Ragged:
         return taken
 
 
-def _stream(delimiter: str, columns: Sequence[str], source: Any, ragged: Any) -> Any:
+def _stream(delimiter: str, columns: Sequence[str], nulls: Sequence[str], source: Any, ragged: Any) -> Any:
     return pa_csv.open_csv(
         source,
         # One thread: only then does Arrow know the numbers of ragged rows.
@@ -134,20 +146,22 @@ def _stream(delimiter: str, columns: Sequence[str], source: Any, ragged: Any) ->
             include_columns=list(columns),
             # Bytes, because text would stop at the first byte that is no UTF-8.
             column_types=dict.fromkeys(columns, pa.binary()),
-            null_values=list(NULLS),
+            null_values=list(nulls),
             strings_can_be_null=True,
         ),
     )
 
 
-def _formats(path: Path, delimiter: str, times: Sequence[str]) -> dict[str, Format | None]:
+def _formats(
+    path: Path, delimiter: str, times: Sequence[str], nulls: Sequence[str]
+) -> dict[str, Format | None]:
     """How each column of times is spelled, by its first values."""
     if not times:
         return {}
     found: dict[str, list[str]] = {name: [] for name in times}
     rows = 0
     try:
-        for batch in _stream(delimiter, times, stream(path), lambda _: "skip"):
+        for batch in _stream(delimiter, times, nulls, stream(path), lambda _: "skip"):
             for name, values in found.items():
                 if len(values) < SAMPLE:
                     text = from_bytes(name, pc.unique(batch.column(name).slice(0, SAMPLE)), {})
@@ -170,7 +184,8 @@ def _chunks(opened: _Csv) -> Iterator[Chunk]:
     first = 1
     try:
         # A release that reads no column of the file still wants its rows counted.
-        for batch in _stream(opened.delimiter, columns or opened.header[:1], source, ragged):
+        wanted = columns or opened.header[:1]
+        for batch in _stream(opened.delimiter, wanted, opened.nulls, source, ragged):
             if batch.num_rows:
                 rows = ragged.numbers(first, batch.num_rows)
                 first = int(rows[-1]) + 1
@@ -195,6 +210,7 @@ def _cells(opened: _Csv, name: str, values: Any, bad: Reasons) -> Any:
         form=opened.formats.get(name),
         zone=opened.zone,
         whole=name in opened.keys,
+        decimal=opened.decimal,
     )
 
 

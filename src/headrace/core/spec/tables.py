@@ -19,6 +19,10 @@ class TableSpec(Model):
     """Databases: the table or view, such as `sales.orders`."""
     query: str | None = None
     """Databases: a SELECT instead of a table. Without ORDER BY its rows are sorted by every column."""
+    decimal: Literal[".", ","] = "."
+    """CSV files: what stands before the fraction of a number."""
+    nulls: tuple[str, ...] = ()
+    """CSV files: further spellings of a missing value, such as `?` or `k.A.`, in every column."""
     key: str | tuple[str, ...] | None = None
     """The column or columns by which rows of the events table find their row here."""
     time: str | None = None

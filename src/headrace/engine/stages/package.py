@@ -103,6 +103,8 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         pii_key=privacy_of(ctx, made).key,
         calibration=made["learn"].facts.get("calibration", ""),
         sureness=_sureness(made),
+        decimal=data.tables[data.events].decimal,
+        nulls=data.tables[data.events].nulls,
     )
 
 
