@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.engine.tracking.record import Given
     from headrace.learn.search.record import SearchRecord
     from headrace.release.manifest import Manifest
+    from headrace.report.document import Document
     from headrace.report.made import Report
     from headrace.serve.batch import Scored
     from headrace.stores.audit import AuditReport
@@ -431,6 +432,21 @@ class Project:
         from headrace.engine.health import health
 
         return health(self.store, now=self._clock())
+
+    def document(self) -> Document:
+        """The design document, from the spec as it stands and the ledger. `headrace.report.document` turns it
+        into Markdown or HTML: `to_markdown(project.document())`.
+
+        Raises:
+            SpecError: the spec has mistakes.
+        """
+        from headrace.engine.needs import require_training
+
+        require_training()
+        from headrace.engine.document_data import gather
+        from headrace.report.document import document_of
+
+        return document_of(gather(self.store, self.spec(), self.root))
 
     def approve(self, release: str, *, by: str | None = None) -> ReleaseView:
         """Approve a challenger in the name of `by` (default: the actor).

@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": "headrace.cli.answer:serve",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",
+    "doc": "headrace.cli.doc:doc",
     "audit": "headrace.cli.audit:audit",
 }
 """Every command, in the order of help, and where it lives."""

@@ -24,6 +24,7 @@ _RISKS = {
     Risk.LOW: "low",
     Risk.OPEN: "not looked at yet",
 }
+_COLUMNS = Lack("problem.columns")
 
 
 def feature_engineering(design: Design) -> Part:
@@ -52,7 +53,8 @@ def _features(design: Design) -> list[Block]:
         )
     told += [
         Para(
-            f"{counted(len(rows), 'feature')}. A definition is compiled once and runs in training and serving alike. "
+            f"{counted(len(rows), 'feature')}. A definition is compiled once and runs in training and "
+            "serving alike. "
             "The risk of leakage is what the linter found on training and validation rows, and what the "
             "declarations let a feature see."
         ),
@@ -78,22 +80,26 @@ def _feature(feature: DesignFeature) -> tuple[Words, ...]:
 
 def _columns(design: Design) -> list[Block]:
     if not design.columns:
-        return [Para(Lack("problem.columns"))]
+        return [Para(_COLUMNS)]
     rows = tuple(
         (
             Code(c.name),
             c.type or "–",
-            c.meaning or Lack(f"problem.columns.{c.name}"),
+            c.meaning or "not declared",
             c.treatment or "none",
         )
         for c in design.columns
     )
-    return [Table(("column", "type", "meaning", "treatment as personal data"), rows)]
+    told: list[Block] = [Table(("column", "type", "meaning", "treatment as personal data"), rows)]
+    silent = [c.name for c in design.columns if not c.meaning]
+    if silent:
+        told.append(Para((f"What {listed(silent)} {'mean' if len(silent) > 1 else 'means'}: ", _COLUMNS)))
+    return told
 
 
 def _cleaning(design: Design) -> list[Block]:
     clean = design.spec.clean
-    items: list[Words] = [t for t in dict.fromkeys(t for f in design.features for t in f.cleaning)]
+    items: list[Words] = list(dict.fromkeys(t for f in design.features for t in f.cleaning))
     rows = clean.rows
     if rows.duplicates:
         by = f" in {listed(rows.duplicates)}" if isinstance(rows.duplicates, tuple) else ""
@@ -119,7 +125,8 @@ def _store(design: Design) -> list[Block]:
     if not design.tables:
         return [
             Para(
-                "No. Every feature is computed from the columns that the caller sends, by the same graph as in "
+                "No. Every feature is computed from the columns that the caller sends, by the same graph "
+                "as in "
                 "training: there is nothing to keep and look up."
             )
         ]
@@ -135,25 +142,28 @@ def _store(design: Design) -> list[Block]:
     )
     return [
         Para(
-            "No separate product. Callers send the event's own columns; the server resolves lookups from the tables "
+            "No separate product. Callers send the event's own columns; the server resolves lookups from "
+            "the tables "
             "that are packaged with the release, by the same index that training asked:"
         ),
         Table(("table", "key", "columns", "known by", "oldest that is used"), rows),
-        *(Para(_online(t, design)) for t in design.tables),
+        *(Para(_online(t)) for t in design.tables),
     ]
 
 
-def _online(table: ServedTable, design: Design) -> str:
+def _online(table: ServedTable) -> str:
     """Whether a table has to be fed while it serves."""
     if table.ttl:
         return (
-            f"An online store is needed for {table.name} before live traffic: its rows count for {table.ttl}, and "
+            f"An online store is needed for {table.name} before live traffic: its rows count for "
+            f"{table.ttl}, and "
             "the copy in a release is as old as the run that made it. headrace does not feed one yet; until "
             "then answers on live events have no values from it, and a run with new tables makes a new copy."
         )
     if table.time or table.known_at:
         return (
-            f"An online store is advisable for {table.name}: its rows change with time, and the server knows those "
+            f"An online store is advisable for {table.name}: its rows change with time, and the server "
+            "knows those "
             "of the release's copy. A new release brings newer ones."
         )
     rests = "a new release brings newer rows"

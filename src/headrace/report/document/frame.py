@@ -165,7 +165,8 @@ def _value(design: Design) -> list[Block]:
     if problem.task != "binary":
         return [
             Para(
-                f"Outcomes of single decisions have a worth in binary tasks alone; this one is {problem.task}."
+                "Outcomes of single decisions have a worth in binary tasks alone; this one is "
+                f"{problem.task}."
             )
         ]
     if problem.value is None:
@@ -208,7 +209,8 @@ def _go(design: Design) -> list[Block]:
     # Whether it still holds depends on the day of reading: a run says, a document can't.
     return [
         Para(
-            f"Go, decided by {go.decided_by} on {go.on}; it holds until {go.expires}, and blocks runs afterwards."
+            f"Go, decided by {go.decided_by} on {go.on}; it holds until {go.expires}, and blocks runs "
+            "afterwards."
         )
     ]
 

@@ -15,30 +15,35 @@ from headrace.report.document.blocks import (
     Items,
     Lack,
     Para,
+    Part,
     Table,
     Words,
     flat,
 )
 from headrace.report.document.diagram import mermaid
 
-_MARKUP = re.compile(r"([\\`*\[\]<>|~$]|&(?=#?\w+;))")
+_MARKUP = re.compile(r"([\\`*<|~$]|&(?=#?\w+;))")
+_LINKS = re.compile(r"^\[|\](?=[(\[:])")
 _EDGE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_BEGINS = re.compile(r"^(\s*)(?:([-+#=])|(\d+)([.)])(?=\s|$))")
+_BEGINS = re.compile(r"^(\s*)(?:([-+#=>]+)|(\d+)([.)])(?=\s|$))")
 _BREAKS = re.compile(r"\s*(?:\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029])\s*")
 
 
 def to_markdown(document: Document) -> str:
     """The whole document as text that ends with a line feed."""
     parts = [f"# {plain(document.title)}", plain(document.stand)]
-    for part in document.parts:
-        parts.append(f"## {plain(part.title)}")
-        parts += [_block(b) for b in part.blocks]
+    parts += [f"## {plain(part.title)}\n\n{part_text(part)}" for part in document.parts]
     return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def part_text(part: Part) -> str:
+    """A section without its title."""
+    return "\n\n".join(b for b in map(_block, part.blocks) if b)
 
 
 def _block(block: Block) -> str:
     if isinstance(block, Heading):
-        return f"### {plain(block.text)}"
+        return f"### {plain(block.text).strip()}"
     if isinstance(block, Para):
         return _begin(_words(block.words))
     if isinstance(block, Items):
@@ -70,7 +75,7 @@ def _table(table: Table) -> str:
 
 
 def _words(words: Words, *, table: bool = False) -> str:
-    return "".join(_inline(w, table) for w in flat(words))
+    return "".join(_inline(w, table) for w in flat(words)).strip()
 
 
 def _inline(word: Inline, table: bool) -> str:
@@ -83,9 +88,9 @@ def plain(text: str) -> str:
     """A plain text, escaped; its lines become one.
 
     >>> plain("a | *b*\\n<i>snake_case</i>")
-    'a \\\\| \\\\*b\\\\* \\\\<i\\\\>snake_case\\\\</i\\\\>'
+    'a \\\\| \\\\*b\\\\* \\\\<i>snake_case\\\\</i>'
     """
-    return _EDGE.sub(r"\\_", _MARKUP.sub(r"\\\1", _one_line(text)))
+    return _EDGE.sub(r"\\_", _LINKS.sub(r"\\\g<0>", _MARKUP.sub(r"\\\1", _one_line(text))))
 
 
 def code(text: str, *, table: bool = False) -> str:
@@ -94,8 +99,8 @@ def code(text: str, *, table: bool = False) -> str:
     >>> code("a | b", table=True), code("tick `x`")
     ('`a \\\\| b`', '`` tick `x` ``')
     """
-    text = _one_line(text)
-    if not text.strip():
+    text = _one_line(text).strip()
+    if not text:
         return ""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence, pad = "`" * (longest + 1), " " if longest else ""
@@ -103,7 +108,7 @@ def code(text: str, *, table: bool = False) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _BREAKS.sub(" ", text).strip()
+    return _BREAKS.sub(" ", text)
 
 
 def _begin(text: str) -> str:

@@ -30,7 +30,8 @@ def experiment_tracking(design: Design) -> Part:
             Heading("What is tracked"),
             Items(
                 (
-                    "of every run: spec, parent and what changed since, commit, environment, seed, snapshot of every "
+                    "of every run: spec, parent and what changed since, commit, environment, seed, "
+                    "snapshot of every "
                     "table, the key of every stage, every gate with its evidence, leaderboard, metrics with "
                     "intervals, artifacts",
                     "of a search: every trial with its parameters and scores",
@@ -90,7 +91,8 @@ def training_pipeline(design: Design) -> Part:
         (
             Diagram("the pipeline", _steps(design)),
             Para(
-                "A stage runs again when its code, its part of the spec, its libraries or its inputs have changed."
+                "A stage runs again when its code, its part of the spec, its libraries or its inputs have "
+                "changed."
             ),
             Heading("Split"),
             *_split(design),
@@ -163,8 +165,10 @@ def _training(design: Design) -> list[Block]:
         else f"compared by cross-validation with {spec.cv.folds} folds that match the split"
     )
     told: list[Words] = [
-        f"candidates: {listed(list(spec.model_specs()))}, beside a naive baseline and today's solution; {how}",
-        f"seed {spec.seed}; at most {counted(spec.limits.threads, 'thread')} and {spec.limits.memory} of memory",
+        f"candidates: {listed(list(spec.model_specs()))}, beside a naive baseline and today's solution; "
+        f"{how}",
+        f"seed {spec.seed}; at most {counted(spec.limits.threads, 'thread')} and {spec.limits.memory} of "
+        "memory",
         "ensemble: " + {"off": "none", "blend": "weighted blend", "stack": "stacked"}[spec.ensemble],
         "calibration: " + ("none" if spec.calibrate == "off" else spec.calibrate),
     ]
@@ -179,7 +183,8 @@ def _training(design: Design) -> list[Block]:
         )
         blocks += [
             Para(
-                f"Leaderboard of {design.measured.run} ({spec.problem.metric}, mean and spread over the folds):"
+                f"Leaderboard of {design.measured.run} ({spec.problem.metric}, mean and spread over the "
+                "folds):"
             ),
             Table(("model", "mean", "std", ""), rows),
         ]
@@ -195,7 +200,8 @@ def _tuning(spec: Spec) -> Words:
     chosen = (
         "the best mean" if tune.choose == "best" else "the simplest within one standard error of the best"
     )
-    return f"{tune.method.capitalize()} search of the best {tune.shortlist} candidates{within}; {chosen} is taken."
+    how = f"{tune.method.capitalize()} search of the best {tune.shortlist} candidates"
+    return f"{how}{within}; {chosen} is taken."
 
 
 def _validation(design: Design) -> list[Block]:
@@ -207,7 +213,8 @@ def _validation(design: Design) -> list[Block]:
     )
     told: list[Block] = [
         Para(
-            f"Gates as {run.run} met them; one that fails or is unknown stops a run, unless it is waived openly."
+            f"Gates as {run.run} met them; one that fails or is unknown stops a run, unless it is waived "
+            "openly."
         ),
         Table(("stage", "gate", "rule", "verdict"), rows),
     ]
@@ -227,7 +234,8 @@ def _validation(design: Design) -> list[Block]:
 def _registry(design: Design) -> list[Block]:
     spec, state = design.spec, design.releases
     rules: Words = (
-        "A release that passed every gate is a challenger, compared with the champion on the same rows; it may lose "
+        "A release that passed every gate is a challenger, compared with the champion on the same rows; it "
+        "may lose "
         f"at most {spec.promote.margin:g} of the metric at the safe end. Promotion needs an approval."
     )
     if not state.releases:
