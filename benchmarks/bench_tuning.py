@@ -6,6 +6,7 @@ that both fit the same number of models.
 
 from __future__ import annotations
 
+import importlib
 import time
 
 import numpy as np
@@ -17,21 +18,24 @@ TREES = 150
 
 
 def run() -> list[Row]:
-    ours, bare = [], []
+    importlib.import_module("optuna")  # half a second, once a process: no cost of a trial
+    rounds = []
     for seed in range(ROUNDS):
         X, y = _table(seed)
-        seconds, params = _ours(X, y, seed)
-        ours.append(seconds)
-        bare.append(_bare(X, y, seed, params))
-    # the fastest of each: what other processes take away only ever adds
-    ratio = min(ours) / min(bare)
+        ours, params = _ours(X, y, seed)
+        bare = _bare(X, y, seed, params)
+        again, _ = _ours(X, y, seed)
+        # the faster of two, one before and one after: what other processes take away only ever adds
+        rounds.append((min(ours, again), min(bare, _bare(X, y, seed, params))))
+    ours, bare = sorted(rounds, key=lambda r: r[0] / r[1])[len(rounds) // 2]
+    ratio = ours / bare
     return [
         row(
             "tuning",
             f"a trial of {FOLDS} folds on {ROWS:,} × {COLUMNS} rows, boosting by TPE",
-            min(ours) / TRIALS,
+            ours / TRIALS,
             "s",
-            floor=f"bare Optuna + LightGBM {min(bare) / TRIALS:.3f} s",
+            floor=f"bare Optuna + LightGBM {bare / TRIALS:.3f} s",
             ratio=ratio,
             reach="≤ 1.05",
             ok=ratio <= 1.05,
@@ -81,27 +85,22 @@ def _bare(X: np.ndarray, y: np.ndarray, seed: int, params: list[dict[str, float]
     import optuna
     from sklearn.metrics import roc_auc_score
 
+    from headrace.core.task import Kind, Task
+    from headrace.learn.candidates.boosting import BOOSTING, _settings
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     drawn = _folds(y)
 
+    task = Task(Kind.BINARY, (False, True))
+    given = {**BOOSTING.defaults(task, ROWS, COLUMNS), "trees": TREES}
+    space = {n: part for n, part in BOOSTING.space(task).items() if n != "trees"}
+
     def objective(trial: optuna.Trial) -> float:
-        settings = {
-            "objective": "binary",
-            "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
-            "num_leaves": trial.suggest_int("leaves", 7, 255, log=True),
-            "min_data_in_leaf": trial.suggest_int("min_leaf", 5, 500, log=True),
-            "feature_fraction": trial.suggest_float("columns", 0.3, 1.0),
-            "bagging_fraction": trial.suggest_float("rows", 0.5, 1.0),
-            "bagging_freq": 1,
-            "lambda_l2": trial.suggest_float("l2", 0.001, 100, log=True),
-            "cat_smooth": trial.suggest_float("category_smooth", 1, 200, log=True),
-            "seed": seed,
-            "num_threads": THREADS,
-            "deterministic": True,
-            "force_col_wise": True,
-            "feature_pre_filter": False,
-            "verbosity": -1,
-        }
+        drawn_params = dict(given)
+        for name, part in space.items():
+            suggest = trial.suggest_int if part.integer else trial.suggest_float
+            drawn_params[name] = suggest(name, part.low, part.high, log=part.log)
+        settings = {**_settings(drawn_params, seed, THREADS), "objective": "binary"}
         values = []
         for rows, tested in drawn:
             data = lightgbm.Dataset(X[rows], y[rows], params=settings)
