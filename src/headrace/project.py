@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headrace.engine.tracking.mirror import Mirror
     from headrace.engine.tracking.record import Given
     from headrace.learn.search.record import SearchRecord
+    from headrace.policy.changes import Ablation
     from headrace.release.manifest import Manifest
     from headrace.report.document import Document
     from headrace.report.made import Report
@@ -332,6 +333,26 @@ class Project:
 
         return compare(self.store, self.show(first), self.show(second))
 
+    def ablate(self, run: str | None = None, *, progress: Progress = silent) -> Ablation:
+        """Run every change of a run (default: the newest) against the champion alone, and say which did what.
+
+        Raises:
+            NotFound: there is no champion, or no such run.
+            UserError: nothing changed, or the two answer different questions.
+        """
+        from headrace.engine.ablate import LAST, ablate
+
+        def arm(spec: ParsedSpec, snapshots: str) -> str:
+            result = self.run(spec=spec, snapshots=snapshots, to=LAST, progress=progress, raises=False)
+            if result.error is not None or not result.run:
+                raise result.error or NotFound("the arm did not begin")
+            return result.run
+
+        context = Context(
+            self.root, self.store, self.spec(), self._clock, self.actor, run="", progress=progress
+        )
+        return ablate(context, run, arm)
+
     def data(self) -> tuple[Version, ...]:
         """Every snapshot of every table: rows, age, and the runs that used it."""
         from headrace.engine.data import versions
@@ -377,6 +398,17 @@ class Project:
         from headrace.report.run import run_report
 
         return run_report(self.told(run))
+
+    def card(self, release: str | None = None) -> Report:
+        """The model card of a release (default: the champion), as HTML and Markdown.
+
+        Raises:
+            NotFound: there is no such release.
+        """
+        from headrace.report.card import model_card
+
+        found, manifest = self.release(release)
+        return model_card(manifest, found, self.told(manifest.run))
 
     def told(self, run: str | None = None) -> RunTold:
         """All that is kept of a run (default: the newest): what its report is made of.
@@ -490,14 +522,17 @@ class Project:
         *,
         release: str | None = None,
         rejects: str | Path | None = None,
+        explain: int = 0,
         progress: Progress = silent,
     ) -> Scored:
         """Score a CSV, Parquet or JSON-lines file of any size with a release (default: the champion).
 
-        Rows that can't be scored go to `rejects` (default: beside the output) with their reasons.
+        Rows that can't be scored go to `rejects` (default: beside the output) with their reasons. With
+        `explain`, so many columns' contributions stand beside each answer.
 
         Raises:
-            DataError: the file can't be read, or a column that the release needs is missing.
+            DataError: the file can't be read, a column that the release needs is missing, or the release
+                can't explain its answers.
         """
         from headrace.serve.batch import score_file
 
@@ -509,6 +544,7 @@ class Project:
             Path(source),
             Path(output),
             rejects=Path(rejects) if rejects else None,
+            explain=explain,
             progress=lambda text, done, total: progress("predict", text, done, total),
         )
 

@@ -26,14 +26,17 @@ from headrace.explain.importance import REPEATS, Columns, importances
 from headrace.explain.record import Curve, Effects, Explanations, Importance
 from headrace.explain.reference import Reference, choose, feeds_of, kept
 from headrace.explain.shapley import Explainer, references
+from headrace.explain.words import class_name
 from headrace.graph.encode import CHUNK, Feeds, encode_batch
 from headrace.graph.run import Runner
 from headrace.metrics.contrast import take
 from headrace.metrics.measure import measure
 from headrace.metrics.record import Floats, Metric, Predictions
 
-ROWS = 10_000
-"""So many validation rows, drawn at random, are permuted."""
+PERMUTED = 600_000
+MOST_ROWS, FEWEST_ROWS = 10_000, 2_000
+"""Validation rows, drawn at random, that are permuted: as many as keep the graph's answers to all columns
+and repeats at about `PERMUTED`, between these."""
 CURVE_ROWS, CURVES = 500, 6
 """Rows of a curve, and of how many columns there are curves."""
 SAMPLED_ROWS = 100
@@ -59,7 +62,8 @@ def explaining(
     reference = _reference(ctx, made, graph)
     yield "reference", reference, ()
     rng = np.random.default_rng(ctx.spec.seed)
-    drawn = np.sort(rng.permutation(predictions.rows)[:ROWS])
+    each = PERMUTED // (REPEATS * len(runner.inputs))
+    drawn = np.sort(rng.permutation(predictions.rows)[: max(FEWEST_ROWS, min(MOST_ROWS, each))])
     rows = rows_of(ctx, made, "validation")
     seen = _Seen(graph, _some(rows, runner.inputs, drawn), take(predictions, drawn))
     features = _features(ctx, made, drawn)
@@ -225,8 +229,8 @@ def _curves(
 ) -> Iterator[Curve]:
     """Of the columns that matter most; a time is no scale of its own, so that its features have curves."""
     task = seen.base.task
-    of = [str(c) for c in task.classes][-1:] if task.kind is Kind.BINARY else [str(c) for c in task.classes]
-    of = of or [""]
+    of = [class_name(c) for c in task.classes] or [""]
+    of = of[-1:] if task.kind is Kind.BINARY else of
     top = [i.name for i in importance if i.drop is not None and i.name not in personal][:CURVES]
     types, feeds, some = seen.graph.runner.inputs, seen.first(CURVE_ROWS), evenly(seen.base.rows, CURVE_ROWS)
     X, told = features.X[some], set()
@@ -284,7 +288,7 @@ def _unit(kind: Kind) -> str:
 def _of(kind: Kind, classes: Sequence[object]) -> str:
     if kind is Kind.REGRESSION:
         return ""
-    return str(classes[1]) if kind is Kind.BINARY else "decided"
+    return class_name(classes[1]) if kind is Kind.BINARY else "decided"
 
 
 def _trees(ctx: Context, made: Made, features: _Features, task: Task) -> tuple[Effects | None, str]:

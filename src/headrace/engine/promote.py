@@ -120,7 +120,10 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         name=name,
         made=ctx.now(),
         author=ctx.actor,
-        serving=_described(serving_of(made), spec.problem.columns),
+        serving=_described(
+            dataclasses.replace(serving_of(made), reference=made["evaluate"].outputs.get("reference", "")),
+            spec.problem.columns,
+        ),
         target=spec.problem.target,
         metric=spec.problem.metric,
         spec=ctx.store.put(to_json(spec.plain())).digest,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.clock import format_duration
+from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
@@ -29,6 +30,7 @@ from headrace.graph.rows import RowEncoder
 from headrace.graph.run import Runner
 from headrace.release.manifest import Lookup, Serving
 from headrace.serve.cells import feed, shown
+from headrace.serve.why import Reasons, Why
 
 Feeds = Mapping[str, NDArray[Any]]
 Label = str | int | float | bool
@@ -43,6 +45,7 @@ class Answerer:
 
     def __init__(self, store: Store, serving: Serving, release: str, *, threads: int = 1) -> None:
         self.serving = serving
+        self._store = store
         self.release = release
         self.types = serving.event_types()
         self.labels = tuple(label(c) for c in serving.task.classes)
@@ -64,17 +67,26 @@ class Answerer:
         # Not in __init__: it makes a table of its zone's offsets, which files have no need of.
         return RowEncoder(self.types, zone=self.serving.zone, required=self.types)
 
+    @cached_property
+    def _why(self) -> Why:
+        # Not in __init__: it asks the graph for its reference rows, which few callers want explained.
+        return Why(self._store, self.serving, self._runner)
+
     def warm(self) -> None:
         """Make now what the first answer would make: indexes, zone table, the graph's buffers."""
         self.answer([dict.fromkeys(self.types)])
 
-    def answer(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def answer(self, rows: Sequence[Mapping[str, Any]], *, explain: int = 0) -> list[dict[str, Any]]:
         """Answer JSON-like rows. Every column of `types` has to be sent (null where unknown); columns of the
         events table that the release doesn't read may be sent and are ignored.
 
+        explain: how many columns' contributions each answer names under `why`, largest first; 0: none.
+
         Raises:
-            DataError: every missing, unknown or wrongly typed field of every row, at once.
+            DataError: every missing, unknown or wrongly typed field of every row, at once; or contributions
+                are wanted and the release can't give them.
         """
+        why = self._why if explain else None
         if self._unused:
             rows = [_without(row, self._unused) for row in rows]
         if len(rows) == 1 and not isinstance(rows[0], Mapping):
@@ -84,7 +96,20 @@ class Answerer:
             feeds[name] = self._treat(name, how, rows, feeds)
         if self._looked_up:
             feeds.update(self._find(rows, feeds))
-        return self._labelled(self._runner.run(feeds, len(rows)), len(rows))
+        answers = self._labelled(self._runner.run(feeds, len(rows)), len(rows))
+        if why is not None:
+            for answer, reasons in zip(answers, why.tell(feeds, len(rows), explain), strict=True):
+                answer["why"] = self._told(reasons)
+        return answers
+
+    def _told(self, reasons: Reasons) -> dict[str, Any]:
+        """Contributions, ready for JSON."""
+        return {
+            "of": None if reasons.of is None else self.labels[reasons.of],
+            "base": reasons.base,
+            "contributions": [to_plain(r) for r in reasons.reasons],
+            "rest": reasons.rest,
+        }
 
     def score(self, columns: Mapping[str, Array], rows: int) -> dict[str, NDArray[Any]]:
         """The graph's outputs, each [rows, ...], for Arrow columns `types` in snapshot form.
@@ -92,6 +117,29 @@ class Answerer:
         The same as `answer` gives for these rows, but for the last bit of a probability: onnxruntime
         computes exp of one number by another routine than exp of several.
         """
+        return self._runner.run(self._feeds(columns), rows)
+
+    def explained(
+        self, columns: Mapping[str, Array], rows: int, top: int
+    ) -> tuple[dict[str, NDArray[Any]], list[Reasons]]:
+        """`score`, and the `top` largest contributions to each row's answer.
+
+        Raises:
+            DataError: the release can't explain its answers.
+        """
+        feeds = self._feeds(columns)
+        return self._runner.run(feeds, rows), self._why.tell(feeds, rows, top)
+
+    def can_explain(self) -> None:
+        """Make ready what explaining needs.
+
+        Raises:
+            DataError: the release can't explain its answers.
+        """
+        _ = self._why
+
+    def _feeds(self, columns: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+        """What the graph reads, of Arrow columns `types`: treated, and looked up."""
         if self._treated:
             done = {n: treat(columns[n], how, self._secret) for n, how in self._treated.items()}
             columns = {**columns, **done}
@@ -99,7 +147,7 @@ class Answerer:
         feeds = {name: feed(columns[name], kind) for name, kind in kinds.items()}
         if self._looked_up:
             feeds.update(self._match(columns))
-        return self._runner.run(feeds, rows)
+        return feeds
 
     def _find(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> dict[str, NDArray[Any]]:
         """The side tables' columns for a request's rows, at each row's moment of prediction."""

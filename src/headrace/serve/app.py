@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,14 +20,17 @@ from headrace.core.ports import Store
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer
 from headrace.serve.describe import describe
+from headrace.serve.why import TOP
 
 MOST_ROWS = 10_000
+MOST_EXPLAINED = 100
+"""Rows of a request whose answers are explained: each takes thousands of answers."""
 MOST_BYTES = 32 << 20
 FEW_ROWS = 8
 """Up to so many rows are answered at once: handing them to a thread would take longer than answering."""
 
 PATHS = {
-    "POST /predict": "predictions for one row (an object) or many (a list of objects)",
+    "POST /predict": "predictions for one row (an object) or many (a list of objects); with ?explain=5 why",
     "GET /schema": "the columns to send, with types and ranges, and what comes back",
     "GET /health": "whether this process answers, and with which release",
 }
@@ -41,15 +45,21 @@ def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
     """
     answerer = Answerer(store, manifest.serving, release)
     answerer.warm()
+    known = {*answerer.types, *manifest.serving.unused}
     schema = msgspec.json.encode(describe(manifest, release))
     about = msgspec.json.encode({"release": release, "project": manifest.project, "paths": PATHS})
 
     async def predict(request: Request) -> Response:
-        rows, many = _rows_of(await _body(request), answerer.types)
-        if len(rows) <= FEW_ROWS:
+        value, explain = _explain_of(_decoded(await _body(request)), request.query_params, known)
+        rows, many = _rows_of(value, answerer.types)
+        if explain and len(rows) > MOST_EXPLAINED:
+            raise HTTPException(
+                413, f"{len(rows):,} rows to explain in one request; send at most {MOST_EXPLAINED:,}"
+            )
+        if len(rows) <= FEW_ROWS and not explain:
             answers = answerer.answer(rows)
         else:
-            answers = await run_in_threadpool(answerer.answer, rows)
+            answers = await run_in_threadpool(partial(answerer.answer, rows, explain=explain))
         return _json({"predictions": answers} if many else answers[0])
 
     async def index(request: Request) -> Response:
@@ -88,12 +98,35 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _rows_of(body: bytes, columns: Collection[str]) -> tuple[list[Any], bool]:
-    """One row (an object), or many (a list of objects, or an object with `rows` alone)."""
+def _decoded(body: bytes) -> Any:
     try:
-        value = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(400, f"the body is no JSON: {error}") from None
+
+
+def _explain_of(value: Any, query: Mapping[str, str], columns: Collection[str]) -> tuple[Any, int]:
+    """The body without `explain`, and how many contributions are wanted. A column of that name is a column:
+    then the query alone can ask. The body's word counts where both say something."""
+    asked: Any = None
+    if "explain" in query:
+        asked = {"": True, "true": True, "false": False}.get(query["explain"].lower(), query["explain"])
+        if isinstance(asked, str) and asked.isascii() and asked.isdigit():
+            asked = int(asked[:9])
+    if isinstance(value, dict) and "explain" in value and "explain" not in columns:
+        value = dict(value)
+        asked = value.pop("explain")
+    if asked is None or asked is False:
+        return value, 0
+    if asked is True:
+        return value, TOP
+    if not isinstance(asked, int) or asked < 0:
+        raise HTTPException(422, "`explain` is true, false, or how many contributions to name")
+    return value, asked
+
+
+def _rows_of(value: Any, columns: Collection[str]) -> tuple[list[Any], bool]:
+    """One row (an object), or many (a list of objects, or an object with `rows` alone)."""
     if isinstance(value, dict) and set(value) == {"rows"} and "rows" not in columns:
         value = value["rows"]
         if not isinstance(value, list):

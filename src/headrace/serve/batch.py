@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,18 @@ from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
+from headrace.serve.cells import texts_array
 from headrace.serve.files import open_source
 from headrace.serve.rejects import Rejects, is_rejects
 from headrace.serve.source import Chunk, Source
+from headrace.serve.why import Reasons
 
 Progress = Callable[[str, int, int], None]
 """Told of what is being done, of rows done, and of how many there are (0: not known)."""
 
 _WORKERS = 2
+_EXPLAINED = 256
+"""Rows explained before progress is told: each takes thousands of answers."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def score_file(
     output: Path,
     *,
     rejects: Path | None = None,
+    explain: int = 0,
     progress: Progress = lambda text, done, total: None,
 ) -> Scored:
     """Score a CSV, Parquet or JSON-lines file into a CSV or Parquet file.
@@ -62,7 +67,9 @@ def score_file(
     from 1), `prediction`, `probability` (binary: of the positive class; multiclass: of the predicted class,
     and `probability_<class>` of each), `release`. Where the release says how sure it is, there are `lower`
     and `upper` (empty: unbounded), or `set_<class>` for each class and, where it may abstain, `abstain`;
-    then an empty prediction is one that it did not give. The others go to `rejects` (default: the output's
+    then an empty prediction is one that it did not give. With `explain`, so many columns' contributions
+    follow as `why_1` (the largest: `distance = 1,200: +0.080`), `why_2`, …; `why_base`, what they start from,
+    and `why_rest`, the sum of those not named, are numbers. The others go to `rejects` (default: the output's
     name and `.rejects.csv`) as `row`, `line`, `reason`; it exists only where there are any.
 
     Both files appear at the end, whole; until then, or where the process is killed, older ones stay. Blocks
@@ -70,20 +77,20 @@ def score_file(
 
     Raises:
         DataError: the source is missing, empty or unreadable, lacks a column or has one of another type;
-            the output's ending is unknown, its folder is missing, or it can't be written. No file is made.
+            the output's ending is unknown, its folder is missing, or it can't be written; contributions are
+            wanted and the release can't give them. No file is made.
     """
     aside = rejects or output.with_name(output.name + ".rejects.csv")
     _check_paths(source, output, aside)
     answerer = Answerer(store, manifest.serving, release)
+    if explain:
+        answerer.can_explain()
     keys = frozenset(k for lookup in manifest.serving.lookups for k in lookup.key)
-    serving = manifest.serving
-    opened = open_source(
-        source, answerer.types, zone=serving.zone, keys=keys, decimal=serving.decimal, nulls=serving.nulls
-    )
+    opened = open_source(source, answerer.types, zone=manifest.serving.zone, keys=keys)
     part, part_aside = _temporary(output), _temporary(aside)
     kept = Rejects(part_aside)
     try:
-        rows = _write(answerer, opened, part, output.suffix.lower(), kept, progress)
+        rows = _write(answerer, opened, part, output.suffix.lower(), kept, explain, progress)
         kept.finish(opened)
         if kept.count:
             part_aside.replace(aside)
@@ -145,24 +152,30 @@ _WRITERS: Mapping[str, Callable[[Path, pa.Schema], Any]] = {
 
 
 def _write(
-    answerer: Answerer, source: Source, part: Path, ending: str, rejects: Rejects, progress: Progress
+    answerer: Answerer,
+    source: Source,
+    part: Path,
+    ending: str,
+    rejects: Rejects,
+    explain: int,
+    progress: Progress,
 ) -> int:
     """Score every chunk and write it; the number of rows written."""
-    table = _Table(answerer)
+    table = _Table(answerer, explain)
     written = done = 0
     with _WRITERS[ending](part, table.schema) as writer:
-        for chunk, batch in _scored(answerer, source, table):
+        for chunk, batch in _scored(answerer, source, table, explain):
             rejects.add(_rejected(chunk))
             if batch is not None:
                 writer.write_batch(batch)
                 written += batch.num_rows
             done += len(chunk.rows) + len(chunk.lost)
-            progress("scoring", done, source.total)
+            progress("explaining" if explain else "scoring", done, source.total)
     return written
 
 
 def _scored(
-    answerer: Answerer, source: Source, table: _Table
+    answerer: Answerer, source: Source, table: _Table, explain: int
 ) -> Iterator[tuple[Chunk, pa.RecordBatch | None]]:
     """Chunks with their output, in order: some are computed while others are read and written."""
 
@@ -176,18 +189,36 @@ def _scored(
             mask = fixed_array(good, pa.bool_())
             columns = {n: values.filter(mask) for n, values in columns.items()}
         rows = chunk.rows[good]
+        if explain:
+            return table.batch(rows, *answerer.explained(columns, len(rows), explain))
         return table.batch(rows, answerer.score(columns, len(rows)))
 
     waiting: deque[tuple[Chunk, Future[pa.RecordBatch | None]]] = deque()
     workers = min(_WORKERS, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="headrace-score") as pool:
-        for chunk in source.chunks():
+        for chunk in _cut(source.chunks(), _EXPLAINED if explain else 0):
             waiting.append((chunk, pool.submit(work, chunk)))
             if len(waiting) > workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
         for first, future in waiting:
             yield first, future.result()
+
+
+def _cut(chunks: Iterator[Chunk], most: int) -> Iterator[Chunk]:
+    """The same rows, at most so many at once (0: as they come)."""
+    for chunk in chunks:
+        if not most or len(chunk.rows) <= most:
+            yield chunk
+            continue
+        for start in range(0, len(chunk.rows), most):
+            stop = min(len(chunk.rows), start + most)
+            yield Chunk(
+                chunk.rows[start:stop],
+                {n: c.slice(start, stop - start) for n, c in chunk.columns.items()},
+                {at - start: why for at, why in chunk.bad.items() if start <= at < stop},
+                chunk.lost if stop == len(chunk.rows) else (),
+            )
 
 
 def _rejected(chunk: Chunk) -> list[tuple[int, str]]:
@@ -198,7 +229,8 @@ def _rejected(chunk: Chunk) -> list[tuple[int, str]]:
 class _Table:
     """The output's columns."""
 
-    def __init__(self, answerer: Answerer) -> None:
+    def __init__(self, answerer: Answerer, explain: int) -> None:
+        self._explain = explain
         self._kind = answerer.serving.task.kind
         self._release = text_array([answerer.release])
         self._labels = _labels_array(answerer)
@@ -214,13 +246,29 @@ class _Table:
             fields += [(f"set_{label_name(c)}", pa.bool_()) for c in answerer.labels]
         if sure is not None and sure.abstain:
             fields.append(("abstain", pa.bool_()))
+        fields += [(f"why_{i}", pa.string()) for i in range(1, explain + 1)]
+        fields += [("why_base", pa.float64()), ("why_rest", pa.float64())] if explain else []
         self.schema = pa.schema([*fields, ("release", pa.string())])
 
-    def batch(self, rows: NDArray[np.int64], outputs: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
+    def batch(
+        self,
+        rows: NDArray[np.int64],
+        outputs: Mapping[str, NDArray[Any]],
+        reasons: Sequence[Reasons] = (),
+    ) -> pa.RecordBatch:
         """The output of these rows."""
-        columns = [fixed_array(rows, pa.int64()), *self._answers(outputs)]
+        columns = [fixed_array(rows, pa.int64()), *self._answers(outputs), *self._why(reasons)]
         columns.append(pc.take(self._release, fixed_array(np.zeros(len(rows), np.int64), pa.int64())))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _why(self, reasons: Sequence[Reasons]) -> list[Array]:
+        """Contributions; where a release reads fewer columns than are asked for, the last are empty."""
+        if not self._explain:
+            return []
+        told = [[r.text for r in row.reasons] for row in reasons]
+        ranks = [[t[i] if i < len(t) else None for t in told] for i in range(self._explain)]
+        base, rest = (np.array(v) for v in ([r.base for r in reasons], [r.rest for r in reasons]))
+        return [*(texts_array(r) for r in ranks), _doubles(base), _doubles(rest)]
 
     def _answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Array]:
         if self._kind is Kind.REGRESSION:

@@ -20,7 +20,8 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
 
     `fields` are what a caller sends, each with type and, where the model reads it, what the training rows
     held (`low`, `high`, `categories`, `null_share`) and, where the spec says what
-    it means, `description`; `looked_up` is what the server adds, by table and key.
+    it means, `description`; `looked_up` is what the server adds, by table and key. `explain` is how to ask
+    for contributions (null: the release can't give them).
     """
     serving = manifest.serving
     known = {f.name: f for f in serving.fields}
@@ -61,6 +62,7 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
             for t in serving.lookups
         ],
         "ignored": list(serving.unused),
+        "explain": _explain(serving),
         "answer": _answer(serving),
     }
 
@@ -90,6 +92,24 @@ def _moment(micros: float) -> str | None:
         return iso(_EPOCH + timedelta(microseconds=int(micros)))
     except OverflowError:
         return None
+
+
+def _explain(serving: Serving) -> dict[str, str] | None:
+    """How to ask why, and what comes back under `why`; None where the release can't tell."""
+    if not serving.reference:
+        return None
+    what = "the prediction"
+    if serving.task.kind is not Kind.REGRESSION:
+        binary = serving.task.kind is Kind.BINARY
+        of = label_name(label(serving.task.classes[1])) if binary else "the predicted class"
+        what = f"the probability of {of}"
+    return {
+        "ask": "?explain=5, or `explain` (true, or a number) beside the fields or `rows`",
+        "of": "the class whose probability is explained; null for a regression",
+        "base": f"number: {what} over the release's reference rows",
+        "contributions": "list, largest first: column, value, contribution, error, text, personal",
+        "rest": f"number: the sum of those not named; base, contributions and rest add up to {what}",
+    }
 
 
 def _answer(serving: Serving) -> dict[str, str]:
