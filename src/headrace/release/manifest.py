@@ -117,6 +117,8 @@ class Serving:
     hashed or masked as ingest did; `pii_key` is the fingerprint of the key that hashes them. `calibration`
     is the method that calibrated the probabilities (empty: none did), `sureness` what answers say of
     themselves. `reference` is the artifact with the rows that answers are explained with (empty: none).
+    `decimal` and `nulls` are how the events' CSV files spell fractions and what is missing: files to score
+    are read the same way.
     """
 
     graph: str
@@ -134,6 +136,8 @@ class Serving:
     calibration: str = ""
     sureness: Sureness | None = None
     reference: str = ""
+    decimal: str = "."
+    nulls: tuple[str, ...] = ()
 
     def event_types(self) -> dict[str, Type]:
         """The columns that a caller sends: the graph's event columns, lookup keys, and the time column

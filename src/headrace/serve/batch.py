@@ -86,7 +86,10 @@ def score_file(
     if explain:
         answerer.can_explain()
     keys = frozenset(k for lookup in manifest.serving.lookups for k in lookup.key)
-    opened = open_source(source, answerer.types, zone=manifest.serving.zone, keys=keys)
+    serving = manifest.serving
+    opened = open_source(
+        source, answerer.types, zone=serving.zone, keys=keys, decimal=serving.decimal, nulls=serving.nulls
+    )
     part, part_aside = _temporary(output), _temporary(aside)
     kept = Rejects(part_aside)
     try:
