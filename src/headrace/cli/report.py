@@ -57,6 +57,34 @@ def of_run(folder: str, run: str | None, output: str | None, opened: bool, as_js
     _write(project.report(name), output or f"{name}.html", opened)
 
 
+@report.command(epilog="Example: headrace report card champion -o card.md")
+@in_project
+@click.argument("release", required=False, metavar="[RELEASE]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Where to write it, as Markdown where the name ends in .md, else as HTML (default: "
+    "card-RELEASE.html, here).",
+)
+@click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@with_json
+def card(folder: str, release: str | None, output: str | None, opened: bool, as_json: bool) -> None:
+    """The model card of a release (default: the champion): what it is for, for whom it was measured, and
+    what to beware of (Mitchell et al. 2019).
+
+    `--json` prints the manifest that it is made of, and writes no card.
+    """
+    project = open_project(folder)
+    found, manifest = project.release(release)
+    if as_json:
+        print_json(manifest)
+        return
+    name = found.release
+    _write(project.card(name), output or f"card-{name}.html", opened)
+
+
 def _write(made: Report, output: str, opened: bool) -> None:
     file = made.save(output)
     click.echo(f"wrote {file}")

@@ -122,10 +122,11 @@ def chip(word: str, kind: str = "") -> Html:
 def span(low: float | None, high: float | None) -> str:
     """An interval in brackets; nothing where there is none.
 
-    >>> span(0.25, 1200.0), span(None, None)
+    >>> span(0.25, 1200.0).replace("\xa0", " "), span(None, None)
     ('[0.25, 1,200]', '')
     """
-    return "" if low is None and high is None else f"[{number(low)}, {number(high)}]"
+    # The blank in it doesn't end a line.
+    return "" if low is None and high is None else f"[{number(low)},\xa0{number(high)}]"
 
 
 def number(value: float | None) -> str:

@@ -62,6 +62,8 @@ def trials(search: SearchRecord) -> go.Figure:
             x=[t.number for t in done], y=so_far, mode="lines", legendgroup=one.model, showlegend=False,
             line={"color": colour, "shape": "hv", "width": 1.5}, hoverinfo="skip",
         )  # fmt: skip
+    most = max((len(c.trials) for c in search.candidates), default=0)
+    made.update_xaxes(dtick=1 if most <= 20 else None)
     return made.update_layout(showlegend=True)
 
 

@@ -95,7 +95,8 @@ def threshold_sweep(curves: Curves, *, unit: str = "") -> go.Figure:
             line={"color": TEAL, "width": 2},
         )  # fmt: skip
         made.update_layout(
-            yaxis2={"overlaying": "y", "side": "right", "automargin": True, "showgrid": False,
+            yaxis2={"overlaying": "y", "side": "right", "tickmode": "auto", "nticks": 6,
+                    "automargin": True, "showgrid": False,
                     "title": {"text": brief(unit)}, "zeroline": False}
         )  # fmt: skip
     if curves.chosen is not None:
@@ -204,7 +205,8 @@ def confusion(found: Confusion) -> go.Figure:
 def learning_curve(found: LearningCurve) -> go.Figure:
     """The metric over the rows that were learned from, on these rows and on validation, with the law."""
     made = figure("rows learned from", found.metric)
-    made.update_xaxes(type="log")
+    ticks = [p.rows for p in found.points]
+    made.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n:,}" for n in ticks])
     at = [p for p in found.points if p.validation is not None]
     x = [p.rows for p in at]
     made.add_scatter(

@@ -85,6 +85,13 @@ def code(words: str) -> Html:
     return Html(f"<code>{text(words)}</code>")
 
 
+def held(rule: str) -> Html:
+    """A rule, with the end of the interval that it is held to below it."""
+    plain, _, end = rule.partition(" at the ")
+    small = f"<br><small class=nw>at the {text(end)}</small>" if end else ""
+    return Html(f"<code class=nw>{text(plain)}</code>{small}")
+
+
 def chance(p: float | None) -> str:
     """A probability of accident, small ones as a bound."""
     if p is None:
@@ -93,8 +100,8 @@ def chance(p: float | None) -> str:
 
 
 def moment(stamp: str) -> str:
-    """An ISO moment to the second, in UTC, for people."""
-    return f"{stamp[:10]} {stamp[11:19]} UTC" if len(stamp) >= 19 else stamp or "–"
+    """An ISO moment to the second, in UTC, for people; it stays in one line."""
+    return f"{stamp[:10]}\xa0{stamp[11:19]}\xa0UTC" if len(stamp) >= 19 else stamp or "–"
 
 
 def plural(count: int, one: str, many: str = "") -> str:

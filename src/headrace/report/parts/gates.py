@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.core.evidence import Outcome, Verdict
 from headrace.core.told import RunTold
 from headrace.report.page import Html, Section, chip, listed, more, number, para, table
-from headrace.report.parts.common import code, ends, moment, plural
+from headrace.report.parts.common import code, ends, held, moment, plural
 from headrace.report.records import Records
 
 
@@ -51,14 +51,14 @@ def verdict_chip(verdict: Verdict) -> Html:
 def _table(verdicts: Sequence[Verdict]) -> str:
     rows = [
         [
-            v.stage, v.gate, verdict_chip(v), number(v.evidence.value), ends(v.evidence.interval),
-            code(v.rule) if v.outcome is not Outcome.NOT_APPLICABLE else "", v.evidence.unit,
+            v.stage, v.gate, verdict_chip(v), f"{number(v.evidence.value)} {v.evidence.unit}".strip(),
+            ends(v.evidence.interval), held(v.rule) if v.outcome is not Outcome.NOT_APPLICABLE else "",
             f"{v.evidence.n:,}" if v.evidence.n else "", _where(v),
         ]
         for v in verdicts
     ]  # fmt: skip
-    headers = ["stage", "gate", "verdict", "value", "interval", "rule", "unit", "n", "where, or why"]
-    return table(headers, rows, numbers=[3, 7])
+    headers = ["stage", "gate", "verdict", "measured", "95% interval", "rule", "n", "where, or why"]
+    return table(headers, rows, numbers=[6])
 
 
 def _where(v: Verdict) -> str:

@@ -100,8 +100,7 @@ def _column(found: Fairness, column: str) -> str:
     drawings = [
         drawn(
             group_rates(rates, rate),
-            rate.replace("_", " "),
-            _RATE.get(rate, ""),
+            *_RATE.get(rate, (rate, "")),
             height=rows_high(groups, least=220),
         )
         for rate in dict.fromkeys(r.rate for r in rates)
@@ -124,10 +123,10 @@ def _column(found: Fairness, column: str) -> str:
 
 
 _RATE = {
-    "selection_rate": "Share that is decided positive.",
-    "tpr": "True positive rate: share of the positives that are found.",
-    "fpr": "False positive rate: share of the negatives that are flagged.",
-    "prediction": "Mean prediction.",
-    "error": "Mean of prediction less truth.",
-    "absolute_error": "Mean absolute error.",
+    "selection_rate": ("Selection rate", "Share of the rows that is decided positive."),
+    "tpr": ("True positive rate", "Share of the positives that is found."),
+    "fpr": ("False positive rate", "Share of the negatives that is flagged."),
+    "prediction": ("Prediction", "The mean."),
+    "error": ("Error", "The mean of prediction less truth."),
+    "absolute_error": ("Absolute error", "The mean."),
 }

@@ -9,7 +9,7 @@ from headrace.core.told import RunTold
 from headrace.report.figures.compare import leaderboard, trials
 from headrace.report.figures.style import rows_high
 from headrace.report.page import Html, Section, chip, more, number, para, table, text
-from headrace.report.parts.common import drawn, ends, estimate, plural, spelled, why_not
+from headrace.report.parts.common import drawn, ends, spelled, why_not
 from headrace.report.records import Records
 
 
@@ -49,10 +49,17 @@ def _table(lines: Any, seconds: Mapping[str, float], chosen: str) -> str:
         row = [name, number(m["mean"]), number(m["std"]), number(seconds.get(m["model"]))]
         if worth:
             w = m.get("worth")
-            row.append(estimate(w["value"], w["interval"], w["unit"]) if w else "–")
-        rows.append([*row, spelled(m.get("params", {})) if m.get("params") else "", note])
-    headers = ["candidate", "mean", "std", "seconds", *(["worth"] if worth else []), "parameters", "note"]
-    return table(headers, rows, numbers=[1, 2, 3])
+            row += [number(w["value"]), ends(w["interval"])] if w else ["–", ""]
+        rows.append([*row, note])
+    unit = next((m["worth"]["unit"] for m in lines if m.get("worth")), "")
+    money = [f"worth, {unit}".strip(", "), "95% interval"] if worth else []
+    shown = table(
+        ["candidate", "mean", "std", "seconds", *money, "note"],
+        rows,
+        numbers=[1, 2, 3, *([4] if worth else [])],
+    )
+    params = [[m["model"], spelled(m["params"])] for m in lines if m.get("params")]
+    return shown + (more("Parameters", table(["candidate", "parameters"], params)) if params else "")
 
 
 def _search(records: Records) -> str:
@@ -70,7 +77,7 @@ def _search(records: Records) -> str:
         lead += " What was tried depends on the clock: another run may find something else."
     rows = [
         [
-            c.model, plural(len(c.trials), "trial"), number(c.defaults_mean), number(c.honest_mean),
+            c.model, f"{len(c.trials):,}", number(c.defaults_mean), number(c.honest_mean),
             number(c.best_mean), spelled(c.trials[c.best].params) if c.best < len(c.trials) else "",
             c.stopped,
         ]
@@ -84,7 +91,7 @@ def _search(records: Records) -> str:
     return (
         "<h3>Search</h3>" + para(lead, "lead")
         + drawn(trials(found), "Trials", "Dots are trials, lines the best so far; trial 0 are the defaults.")
-        + table(headers, rows, numbers=[2, 3, 4])
+        + table(headers, rows, numbers=[1, 2, 3, 4])
         + more("What was varied", table(["candidate", "parameter", "between"], spaces))
     )  # fmt: skip
 
@@ -95,11 +102,9 @@ def _ensemble(records: Records) -> str:
         return ""
     weights = [[n, f"{w:.3f}"] for n, w in found.weights.items()]
     kept = chip("kept", "good") if found.kept else chip("not kept")
-    gain = f"Against {found.against}: {number(found.gain)} {ends(found.interval)}".rstrip()
     return (
         "<h3>Ensemble</h3>"
-        + f"<p>{text(found.method)} {kept} {text(gain)}</p>"
-        + para(found.why, "lead")
+        + f"<p>{kept} {text(found.why)}</p>"
         + table(["candidate", "weight"], weights, numbers=[1])
     )
 

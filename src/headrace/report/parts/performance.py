@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.checks.curves import Curves
+from headrace.core.codec import from_plain
 from headrace.core.told import RunTold
 from headrace.metrics.worth import Worth
 from headrace.report.figures.model import (
@@ -26,7 +27,9 @@ def performance_section(told: RunTold, records: Records) -> Section:
     """The packaged graph on validation rows, and what the opening of the seal may show."""
     if not reached(told, "evaluate"):
         return Section("performance", "Performance", why_not(told, "evaluate") + _test(told))
-    body = _test(told) + _metrics(told) + _worth(records.worth)
+    body = _test(told) + _metrics(told)
+    if records.worth is not None:
+        body += "<h3>Worth on validation</h3>" + _worth(records.worth)
     if records.curves is not None:
         body += _curves(told, records, records.curves)
     lead = "Measured on the packaged graph, the one that serves. Intervals are 95%, over independent units."
@@ -57,7 +60,7 @@ def _test(told: RunTold) -> str:
         "<h3>Sealed test</h3>"
         + shown
         + para(f"The honest estimate, on {rows}.", "lead")
-        + (_worth_table(worth) if worth else "")
+        + (_worth(from_plain(worth, Worth)) if worth else "")
     )
 
 
@@ -79,26 +82,20 @@ def _metrics(told: RunTold) -> str:
     return "<h3>Validation</h3>" + table(headers, rows, numbers=[1, 4, 5])
 
 
-def _worth(found: Worth | None) -> str:
-    if found is None:
-        return ""
+def _worth(found: Worth) -> str:
     rows = [["in itself", number(found.value), ends(found.interval) or found.why_none]]
-    over = {"today": "more than today's rule", "nothing": "more than doing nothing",
-            "always": "more than always acting"}  # fmt: skip
-    for name, v in found.gains.items():
-        rows.append([over.get(name, name), number(v.gain), ends(v.interval) or v.why_none])
-    headers = ["1,000 decisions are worth", found.unit or "value", "95% interval"]
-    return "<h3>Worth on validation</h3>" + table(headers, rows, numbers=[1])
+    order = list(_OVER)
+    for name in sorted(found.gains, key=lambda n: (order.index(n) if n in order else len(order), n)):
+        v = found.gains[name]
+        rows.append([_OVER.get(name, name), number(v.gain), ends(v.interval) or v.why_none])
+    return table(["decisions are worth", found.unit or "value", "95% interval"], rows, numbers=[1])
 
 
-def _worth_table(found: Mapping[str, Any]) -> str:
-    rows = [["in itself", number(found["value"]), ends(found["interval"])]]
-    over = {"today": "more than today's rule", "nothing": "more than doing nothing",
-            "always": "more than always acting"}  # fmt: skip
-    rows += [[over.get(n, n), number(v["gain"]), ends(v["interval"])] for n, v in found["gains"].items()]
-    return table(
-        ["1,000 decisions are worth", found.get("unit") or "value", "95% interval"], rows, numbers=[1]
-    )
+_OVER = {
+    "today": "more than today's rule",
+    "nothing": "more than doing nothing",
+    "always": "more than always acting",
+}
 
 
 def _curves(told: RunTold, records: Records, found: Curves) -> str:

@@ -114,6 +114,10 @@ def _shares(interval: Interval | None) -> str:
     return f"[{share(interval.low)}, {share(interval.high)}]" if interval is not None else ""
 
 
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
 def learning_curve_section(told: RunTold, records: Records) -> Section:
     """What more data would bring, or a richer model."""
     found = records.learning_curve
@@ -130,7 +134,7 @@ def learning_curve_section(told: RunTold, records: Records) -> Section:
         "a richer model": "A richer model would help.",
         "neither": "Neither more data nor a richer model was shown to help.",
     }.get(found.statement, "Unknown.")
-    body = f"<p><b>{text(says)}</b> {text(found.because)}</p>"
+    body = f"<p><b>{text(says)}</b> {text(_sentence(found.because))}</p>"
     if found.points:
         note = (
             f"{found.model}; points are means over draws of the training rows, whiskers go from low to high."
