@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from headrace.engine import code
-from headrace.engine.naming import name_run
 
 
 def test_a_changed_helper_changes_the_code_digest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,24 +47,3 @@ def test_absent_libraries_are_named_so() -> None:
     versions = code.library_versions(("numpy", "no-such-distribution"))
     assert versions["no-such-distribution"] == "absent"
     assert versions["numpy"][0].isdigit()
-
-
-@pytest.mark.parametrize(
-    ("new", "old", "name"),
-    [
-        ({"features": {"a": "x"}}, None, "first run"),
-        ({"features": {"a": "x"}}, {"features": {"a": "x"}}, "no change in the spec"),
-        ({"features": {"a": "x", "b": "y"}}, {"features": {"a": "x"}}, "features: +b"),
-        ({"features": {"a": "y"}}, {"features": {"a": "x", "b": "y"}}, "features: -b ~a"),
-        ({"models": ["tree"]}, {"models": ["tree", "linear"]}, "models: -linear"),
-        (
-            {"models": [{"use": "tree", "params": {"depth": 2}}]},
-            {"models": [{"use": "tree"}]},
-            "models: ~order or parameters",
-        ),
-        ({"seed": 2, "split": {"by": "time"}}, {"split": {"by": "random"}}, "seed: set; split: ~by"),
-        ({"project": "b"}, {"project": "a"}, "project: a → b"),
-    ],
-)
-def test_a_run_is_named_by_what_changed(new: dict, old: dict | None, name: str) -> None:  # type: ignore[type-arg]
-    assert name_run(new, old) == name

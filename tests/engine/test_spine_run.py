@@ -69,7 +69,7 @@ def test_an_identical_run_does_no_work(finished: Project) -> None:
     assert (result.status, result.exit_code) == ("released", 0)
     assert finished.releases().champion == champion
     assert len(finished.releases().reigns) == 1
-    assert result.name == "no change in the spec"
+    assert result.name == "no change"
     assert verdict(result, "champion").reason == "the release is the champion itself"
 
 
@@ -275,9 +275,9 @@ def test_many_runs_are_numbered_and_named(finished: Project) -> None:
     finished.run()
     assert [(r.run, r.name, r.status) for r in finished.runs()] == [
         ("run-1", "first run", "released"),
-        ("run-2", "no change in the spec", "released"),
-        ("run-3", "project: parcels → letters", "released"),
+        ("run-2", "no change", "released"),
+        ("run-3", "frame: project parcels → letters", "released"),
     ]
     found = finished.compare("run-1", "run-3")
-    assert found["spec"] == "project: parcels → letters"
+    assert found["spec"] == "frame: project parcels → letters"
     assert set(found["stages"].values()) == {True}

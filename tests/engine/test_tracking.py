@@ -177,4 +177,4 @@ def test_commands(finished: Project) -> None:
 def test_the_next_run_of_the_spine_is_named_against_the_last_of_the_spine(finished: Project) -> None:
     with finished.track("between"):
         pass
-    assert finished.run().name == "no change in the spec"
+    assert finished.run().name == "no change"

@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "headrace.cli.runs:show",
     "note": "headrace.cli.runs:note",
     "compare": "headrace.cli.runs:compare",
+    "ablate": "headrace.cli.ablate:ablate",
     "trials": "headrace.cli.trials:trials",
     "release": "headrace.cli.release:release",
     "predict": "headrace.cli.answer:predict",

@@ -31,6 +31,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "release.promoted": (1, "the release became champion"),
     "release.rolled_back": (1, "the champion before was brought back"),
     "release.retired": (1, "the release left service"),
+    "release.ablated": (1, "each change of a run against the champion was measured alone"),
 }
 """Every kind of event, with the version that is written now and what it records."""
 

@@ -203,6 +203,12 @@ _ALL = (
         "improve the candidate, get more validation rows, widen promote.margin, or bring the best one back: "
         "headrace release promote NAME",
     ),
+    Gate(
+        "one-change",
+        "promote",
+        "Does the release differ from the champion in one of data, features, model, tuning and code?",
+        "measure each change alone: headrace ablate; or change one thing at a time",
+    ),
 )
 
 GATES: Mapping[str, Gate] = {g.name: g for g in _ALL}

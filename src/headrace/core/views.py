@@ -25,8 +25,9 @@ RELEASE_KINDS = (
 @dataclass(frozen=True)
 class RunView:
     """A run as the ledger tells it: of the spine, or of a `script` of the user's, whose record of params and
-    metrics is the artifact `logged`. `status` is released, blocked, no-go, awaiting approval, failed,
-    stopped (it was asked to go no further), or unfinished (under way, or its process died)."""
+    metrics is the artifact `logged`. `origin` is what it was made from beside its spec. `status` is released,
+    blocked, no-go, awaiting approval, failed, stopped (it was asked to go no further), or unfinished (under
+    way, or its process died)."""
 
     run: str
     name: str
@@ -37,6 +38,7 @@ class RunView:
     commit: str = ""
     dirty: bool = False
     environment: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict)
     script: bool = False
     group: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,7 @@ def runs(events: Iterable[Event]) -> dict[str, RunView]:
                 commit=p.get("commit", ""),
                 dirty=p.get("dirty", False),
                 environment=p.get("environment", ""),
+                origin=p.get("origin", {}),
                 script=p.get("script", False),
                 group=p.get("group", ""),
                 tags=p.get("tags", {}),
@@ -82,6 +85,8 @@ def runs(events: Iterable[Event]) -> dict[str, RunView]:
         elif e.kind == "run.finished":
             seen[e.subject] = replace(
                 seen[e.subject],
+                # Known in full at the end alone: what the tables hold is read on the way.
+                name=e.payload.get("name") or seen[e.subject].name,
                 status=e.payload["status"],
                 finished=e.time,
                 release=e.payload.get("release") or "",

@@ -53,6 +53,15 @@ def code_digest(modules: tuple[str, ...]) -> str:
     Raises:
         ValueError: a name is none of headrace's modules.
     """
+    return digest(module_digests(modules))
+
+
+def module_digests(modules: tuple[str, ...]) -> dict[str, str]:
+    """The digest of each of these modules' sources, and of every headrace module that they import.
+
+    Raises:
+        ValueError: a name is none of headrace's modules.
+    """
     digests: dict[str, str] = {}
     waiting = list(modules)
     for module in modules:
@@ -65,7 +74,7 @@ def code_digest(modules: tuple[str, ...]) -> str:
             continue
         digests[module], imported = _read(file)
         waiting.extend(imported)
-    return digest(digests)
+    return digests
 
 
 @functools.cache

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.core.codec import from_json
 from headrace.core.ports import Store
 from headrace.core.views import RunView
-from headrace.engine.naming import name_run
+from headrace.engine.naming import name_run, system_of
 
 
 def compare(store: Store, first: RunView, second: RunView) -> dict[str, Any]:
@@ -15,7 +14,7 @@ def compare(store: Store, first: RunView, second: RunView) -> dict[str, Any]:
 
     Stages are the same when their keys are: then nothing that they depend on differs.
     """
-    specs = [from_json(store.get(r.spec).read_bytes(), dict) for r in (first, second)]
+    now = system_of(store, second)
     keys = [{s["name"]: s["key"] for s in r.summary.get("stages", ())} for r in (first, second)]
     gates = [{g["name"]: g for g in r.summary.get("gates", ())} for r in (first, second)]
     boards = [{m["model"]: m for m in r.summary.get("leaderboard", ())} for r in (first, second)]
@@ -23,7 +22,7 @@ def compare(store: Store, first: RunView, second: RunView) -> dict[str, Any]:
         "runs": [first.run, second.run],
         "names": [first.name, second.name],
         "status": [first.status, second.status],
-        "spec": name_run(specs[1], specs[0]),
+        "spec": name_run(now, store, first) if now is not None else "no longer kept",
         "stages": {n: keys[0].get(n) == keys[1].get(n) for n in {**keys[0], **keys[1]}},
         "gates": {
             n: [g.get(n, {}).get("verdict") for g in gates] + [g.get(n, {}).get("value") for g in gates]

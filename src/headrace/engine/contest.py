@@ -1,4 +1,4 @@
-"""A challenger against the champion and all champions before: the evidence of three gates."""
+"""A challenger against the champion and all champions before: the evidence of the gates of promotion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headrace.core.errors import HeadraceError
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.spec.judging import Evaluate
 from headrace.core.views import Releases, ReleaseView
-from headrace.engine import releases
+from headrace.engine import one_change, releases
 from headrace.engine.context import Context, Made
 from headrace.engine.evaluation import watch
 from headrace.engine.measures import find_metric
@@ -38,12 +38,14 @@ def rules(ctx: Context, evidence: Sequence[Evidence]) -> dict[str, Rule]:
     noise that is larger than the slices' margin."""
     overall = Rule(">=", -ctx.spec.promote.margin, safe_end=True)
     of_slice = Rule(">=", -ctx.spec.promote.slice_margin)
-    return {e.gate: overall if e.gate in GATES else of_slice for e in evidence}
+    known = {**dict.fromkeys(GATES, overall), one_change.GATE: one_change.RULE}
+    return {e.gate: known.get(e.gate, of_slice) for e in evidence}
 
 
 def not_asked(why: str) -> list[Evidence]:
     """The question does not arise."""
-    return [Evidence(gate, None, applies=False, why_none=why) for gate in GATES]
+    none = [Evidence(gate, None, applies=False, why_none=why) for gate in GATES]
+    return [*none, one_change.not_asked(why)]
 
 
 def contest(ctx: Context, made: Made, state: Releases, champion: ReleaseView) -> list[Evidence]:
@@ -51,11 +53,13 @@ def contest(ctx: Context, made: Made, state: Releases, champion: ReleaseView) ->
     on validation rows that none of the two was trained on."""
     manifest = releases.load_manifest(ctx.store, champion)
     other = another_question(ctx, made, manifest)
+    best = _best(ctx, made, state, champion.release)
     if other:
         why = f"champion {champion.release} {other}"
         first = Evidence("champion", None, applies=False, why_none=why)
-        return [first, _best(ctx, made, state, champion.release)]
-    return [*_against(ctx, made, champion.release, manifest), _best(ctx, made, state, champion.release)]
+        return [first, best, one_change.not_asked(why)]
+    changed = one_change.one_change(ctx, made, champion.release, manifest)
+    return [*_against(ctx, made, champion.release, manifest), best, changed]
 
 
 def another_question(ctx: Context, made: Made, manifest: Manifest) -> str:

@@ -1,48 +1,151 @@
-"""A run is named by what changed since its parent."""
+"""What a run was made from, and its name: what changed since its parent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from headrace._version import __version__
+from headrace.core.codec import from_json, from_plain, to_json
+from headrace.core.digest import digest_bytes
+from headrace.core.ports import Store
+from headrace.core.schema import Snapshot
+from headrace.core.spec import Spec
+from headrace.core.views import RUN_KINDS, RunView, runs
+from headrace.engine.code import module_digests
+from headrace.engine.context import Context, Made
+from headrace.engine.memo import recall
+from headrace.engine.plan import steps
+from headrace.policy.changes import System, Table, name_of
 
-def name_run(spec: Mapping[str, Any], parent: Mapping[str, Any] | None) -> str:
-    """Compare two plain specs component by component.
+UNTIL = "package"
+"""Stages behind this one judge a system; they are no part of it."""
+ABLATION = "ablation"
+"""The tag of a run that measured one change alone: no run has it as its parent."""
 
-    >>> name_run({"features": {"a": "x", "b": "y"}}, {"features": {"a": "x"}})
-    'features: +b'
+
+def origin(ctx: Context) -> dict[str, Any]:
+    """What `run.started` keeps beside the spec: the user's own files, headrace's modules, the given model."""
+    names: list[str] = []
+    for step in steps(ctx):
+        names += step.stage.code(ctx)
+        if step.stage.name == UNTIL:
+            break
+    modules = ctx.store.put(to_json(module_digests(tuple(names)))).digest
+    given = [ctx.given.name, ctx.given.graph] if ctx.given is not None else None
+    return {
+        "code": user_code(ctx.root, ctx.spec),
+        "modules": modules,
+        "version": __version__,
+        "given": given,
+    }
+
+
+def user_code(root: Path, spec: Spec) -> dict[str, str]:
+    """Digests of the project's own Python files that the spec names, and of those that they import."""
+    waiting = [t.read.rpartition(":")[0] for t in spec.data.tables.values() if ".py:" in t.read]
+    models = [m.use for m in spec.model_specs().values() if ":" in m.use]
+    waiting += [m.partition(":")[0].replace(".", "/") + ".py" for m in models]
+    found: dict[str, str] = {}
+    while waiting:
+        name = waiting.pop()
+        file = root / name
+        if name in found or not file.is_file():
+            continue
+        source = file.read_bytes()
+        found[name] = digest_bytes(source)
+        waiting += [f for m in _imports(source) for f in (f"{m}.py", f"{m}/__init__.py")]
+    return dict(sorted(found.items()))
+
+
+def _imports(source: bytes) -> Iterable[str]:
+    """The modules that a file imports, as paths below the project; none where it is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name.replace(".", "/") for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.replace(".", "/")
+            yield from (f"{node.module}.{a.name}".replace(".", "/") for a in node.names)
+
+
+def tables_of(snapshots: Mapping[str, Snapshot]) -> dict[str, Table]:
+    """Tables as they are compared."""
+    return {n: Table(s.rows, s.content, tuple(c.name for c in s.columns)) for n, s in snapshots.items()}
+
+
+def declared(plain: Mapping[str, Any], came: Mapping[str, Any], store: Store, commit: str) -> System:
+    """What a run is made from as it begins, before it reads a table."""
+    return System(
+        spec=plain,
+        code=came.get("code"),
+        modules=_modules(store, came.get("modules", "")),
+        version=came.get("version", ""),
+        commit=commit,
+        given=tuple(came["given"]) if came.get("given") else None,
+    )
+
+
+def _modules(store: Store, digest: str) -> dict[str, str] | None:
+    if not digest or not store.has(digest):
+        return None
+    found: dict[str, str] = from_json(store.get(digest).read_bytes(), dict)
+    return found
+
+
+def system_of(store: Store, run: RunView, snapshots: Mapping[str, Snapshot] | None = None) -> System | None:
+    """What a run was made from, as far as it is recorded; None where its spec is no longer kept.
+
+    snapshots: the tables, where they are known; else those of the run, if it read any.
     """
-    if parent is None:
-        return "first run"
-    parts = [
-        text
-        for component in sorted(set(spec) | set(parent))
-        if (text := _change(component, spec.get(component), parent.get(component)))
-    ]
-    return "; ".join(parts) or "no change in the spec"
+    if not store.has(run.spec):
+        return None
+    if snapshots is None:
+        snapshots = _snapshots(store, run)
+    made = declared(from_json(store.get(run.spec).read_bytes(), dict), run.origin, store, run.commit)
+    return replace(made, tables=tables_of(snapshots) if snapshots is not None else None)
 
 
-def _change(component: str, new: Any, old: Any) -> str:
-    if new == old:
-        return ""
-    if isinstance(new, Mapping) and isinstance(old, Mapping):
-        added = [f"+{k}" for k in new if k not in old]
-        removed = [f"-{k}" for k in old if k not in new]
-        changed = [f"~{k}" for k in new if k in old and new[k] != old[k]]
-        return f"{component}: {_some([*added, *removed, *changed])}"
-    if isinstance(new, list) and isinstance(old, list):
-        labels_new, labels_old = [_label(m) for m in new], [_label(m) for m in old]
-        added = [f"+{m}" for m in labels_new if m not in labels_old]
-        removed = [f"-{m}" for m in labels_old if m not in labels_new]
-        return f"{component}: {_some([*added, *removed]) or '~order or parameters'}"
-    if new is None or old is None:
-        return f"{component}: {'set' if old is None else 'default'}"
-    return f"{component}: {old} → {new}"
+def _snapshots(store: Store, run: RunView) -> dict[str, Snapshot] | None:
+    keys = {s["name"]: s["key"] for s in run.summary.get("stages", ()) if s["status"] != "failed"}
+    output = recall(store, keys["ingest"]) if keys.get("ingest") else None
+    if output is None or not output.facts.get("snapshots"):
+        return None
+    return {n: from_plain(s, Snapshot) for n, s in output.facts["snapshots"].items()}
 
 
-def _label(item: Any) -> str:
-    return str(item.get("name") or item.get("use")) if isinstance(item, Mapping) else str(item)
+def snapshots_made(made: Made) -> dict[str, Snapshot] | None:
+    """The tables of a run under way; None before they were read."""
+    facts = made["ingest"].facts if "ingest" in made else {}
+    return {n: from_plain(s, Snapshot) for n, s in facts["snapshots"].items()} if facts else None
 
 
-def _some(changes: list[str]) -> str:
-    return " ".join(changes[:6]) + (f" (+{len(changes) - 6} more)" if len(changes) > 6 else "")
+def parent_of(earlier: Mapping[str, RunView]) -> RunView | None:
+    """The newest run of the spine that was not an arm of an ablation."""
+    found = [r for r in earlier.values() if not r.script and ABLATION not in r.tags]
+    return found[-1] if found else None
+
+
+def name_run(new: System, store: Store, parent: RunView | None) -> str:
+    """What changed since the parent. Before the tables were read, they are taken to be the same."""
+    old = system_of(store, parent) if parent is not None else None
+    if old is None:
+        return "first run" if parent is None else f"after {parent.run}, whose spec is no longer kept"
+    return name_of(new, old)
+
+
+def renamed(ctx: Context, name: str, made: Made) -> str:
+    """The name of a run that ends, now that its tables are known; `name` where they were never read."""
+    snapshots = snapshots_made(made)
+    if not snapshots:
+        return name
+    seen = runs(ctx.store.read(kinds=RUN_KINDS))
+    run = seen[ctx.run]
+    system = system_of(ctx.store, run, snapshots)
+    return name_run(system, ctx.store, seen.get(run.parent)) if system is not None else name

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from headrace.core.codec import from_json, to_json, to_plain
+from headrace.core.codec import to_json, to_plain
 from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, HeadraceError
 from headrace.core.views import RUN_KINDS, RunView, runs
 from headrace.engine.advice import NO_GO, advise, keeps_today
@@ -18,7 +18,7 @@ from headrace.engine.context import Context, Output
 from headrace.engine.environment import record
 from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import Ran, run_stage, stage_key
-from headrace.engine.naming import name_run
+from headrace.engine.naming import declared, name_run, origin, parent_of, renamed
 from headrace.engine.plan import Step, steps
 from headrace.engine.promote import promote_run
 from headrace.engine.result import RunResult, Trail
@@ -32,15 +32,13 @@ def begin(ctx: Context) -> tuple[Context, str]:
     spec = ctx.store.put(to_json(plain)).digest
     surroundings = record(ctx.store)
     head, dirty = commit(ctx.root)
-    named = ""
+    came, named = origin(ctx), ""
+    system = declared(plain, came, ctx.store, head)
 
     def payload(earlier: Mapping[str, RunView]) -> dict[str, Any]:
         nonlocal named
-        spine = [r for r in earlier.values() if not r.script]
-        parent = spine[-1] if spine else None
-        named = name_run(plain, _spec_of(ctx, parent))
-        if ctx.given is not None:
-            named += f"; model: {ctx.given.name}, given by a script"
+        parent = parent_of(earlier)
+        named = name_run(system, ctx.store, parent)
         return {
             "name": named,
             "spec": spec,
@@ -52,7 +50,8 @@ def begin(ctx: Context) -> tuple[Context, str]:
             "environment": surroundings,
             "pinned": {n: s.artifact for n, s in ctx.pinned.items()},
             "given": to_plain(ctx.given),
-            "artifacts": {"spec": spec, "environment": surroundings},
+            "origin": came,
+            "artifacts": {"spec": spec, "environment": surroundings, "modules": came["modules"]},
         }
 
     run = number_run(ctx, payload)
@@ -70,13 +69,6 @@ def number_run(ctx: Context, payload: Callable[[Mapping[str, RunView]], Mapping[
         except Conflict:
             continue
         return run
-
-
-def _spec_of(ctx: Context, run: RunView | None) -> dict[str, Any] | None:
-    if run is None or not ctx.store.has(run.spec):
-        return None
-    plain: dict[str, Any] = from_json(ctx.store.get(run.spec).read_bytes(), dict)
-    return plain
 
 
 def execute(ctx: Context, *, until: str = "") -> RunResult:
@@ -135,7 +127,7 @@ def _finish(
 ) -> RunResult:
     result = RunResult(
         run=ctx.run,
-        name=name,
+        name=renamed(ctx, name, trail.made),
         status=status,
         stages=tuple(trail.stages),
         verdicts=tuple(trail.verdicts),

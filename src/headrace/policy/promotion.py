@@ -31,7 +31,7 @@ from headrace.metrics.record import Bools, Metric, Predictions
 
 ALPHA = 0.05
 """The chance of any false alarm among the slices."""
-_SLICE_RESAMPLES = 400
+SLICE_RESAMPLES = 400
 
 Says = Literal["better", "worse", "not told apart"]
 Tell = Callable[[str, int, int], None]
@@ -136,6 +136,7 @@ def slice_gains(
     *,
     min_rows: int,
     seed: int,
+    resamples: int = SLICE_RESAMPLES,
     progress: Tell = lambda text, done, total: None,
 ) -> tuple[SliceGain, ...]:
     """The gain in every slice, by masks over the rows. A slice with fewer than `min_rows` rows is not judged.
@@ -150,7 +151,7 @@ def slice_gains(
             found.append(SliceGain(name, None, None, None, why))
         else:
             parts = [blocked(take(p, rows), seed=seed) for p in (ours, theirs)]
-            one = gain(metric, parts[0], parts[1], seed=seed, resamples=_SLICE_RESAMPLES)
+            one = gain(metric, parts[0], parts[1], seed=seed, resamples=resamples)
             found.append(SliceGain(name, one, None, None, one.why_none))
         progress("comparing slices", len(found), len(slices))
     ps = [math.nan if s.gain is None or s.gain.p_worse is None else s.gain.p_worse for s in found]
