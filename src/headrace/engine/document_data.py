@@ -55,6 +55,7 @@ def gather(store: Store, parsed: ParsedSpec, root: Path) -> Design:
         columns=_columns(spec, compiled),
         tables=_tables(spec, compiled),
         bars=_bars(spec),
+        metric=_at(before, ("problem", "metric")) or spec.problem.metric,
         higher=metric.higher_is_better,
         meaning=metric.meaning,
         parts={n: int(split["counts"][n]) for n in ("train", "validation", "test") if "counts" in split},
@@ -211,7 +212,7 @@ def _risk(
     if open_:
         return Risk.LOOK, declared
     if run is None:
-        return Risk.OPEN, f"{declared}; no run has looked at it as it stands".removeprefix("; ")
+        return Risk.OPEN, declared
     return Risk.LOW, f"{declared}; nothing found in {run.run}".removeprefix("; ")
 
 
@@ -239,8 +240,8 @@ def _lookup(table: TableSpec, name: str, lead: str | None) -> tuple[str, bool]:
             f"{name} is looked up without time: its rows are what they are today, not what they were then",
             True,
         )
-    bound = f"{name} as known by {by} at the moment of prediction" + (f", {lead} before" if lead else "")
-    return bound + (f", no older than {table.ttl}" if table.ttl else ""), False
+    bound = f"{name} known by {by} " + (f"{lead} before" if lead else "at the moment of prediction")
+    return bound + (f", at most {table.ttl} old" if table.ttl else ""), False
 
 
 # --- columns, tables, bars -------------------------------------------------------------------------

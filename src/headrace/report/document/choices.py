@@ -197,9 +197,7 @@ def _lookups(design: Design) -> Choice:
 
 def _scheduler(design: Design) -> Choice:
     plan = design.spec.retraining
-    rule = (
-        "retraining by the calendar: the system's scheduler (cron, CI) starts `headrace run`; else a person"
-    )
+    rule = "retraining by the calendar: the system's scheduler (cron, CI) starts headrace run; else a person"
     if plan is None or plan.every is None:
         return Choice("scheduler", "none: a person starts runs", rule, Lack("retraining.every"))
     return Choice("scheduler", "cron or CI", rule, (Code(f"retraining.every: {plan.every}"),))

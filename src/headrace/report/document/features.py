@@ -86,11 +86,13 @@ def _columns(design: Design) -> list[Block]:
             Code(c.name),
             c.type or "–",
             c.meaning or "not declared",
-            c.treatment or "none",
         )
         for c in design.columns
     )
-    told: list[Block] = [Table(("column", "type", "meaning", "treatment as personal data"), rows)]
+    told: list[Block] = [Table(("column", "type", "meaning"), rows)]
+    treated = [f"{c.name}: {c.treatment}" for c in design.columns if c.treatment]
+    if treated:
+        told.append(Para(f"Treated as personal data before anything is kept: {listed(treated)}."))
     silent = [c.name for c in design.columns if not c.meaning]
     if silent:
         told.append(Para((f"What {listed(silent)} {'mean' if len(silent) > 1 else 'means'}: ", _COLUMNS)))

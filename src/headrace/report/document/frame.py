@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.core.document import Design
-from headrace.report.document.blocks import Block, Code, Heading, Inline, Lack, Para, Part, Table, said
+from headrace.report.document.blocks import Block, Code, Heading, Inline, Lack, Para, Part, Table, Words, said
 from headrace.report.document.tell import figure, listed, verdict
 from headrace.report.page import number
 
@@ -50,10 +50,12 @@ def problem_definition(design: Design) -> Part:
     )
 
 
-def _type(design: Design) -> str:
+def _type(design: Design) -> Words:
     told = _TYPES[design.spec.problem.task]
     if not design.classes:
         return f"{told[0].upper()}{told[1:]}."
+    if set(design.classes) == {"False", "True"}:
+        return (f"{told[0].upper()}{told[1:]}: whether ", Code(design.spec.problem.target), ".")
     return f"{told[0].upper()}{told[1:]}: {listed([repr(c) for c in design.classes])}."
 
 
@@ -95,19 +97,7 @@ def _metric(design: Design) -> list[Block]:
 
 
 def _baseline(design: Design) -> list[Block]:
-    problem, run = design.spec.problem, design.measured
-    rows: list[tuple[Inline, ...]] = []
-    if run is not None:
-        for model, name in (("naive", "naive baseline"), ("today", "today's solution")):
-            line = design.standing(model)
-            if line is not None:
-                rows.append((name, _spread(line["mean"], line["std"]), f"cross-validation of {run.run}"))
-        chosen = (run.summary.get("learning") or {}).get("model")
-        best = design.standing(str(chosen)) if chosen else None
-        if best is not None:
-            rows.append(
-                (f"model ({chosen})", _spread(best["mean"], best["std"]), f"cross-validation of {run.run}")
-            )
+    problem = design.spec.problem
     told: list[Block] = []
     if problem.today is None:
         told.append(Para(("Today's solution: ", Lack("problem.today"))))
@@ -118,11 +108,32 @@ def _baseline(design: Design) -> list[Block]:
         told.append(
             Para(("Today's solution reaches ", number(problem.today.value), _source(problem.today.source)))
         )
+    rows = _standings(design)
     if rows:
-        told.append(Table(("", problem.metric, "where from"), tuple(rows)))
+        told.append(Table(("", design.metric, "measured on"), rows))
     else:
         told.append(Para(("Not measured yet: ", Code("headrace run"), " scores both beside the candidates.")))
     return told
+
+
+def _standings(design: Design) -> tuple[tuple[Words, ...], ...]:
+    """The baselines, and what the chosen model reached on the same rows."""
+    run = design.measured
+    if run is None:
+        return ()
+    chosen = str((run.summary.get("learning") or {}).get("model") or "")
+    named = {"naive": "naive baseline", "today": "today's solution"}
+    if chosen not in named:
+        named[chosen] = f"model ({chosen})"
+    lines = [(name, line) for model, name in named.items() if (line := design.standing(model))]
+    return tuple(
+        (
+            name,
+            _spread(line["mean"], line["std"]),
+            f"{'validation' if line['std'] is None else 'folds of the training rows'}, {run.run}",
+        )
+        for name, line in lines
+    )
 
 
 def _source(source: str) -> Inline:
@@ -142,7 +153,9 @@ def _threshold(design: Design) -> list[Block]:
             for b in design.bars
         )
         told = [
-            Para("Held to the unfavourable end of the interval on the sealed test, which is opened once."),
+            Para(
+                "Held to the unfavourable end of the interval on the sealed test, whose openings are counted."
+            ),
             Table(("metric", "bar", "said by the test"), rows),
         ]
     test = design.measured.summary.get("test") if design.measured else None

@@ -30,7 +30,8 @@ def to_html(document: Document) -> str:
 
 def _section(number: int, part: Part) -> Section:
     # By number: titles may repeat, and anchors may not.
-    return Section(f"part-{number}", part.title, "".join(_block(b) for b in part.blocks))
+    body = "".join(_block(b) for b in part.blocks)
+    return Section(f"part-{number}", part.title, f'<div class="doc">{body}</div>')
 
 
 def _block(block: Block) -> str:

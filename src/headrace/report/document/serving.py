@@ -252,4 +252,7 @@ def _duration(design: Design, plan: ExperimentPlan) -> list[Block]:
     if plan.minimum is None:
         return [*told, Para(f"{text}.")]
     enough = parse_duration(plan.minimum).total_seconds() >= days * _DAY
-    return [*told, Para(f"{text}: the declared {plan.minimum} {'is enough' if enough else 'is too short'}.")]
+    return [
+        *told,
+        Para(f"{text}: the declared minimum of {plan.minimum} is {'enough' if enough else 'too short'}."),
+    ]

@@ -183,8 +183,8 @@ def _training(design: Design) -> list[Block]:
         )
         blocks += [
             Para(
-                f"Leaderboard of {design.measured.run} ({spec.problem.metric}, mean and spread over the "
-                "folds):"
+                f"Leaderboard of {design.measured.run}: {design.metric}, its mean and spread over the folds "
+                "(no spread: one fit, on validation)."
             ),
             Table(("model", "mean", "std", ""), rows),
         ]
@@ -219,15 +219,11 @@ def _validation(design: Design) -> list[Block]:
         Table(("stage", "gate", "rule", "verdict"), rows),
     ]
     values = run.summary.get("validation") or {}
-    value = values.get(design.spec.problem.metric)
+    value = values.get(design.metric)
     if value and value.get("value") is not None:
         inner = value.get("interval")
         span = f" [{number(inner['low'])}, {number(inner['high'])}]" if inner else ""
-        told.append(
-            Para(
-                f"On validation: {design.spec.problem.metric} {number(value['value'])}{span}, by whole units."
-            )
-        )
+        told.append(Para(f"On validation: {design.metric} {number(value['value'])}{span}, by whole units."))
     return told
 
 
