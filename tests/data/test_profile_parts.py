@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.core.schema import Column, Type
+from headrace.data.profile.columns import SeenTexts
 from headrace.data.profile.copies import Copies
 from headrace.data.profile.coverage import coverage_of
 from headrace.data.profile.days import DAY, Days
 from headrace.data.profile.distinct import Distinct
 from headrace.data.profile.frequent import Frequent
-from headrace.data.profile.hashing import hash_texts, mix
+from headrace.data.profile.hashing import hash_texts, mix, take_rows
 from headrace.data.profile.histogram import at_levels, bars
 from headrace.data.profile.moments import Ends, Moments
 from headrace.data.profile.quantiles import Quantiles
@@ -112,7 +115,7 @@ def test_frequent_texts_keep_their_spelling() -> None:
     seen = Frequent(np.uint64, kept=4)
     for words in (["b", "a", "c"], ["a", "ä", "d", "e", "f"], ["a", "b"]):
         array = pa.array(words)
-        seen.add(hash_texts(array), np.full(len(words), 5), array)
+        seen.add(hash_texts(array), np.full(len(words), 5), partial(take_rows, array))
     assert seen.most(1)[0][0] == "a"
     assert {w for w, _ in seen.most(9)} <= set("abcdefä")
 
@@ -313,3 +316,27 @@ def test_centuries_are_counted_in_coarser_spans() -> None:
     found = coverage_of("at", "UTC", seen)
     assert seen.width == 4
     assert found is not None and sum(found.rows) == 100_000 and len(found.rows) <= 402
+
+
+@pytest.mark.parametrize("nulls", [0.0, 0.3])
+def test_texts_are_counted_alike_one_by_one_and_by_their_codes(nulls: float) -> None:
+    """Most texts differ or few do: two ways of counting, one answer."""
+    rng = np.random.default_rng(4)
+    numbers = np.where(rng.random(20_000) < 0.1, 7, rng.integers(0, 30_000, 20_000))
+    words = [" é 12" if n == 7 else f"w{n}" if n % 3 else f"{n}-01-01" for n in numbers.tolist()]
+    values = pa.array(words, mask=rng.random(20_000) < nulls)
+    found = []
+    for different in (False, True):
+        seen = SeenTexts(Column("t", Type.TEXT, "string"))
+        names = []
+        for at in (0, 11_003):
+            seen._mostly_different = different
+            names.append(seen.add(values.slice(at, 11_003)))
+        found.append((seen.finish(None), np.concatenate(names).tolist()))
+    assert found[0] == found[1]
+    assert found[0][0].texts is not None and found[0][0].texts.spaced == words_at(values, " é 12")
+    assert found[0][0].top[0].value == " é 12"
+
+
+def words_at(values: pa.Array, word: str) -> int:
+    return sum(v == word for v in values.to_pylist())

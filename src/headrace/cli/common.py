@@ -9,11 +9,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from headrace.project import Project
+if TYPE_CHECKING:
+    from headrace.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +40,8 @@ def with_json(command: F) -> F:
 
 def open_project(folder: str) -> Project:
     """The project in a folder."""
+    from headrace.project import Project  # commands without a project don't wait for it
+
     return Project(folder)
 
 

@@ -30,11 +30,11 @@ def profile(folder: str, file: str | None, only: str | None, html: str | None, a
     them; validation and test rows are seen from outside and blind to the target. With FILE: every row of a
     CSV, Parquet or JSON-lines file, in or out of a project.
     """
-    from headrace.project import Project
-
     descriptions: dict[str, str] = {}
     if file is not None:
-        found, title = Project.profile_file(file), f"Profile of {Path(file).name}"
+        from headrace.data.profile.file import profile_file
+
+        found, title = profile_file(Path(file)), f"Profile of {Path(file).name}"
     else:
         project = open_project(folder)
         spec = project.spec().spec

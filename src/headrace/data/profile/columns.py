@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from headrace.data.buffers import Array, fixed, known
 from headrace.data.profile.days import Days
 from headrace.data.profile.distinct import Distinct
 from headrace.data.profile.frequent import Frequent
-from headrace.data.profile.hashing import NULL, hash_numbers, hash_texts
+from headrace.data.profile.hashing import NULL, hash_numbers, hash_texts, take_rows
 from headrace.data.profile.histogram import at_levels, bars
 from headrace.data.profile.moments import Ends, Moments
 from headrace.data.profile.notes import masses, notes
@@ -180,22 +181,50 @@ class SeenTexts:
         self._column = column
         self.rows = self.missing = 0
         self._distinct, self._frequent, self._spelling = Distinct(), Frequent(np.uint64), Spelling()
+        self._mostly_different = False
 
     def add(self, values: Array) -> NDArray[np.uint64]:
         self.rows += len(values)
         self.missing += values.null_count
+        return self._one_by_one(values) if self._mostly_different else self._by_codes(values)
+
+    def _by_codes(self, values: Array) -> NDArray[np.uint64]:
         encoded = values.dictionary_encode()
         different, codes = encoded.dictionary, fixed(encoded.indices)
-        flags = None
+        self._mostly_different = len(different) * 2 > len(values) - values.null_count
         if values.null_count:
-            flags = known(values)
-            codes = np.where(flags, codes, len(different))
+            codes = np.where(known(values), codes, len(different))
         counts = np.bincount(codes, minlength=len(different) + 1)[: len(different)]
         own = hash_texts(different)
         self._distinct.add(own)
-        self._frequent.add(own, counts, different)
+        self._frequent.add(own, counts, partial(take_rows, different))
         self._spelling.add(different, counts)
         names: NDArray[np.uint64] = np.append(own, NULL)[codes]
+        return names
+
+    def _one_by_one(self, values: Array) -> NDArray[np.uint64]:
+        """The same where most texts differ: naming every text is quicker than finding the different ones."""
+        names = hash_texts(values)
+        own, counts = names, np.ones(names.size, np.int64)
+        flags = None
+        if values.null_count:
+            flags = known(values)
+            counts, own = flags.astype(np.int64), names[flags]
+            names[~flags] = NULL
+        if not own.size:
+            return names
+        self._spelling.add(values, counts)
+        ordered = np.sort(own)
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        different, counts = ordered[starts], np.diff(starts, append=ordered.size)
+        self._mostly_different = different.size * 2 > own.size
+        self._distinct.add(different)
+
+        def spelled(which: NDArray[np.int64]) -> Array:
+            rows = np.argsort(own)[starts[which]]
+            return take_rows(values, rows if flags is None else np.flatnonzero(flags)[rows])
+
+        self._frequent.add(different, counts, spelled)
         return names
 
     def finish(self, link: Link | None) -> ColumnProfile:

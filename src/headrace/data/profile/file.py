@@ -9,12 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from headrace.core.errors import DataError, Problem
-from headrace.core.spec.tables import TableSpec
-from headrace.data.convert import Plan, convert
+from headrace.data.convert import Plan, convert, plan_columns
+from headrace.data.files import kind_of, open_files
 from headrace.data.profile.record import Profile, TableProfile
 from headrace.data.profile.table import profile_table
 from headrace.data.raw import Raw, Retyped
-from headrace.data.read import open_source, plan, resolve
 from headrace.data.times import BadValue
 
 _RETYPES = 3
@@ -31,11 +30,11 @@ def profile_file(
     Raises:
         DataError: there is no such file, it has no rows, or it is broken; file and line are named.
     """
-    spec = TableSpec(read=file.name)
-    source = resolve(spec, root=file.resolve().parent)
-    raw = open_source(source, table=spec, spool=None)
+    raw = _open(file)
     for _ in range(_RETYPES):
-        planned = plan(file.stem, spec, raw, zone=zone)
+        planned = plan_columns(
+            file.stem, raw.schema, raw.formats, zone=zone, times=(), needed=(), where=raw.name
+        )
         if not planned.columns:
             raise DataError("the file has no usable column", where=raw.name)
         columns = [c.column for c in planned.columns]
@@ -50,6 +49,17 @@ def profile_file(
             raise DataError("the file has no rows", where=raw.name, fix="give a file with rows")
         return Profile((_with_skipped(table, planned),))
     raise DataError("the columns' types keep changing while the file is read", where=raw.name)
+
+
+def _open(file: Path) -> Raw:
+    if file.is_file():
+        return open_files(kind_of(file.name), [file.resolve()], [file.name], ())
+    # Imported only here: a plain file needs no spec, no database and no script.
+    from headrace.core.spec.tables import TableSpec
+    from headrace.data.read import open_source, resolve
+
+    spec = TableSpec(read=file.name)
+    return open_source(resolve(spec, root=file.resolve().parent), table=spec, spool=None)
 
 
 def _with_skipped(table: TableProfile, planned: Plan) -> TableProfile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from headrace.data.buffers import Array, texts
 from headrace.data.profile.hashing import take_rows
 
 KEPT = 4_096
+_MANY = 65_536
 
 
 class Frequent:
@@ -29,14 +31,24 @@ class Frequent:
         self._texts: Array = None
         self.error = 0
 
-    def add(self, keys: NDArray[Any], counts: NDArray[np.int64], spelled: Array = None) -> None:
-        """Add different values with the number of their rows; `spelled` are the texts behind names."""
+    def add(
+        self,
+        keys: NDArray[Any],
+        counts: NDArray[np.int64],
+        spelled: Callable[[NDArray[np.int64]], Array] | None = None,
+    ) -> None:
+        """Add different values with the number of their rows; `spelled` gives the texts behind the names at
+        some places: only those of values that stay are looked up."""
         stay, counts = self._reduced(counts)
         if stay is not None:
             keys = keys[stay]
-            spelled = None if spelled is None else take_rows(spelled, stay)
-        if not keys.size:
-            return
+        if keys.size:
+            words = None
+            if spelled is not None:
+                words = spelled(np.arange(keys.size) if stay is None else stay)
+            self._merge(keys, counts, words)
+
+    def _merge(self, keys: NDArray[Any], counts: NDArray[np.int64], spelled: Array) -> None:
         if not self._keys.size:
             order = np.argsort(keys, kind="stable")
             self._keep(keys[order], counts[order], order, spelled)
@@ -65,8 +77,12 @@ class Frequent:
             return None, counts
         less = 1
         if counts.max() > 1:
-            place = counts.size - self._kept - 1
-            less = int(np.partition(counts, place)[place])
+            # That of the largest ones for which there is no place, by how many there are of each.
+            ranks = np.cumsum(np.bincount(np.minimum(counts, _MANY)))
+            less = int(np.searchsorted(ranks, counts.size - self._kept))
+            if less == _MANY:
+                place = counts.size - self._kept - 1
+                less = int(np.partition(counts, place)[place])
         self.error += less
         stay = np.flatnonzero(counts > less)
         return stay, counts[stay] - less

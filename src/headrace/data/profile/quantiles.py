@@ -25,12 +25,14 @@ class Quantiles:
         self._levels: list[list[NDArray[Any]]] = []
         self._odd: list[int] = []
         self._moved = 0
+        self._weighted: tuple[NDArray[Any], NDArray[np.int64]] | None = None
         self.count = 0
 
     def add(self, values: NDArray[Any]) -> None:
         """Add values that are sorted ascending, none of them NaN."""
         if values.size:
             self.count += values.size
+            self._weighted = None
             self._add(values, 0)
 
     def _add(self, values: NDArray[Any], level: int) -> None:
@@ -41,7 +43,8 @@ class Quantiles:
         held.append(values)
         if sum(h.size for h in held) < self._full:
             return
-        merged = held[0] if len(held) == 1 else np.sort(np.concatenate(held))
+        # A stable sort merges what is sorted.
+        merged = held[0] if len(held) == 1 else np.sort(np.concatenate(held), kind="stable")
         left = merged[merged.size - merged.size % 2 :]
         odd = self._odd[level]
         self._levels[level] = [left.copy()] if left.size else []
@@ -56,6 +59,11 @@ class Quantiles:
 
     def weighted(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The kept values ascending, each with the number of values that it stands for."""
+        if self._weighted is None:
+            self._weighted = self._ordered()
+        return self._weighted
+
+    def _ordered(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         parts = [(h, 1 << level) for level, held in enumerate(self._levels) for h in held]
         if not parts:
             return np.empty(0), np.empty(0, np.int64)

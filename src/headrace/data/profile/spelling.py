@@ -18,6 +18,7 @@ _DATE = (
     rf"^{_SPACE}*(\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.](\d{{4}}|\d{{2}}))"
     rf"([T ]\d{{1,2}}:\d{{2}}.*)?{_SPACE}*$"
 )
+_LONGEST = 2**62
 _BEGINS = np.zeros(256, np.bool_)
 _BEGINS[list(b"0123456789+-.,")] = True
 _BLANK = np.zeros(256, np.bool_)
@@ -34,17 +35,18 @@ class Spelling:
         self._characters = 0
 
     def add(self, values: Array, counts: NDArray[np.int64]) -> None:
-        """Add texts (Arrow strings, none null)."""
-        if not len(values):
+        """Add texts (Arrow strings); those of no rows may be null."""
+        there = counts > 0
+        if not there.any():
             return
         self.rows += int(counts.sum())
         lengths = text_lengths(values)
-        low, high = int(lengths.min()), int(lengths.max())
+        low, high = int(lengths.min(initial=_LONGEST, where=there)), int(lengths.max(where=there, initial=0))
         self.shortest = low if self.shortest is None else min(low, self.shortest)
         self.longest = high if self.longest is None else max(high, self.longest)
         self._characters += int((lengths * counts).sum())
         offsets = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1, values.offset * 4)
-        some = np.flatnonzero(np.diff(offsets) > 0)
+        some = np.flatnonzero(there & (np.diff(offsets) > 0))
         self.empty += int(counts.sum() - counts[some].sum())
         if not some.size:
             return

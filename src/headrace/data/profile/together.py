@@ -35,30 +35,43 @@ class Together:
         self._n, self._s, self._q, self._p = (np.zeros((n, n)) for _ in range(4))
         self._by_class = np.zeros((3, n, classes))
         self._classes = classes
+        self._room, self._line = np.empty(0, np.float32), np.empty(0)
         self._done = 0
         self.every = max(1, -(-(n * n) // (WIDE * WIDE)))
 
     def add(self, columns: Sequence[tuple[Any, Mask | None]], target: Grid | None = None) -> None:
         """Add the columns' next rows, each as its numbers [rows] and, where it has any, a mask of its nulls.
         With classes, `target` holds class numbers as float64 [rows]."""
-        rows = columns[0][0].size if columns else 0
-        chosen = self._chosen(rows)
-        X = np.empty((len(columns), rows if chosen is None else chosen.size), np.float32)
-        M = np.ones_like(X)
-        gaps = []
+        size = len(columns)
+        chosen = self._chosen(columns[0][0].size if columns else 0)
+        gaps = [i for i, (_, null) in enumerate(columns) if null is not None]
+        # Numbers, their squares, and where they are known: of columns with nulls, and last of those without.
+        look = self._place(2 * size + len(gaps) + 1, columns[0][0].size if chosen is None else chosen.size)
+        X, M = look[:size], look[2 * size :]
+        M[-1] = 1
         for i, (numbers, null) in enumerate(columns):
             if chosen is not None:
                 numbers, null = numbers[chosen], None if null is None else null[chosen]
             self._scaled(i, numbers, null, X[i])
             if null is not None:
-                M[i] -= null
-                gaps.append(i)
-        self._pairs(X, M, np.array(gaps, np.int64))
+                np.subtract(1, null, out=M[gaps.index(i)], dtype=np.float32)
+        np.multiply(X, X, out=look[size : 2 * size])
+        self._pairs(look, size, np.array(gaps, np.int64))
         if self._classes and target is not None:
             truth = target if chosen is None else target[chosen]
             one_hot = (truth[None, :] == np.arange(self._classes)[:, None]).astype(np.float32)
-            for i, left in enumerate((M, X, X * X)):
+            known = np.ones_like(X)
+            known[gaps] = M[:-1]
+            for i, left in enumerate((known, X, look[size : 2 * size])):
                 self._by_class[i] += _product(left, one_hot)
+
+    def _place(self, lines: int, rows: int) -> Any:
+        """Room for a batch, float32 [lines, rows]: the same memory every time."""
+        if self._room.size < lines * rows:
+            self._room = np.empty(lines * rows, np.float32)
+        if self._line.size < rows:
+            self._line = np.empty(rows)
+        return self._room[: lines * rows].reshape(lines, rows)
 
     def _chosen(self, rows: int) -> NDArray[np.int64] | None:
         """Places of the rows that are looked at; None for all."""
@@ -72,31 +85,21 @@ class Together:
             if first.size:
                 self._shift[i] = first.mean()
                 self._scale[i] = first.std() or 1.0
-        apart = numbers - self._shift[i]
+        apart = np.subtract(numbers, self._shift[i], out=self._line[: out.size])
         # Under nulls lies whatever lies there.
         if null is not None:
-            apart[null] = 0.0
+            np.copyto(apart, 0.0, where=null)
         np.multiply(apart, 1 / (self._scale[i] or 1.0), out=out, casting="same_kind")
 
-    def _pairs(self, X: Any, M: Any, gaps: NDArray[np.int64]) -> None:
-        squares = X * X
-        size, rows = X.shape
-        self._p += _product(X, X)
+    def _pairs(self, look: Any, size: int, gaps: NDArray[np.int64]) -> None:
+        self._p += _product(look[:size], look[:size])
+        sums = _product(look, look[2 * size :])
         # Without nulls in column j, a sum over the rows where j is known is that of all rows.
-        s = np.repeat(X.sum(axis=1, dtype=np.float64)[:, None], size, axis=1)
-        q = np.repeat(squares.sum(axis=1, dtype=np.float64)[:, None], size, axis=1)
-        n = np.full((size, size), float(rows))
-        if gaps.size:
-            M = M[gaps]
-            s[:, gaps] = _product(X, M)
-            q[:, gaps] = _product(squares, M)
-            counts = M.sum(axis=1, dtype=np.float64)
-            n[:, gaps] = counts
-            n[gaps, :] = counts[:, None]
-            n[np.ix_(gaps, gaps)] = _product(M, M)
-        self._s += s
-        self._q += q
-        self._n += n
+        where = np.full(size, gaps.size)
+        where[gaps] = np.arange(gaps.size)
+        self._s += sums[:size][:, where]
+        self._q += sums[size : 2 * size][:, where]
+        self._n += sums[2 * size :][where][:, where]
 
     def correlations(self) -> list[list[float | None]]:
         """Pearson's r of every pair, rounded to 4 digits; None where fewer than three rows know both, or one

@@ -1,8 +1,10 @@
-"""Figures of tables, from a profile: for pages and for notebooks."""
+"""Figures of tables, from a profile: as Plotly figures for notebooks, and drawn into pages without Plotly."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from headrace.data.profile.record import Correlations, Coverage
 
@@ -10,31 +12,59 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 SHOWN = 40
+_MARGIN = {"l": 10, "r": 10, "t": 10, "b": 10}
+_NO_TEMPLATE = {"data": {"scatter": [{"type": "scatter"}]}}
+"""What Plotly calls the template `none`."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as what `Plotly.js` is given: importing Plotly's own classes takes longer than drawing."""
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+    def to_json(self) -> str:
+        """As `go.Figure.to_json`."""
+        return json.dumps({"data": self.data, "layout": self.layout}, separators=(",", ":"))
+
+    def figure(self) -> go.Figure:
+        """The same for a notebook."""
+        import plotly.graph_objects as go
+
+        return go.Figure(data=self.data, layout=self.layout)
 
 
 def correlation_matrix(correlations: Correlations) -> go.Figure:
     """Pearson's r of every pair as a heat map; of more than 40 columns those with the strongest pairs, in the
     table's order."""
-    import plotly.graph_objects as go
+    return draw_correlations(correlations).figure()
 
+
+def draw_correlations(correlations: Correlations) -> Drawn:
+    """`correlation_matrix` for a page."""
     chosen = _strongest(correlations)
     names = [correlations.columns[i] for i in chosen]
-    r = [[correlations.r[i][j] for j in chosen] for i in chosen]
-    figure = go.Figure(
-        go.Heatmap(
-            z=r, x=names, y=names, zmin=-1, zmax=1, zmid=0,
-            colorscale=[[0, "#b2482f"], [0.5, "rgba(140,140,140,0.10)"], [1, "#2f6fde"]],
-            hovertemplate="%{y} and %{x}: r = %{z:.3f}<extra></extra>",
-            colorbar={"title": {"text": "r"}, "thickness": 12, "len": 0.8},
-        )
-    )  # fmt: skip
-    figure.update_layout(
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        xaxis={"automargin": True, "tickangle": -60, "type": "category", "showgrid": False},
-        yaxis={"automargin": True, "autorange": "reversed", "type": "category", "showgrid": False},
-        template="none",
-    )
-    return figure
+    heat = {
+        "type": "heatmap",
+        "z": [[correlations.r[i][j] for j in chosen] for i in chosen],
+        "x": names,
+        "y": names,
+        "zmin": -1,
+        "zmax": 1,
+        "zmid": 0,
+        "colorscale": [[0, "#b2482f"], [0.5, "rgba(140,140,140,0.10)"], [1, "#2f6fde"]],
+        "hovertemplate": "%{y} and %{x}: r = %{z:.3f}<extra></extra>",
+        "colorbar": {"title": {"text": "r"}, "thickness": 12, "len": 0.8},
+    }
+    axis = {"automargin": True, "type": "category", "showgrid": False}
+    layout = {
+        "margin": _MARGIN,
+        "xaxis": axis | {"tickangle": -60},
+        "yaxis": axis | {"autorange": "reversed"},
+        "template": _NO_TEMPLATE,
+    }
+    return Drawn([heat], layout)
 
 
 def _strongest(correlations: Correlations) -> list[int]:
@@ -48,22 +78,27 @@ def _strongest(correlations: Correlations) -> list[int]:
 
 def time_coverage(coverage: Coverage) -> go.Figure:
     """Rows over time as bars, one a span of days, with the gaps shaded."""
-    import plotly.graph_objects as go
+    return draw_coverage(coverage).figure()
 
-    width = coverage.width * 86_400_000
-    figure = go.Figure(
-        go.Bar(
-            x=coverage.starts, y=coverage.rows, width=width, offset=0,
-            marker={"color": "#2f6fde", "line": {"width": 0}},
-            hovertemplate="%{x|%Y-%m-%d}: %{y:,} rows<extra></extra>",
-        )
-    )  # fmt: skip
-    for gap in coverage.gaps:
-        figure.add_vrect(x0=gap.first, x1=gap.last, fillcolor="#d98324", opacity=0.25, line_width=0)
-    figure.update_layout(
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        xaxis={"automargin": True, "type": "date"},
-        yaxis={"automargin": True, "title": {"text": "rows"}, "rangemode": "tozero"},
-        template="none",
-    )
-    return figure
+
+def draw_coverage(coverage: Coverage) -> Drawn:
+    """`time_coverage` for a page."""
+    bars = {
+        "type": "bar",
+        "x": list(coverage.starts),
+        "y": list(coverage.rows),
+        "width": coverage.width * 86_400_000,
+        "offset": 0,
+        "marker": {"color": "#2f6fde", "line": {"width": 0}},
+        "hovertemplate": "%{x|%Y-%m-%d}: %{y:,} rows<extra></extra>",
+    }
+    shade = {"type": "rect", "fillcolor": "#d98324", "opacity": 0.25, "line": {"width": 0}}
+    over = {"xref": "x", "yref": "y domain", "y0": 0, "y1": 1}
+    layout = {
+        "margin": _MARGIN,
+        "shapes": [shade | over | {"x0": g.first, "x1": g.last} for g in coverage.gaps],
+        "xaxis": {"automargin": True, "type": "date"},
+        "yaxis": {"automargin": True, "title": {"text": "rows"}, "rangemode": "tozero"},
+        "template": _NO_TEMPLATE,
+    }
+    return Drawn([bars], layout)
