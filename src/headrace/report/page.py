@@ -76,9 +76,19 @@ def _section(section: Section) -> str:
     return f'<section id="{text(section.id)}"><h2>{text(section.title)}</h2>{lead}{section.body}</section>\n'
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[int] = (),
+    lean: bool = False,
+) -> str:
     """A table that scrolls by itself where it is too wide; `numbers` are columns set right. Cells are plain
-    texts, or `Html`."""
+    texts, or `Html`. `lean` leaves out columns in which nothing stands."""
+    if lean and rows:
+        kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
+        numbers = [at for at, i in enumerate(kept) if i in numbers]
+        headers, rows = [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
     head = "".join(_cell("th", h, i in numbers) for i, h in enumerate(headers))
     body = "".join(
         "<tr>" + "".join(_cell("td", c, i in numbers) for i, c in enumerate(r)) + "</tr>" for r in rows

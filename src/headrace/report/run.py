@@ -47,7 +47,7 @@ _HEADS: Mapping[str, tuple[str, str]] = {
     "no-go": ("bad", "Don't ship: today's solution is as good"),
     "failed": ("bad", "Failed"),
     "stopped": ("warn", "Stopped where it was asked to"),
-    "finished": ("good", "Finished"),
+    "done": ("good", "Done"),
     "unfinished": ("warn", "Not finished: it is under way, or its process died"),
 }
 

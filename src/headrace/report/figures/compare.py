@@ -21,7 +21,7 @@ def leaderboard(lines: Sequence[Mapping[str, Any]], metric: str, *, chosen: str 
     """Each candidate's mean over the folds, with one standard deviation to each side. `lines` are those of a
     run's leaderboard."""
     known = [m for m in lines if m["mean"] is not None]
-    made = figure(f"{metric}, mean over the folds ± standard deviation")
+    made = figure(f"{metric} (mean ± standard deviation)")
     mean = [m["mean"] for m in known]
     spread = [m["std"] for m in known]
     colours = [ORANGE if m["model"] == chosen else _of_line(m["model"]) for m in known]
@@ -116,7 +116,7 @@ def group_rates(rates: Sequence[GroupRate], rate: str) -> go.Figure:
 def faults(found: Sequence[Fault], *, most: int = 20) -> go.Figure:
     """What the metric loses with each fault in place, as a share of it, the worst first."""
     known = sorted((f for f in found if f.loss is not None), key=lambda f: -(f.loss or 0.0))[:most]
-    made = figure("share of the metric that is lost")
+    made = figure("share of the metric lost")
     colours = dict(zip(("missing", "scale", "noise"), (ORANGE, BLUE, TEAL), strict=True))
     for kind in dict.fromkeys(f.kind for f in known):
         mine = [f for f in known if f.kind == kind]

@@ -18,6 +18,26 @@
     const axis = {gridcolor: line, zerolinecolor: line, linecolor: line};
     return {ink: ink, axis: axis};
   };
+  // On a phone names leave room for what they name.
+  const plain = (t) => t.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+  const marked = (t) => t.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  const cut = (name) => {
+    const said = plain(name);
+    return said.length <= 18 ? name : marked(said.slice(0, 8) + '…' + said.slice(-9));
+  };
+  const narrow = (layout, data) => {
+    ['xaxis', 'yaxis', 'yaxis2'].filter((k) => layout[k]).forEach((k) => {
+      layout[k].tickfont = Object.assign({}, layout[k].tickfont, {size: 10});
+      if (layout[k].title) layout[k].title = Object.assign({}, layout[k].title, {font: {size: 11}});
+    });
+    const down = layout.yaxis;
+    if (down.type === 'category') {
+      const names = Array.from(new Set(data.flatMap((t) => (t.y || []))));
+      layout.yaxis = Object.assign({}, down, {tickvals: names, ticktext: names.map((n) => cut(String(n)))});
+    } else if (down.ticktext) {
+      layout.yaxis = Object.assign({}, down, {ticktext: down.ticktext.map(cut)});
+    }
+  };
   const draw = (box, width) => {
     box.figure = box.figure || JSON.parse(box.querySelector('script').textContent);
     const c = colours(), layout = Object.assign({}, box.figure.layout);
@@ -26,6 +46,7 @@
     Object.keys(layout).filter((k) => /^[xy]axis/.test(k)).concat(['xaxis', 'yaxis']).forEach((k) => {
       layout[k] = Object.assign({}, c.axis, layout[k]);
     });
+    if (box.clientWidth < 560) narrow(layout, box.figure.data);
     layout.autosize = true;
     layout.height = box.clientHeight;
     if (width) layout.width = width;

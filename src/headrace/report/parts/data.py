@@ -108,11 +108,9 @@ def _columns(one: TableProfile, meanings: Mapping[str, str], events: str) -> str
             [name, str(c.type), share_of(c.missing, c.rows), f"{c.distinct:,}", _shape(c), _ends(c), notes]
         )
     headers = ["column", "type", "missing", "distinct", "shape", "range, or most frequent", "to look at"]
-    if not any(r[-1] for r in rows):
-        headers, rows = headers[:-1], [r[:-1] for r in rows]
     cut = len(one.columns) - len(rows)
     tail = para(f"{cut} more columns are in `headrace profile`.") if cut > 0 else ""
-    return table(headers, rows, numbers=[2, 3]) + tail
+    return table(headers, rows, numbers=[2, 3], lean=True) + tail
 
 
 def _shape(c: ColumnProfile) -> Html:

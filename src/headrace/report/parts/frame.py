@@ -94,10 +94,8 @@ def _features(told: RunTold) -> str:
         rows.append([name, code(long["expr"]), kind, long.get("description", "")])
     added = [n for n in kinds if n not in declared]
     rows += [[n, "made by cleaning", kinds[n], ""] for n in added]
-    if not any(r[3] for r in rows):
-        rows = [r[:3] for r in rows]
-    headers = ["feature", "expression", "kind", "meaning"][: len(rows[0])] if rows else []
-    return more(f"{len(rows)} features", table(headers, rows)) if rows else ""
+    headers = ["feature", "expression", "kind", "meaning"]
+    return more(f"{len(rows)} features", table(headers, rows, lean=True)) if rows else ""
 
 
 def _columns(problem: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def _table(verdicts: Sequence[Verdict]) -> str:
         for v in verdicts
     ]  # fmt: skip
     headers = ["stage", "gate", "verdict", "measured", "95% interval", "rule", "n", "where, or why"]
-    return table(headers, rows, numbers=[6])
+    return table(headers, rows, numbers=[6], lean=True)
 
 
 def _where(v: Verdict) -> str:

@@ -114,12 +114,8 @@ def _column(found: Fairness, column: str) -> str:
         for d in found.disparities
         if d.column == column
     ]  # fmt: skip
-    if not any(r[1] for r in rows):
-        rows = [[r[0], *r[2:]] for r in rows]
-        headers, right = ["measure", "value", "95% interval", "lowest … highest"], [1]
-    else:
-        headers, right = ["measure", "of class", "value", "95% interval", "lowest … highest"], [2]
-    return f"<h3>{text(column)}</h3>" + two(*drawings) + table(headers, rows, numbers=right)
+    headers = ["measure", "of class", "value", "95% interval", "lowest … highest"]
+    return f"<h3>{text(column)}</h3>" + two(*drawings) + table(headers, rows, numbers=[2], lean=True)
 
 
 _RATE = {

@@ -31,8 +31,8 @@ def leaderboard_section(told: RunTold, records: Records) -> Section:
     lead += f" ({learned['choice']})." if learned.get("choice") else "."
     body = drawn(
         leaderboard(lines, metric, chosen=chosen),
-        "Candidates",
-        "Orange is the chosen one, grey what it has to beat.",
+        "Mean over the folds",
+        "Whiskers are standard deviations. Orange is the chosen one, grey what it has to beat.",
         height=rows_high(sum(m["mean"] is not None for m in lines)),
     )
     body += _table(lines, seconds, chosen)
@@ -57,6 +57,7 @@ def _table(lines: Any, seconds: Mapping[str, float], chosen: str) -> str:
         ["candidate", "mean", "std", "seconds", *money, "note"],
         rows,
         numbers=[1, 2, 3, *([4] if worth else [])],
+        lean=True,
     )
     params = [[m["model"], spelled(m["params"])] for m in lines if m.get("params")]
     return shown + (more("Parameters", table(["candidate", "parameters"], params)) if params else "")

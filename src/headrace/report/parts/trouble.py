@@ -139,7 +139,7 @@ def learning_curve_section(told: RunTold, records: Records) -> Section:
         note = (
             f"{found.model}; points are means over draws of the training rows, whiskers go from low to high."
         )
-        body += drawn(learning_curve(found), "Learning curve", note)
+        body += drawn(learning_curve(found), "By rows learned from", note)
         rows = [
             [share(p.share), f"{p.rows:,}", str(p.repeats), number(p.train), number(p.validation),
              f"{number(p.lowest)} to {number(p.highest)}"]
