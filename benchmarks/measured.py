@@ -12,11 +12,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Measured:
-    """Wall seconds, peak resident memory in MB, and what was printed."""
+    """Wall seconds, peak resident memory in MB, what was printed, and seconds of the processors."""
 
     seconds: float
     megabytes: float
     output: str
+    cpu: float = 0.0
 
 
 def measured(command: Sequence[str], *, cwd: Path) -> Measured:
@@ -39,4 +40,4 @@ def measured(command: Sequence[str], *, cwd: Path) -> Measured:
         output, errors = out.read().decode(), err.read().decode()
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}\n{errors}")
-    return Measured(seconds, usage.ru_maxrss / 1024, output)
+    return Measured(seconds, usage.ru_maxrss / 1024, output, usage.ru_utime + usage.ru_stime)

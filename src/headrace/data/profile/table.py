@@ -70,14 +70,15 @@ def profile_table(
             if progress is not None:
                 progress(rows)
         _settle(waiting, moving, copies, columns, ids)
-    names = [columns[i].name for i in numeric]
-    r = together.correlations() if numeric else []
-    links = _links(together, names, r, target)
+        names = [columns[i].name for i in numeric]
+        r = together.correlations() if numeric else []
+        links = _links(together, names, r, target)
+        finished = tuple(pool.map(lambda s, c: _finished(s, c, links, ids), seen, columns))
     return TableProfile(
         table,
         whose,
         rows,
-        tuple(_finished(s, c, links, ids) for s, c in zip(seen, columns, strict=True)),
+        finished,
         Correlations(tuple(names), tuple(tuple(v[: len(names)]) for v in r[: len(names)]), together.every)
         if len(names) > 1
         else None,
