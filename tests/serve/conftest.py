@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from serve_releases import Release, make_release
+from spine import clock, finished
 
 from headrace.core.task import Kind
+
+__all__ = ["clock", "finished"]
 
 
 @pytest.fixture(scope="session")

@@ -183,6 +183,6 @@ def test_our_own_failure_is_a_500_without_details(binary: Release, monkeypatch: 
 
 def test_a_column_called_rows_is_a_column(binary: Release) -> None:
     value = {"rows": [ROW]}
-    assert app_module._rows_of(json.dumps(value).encode(), ("rows",)) == ([value], False)
+    assert app_module._rows_of(value, ("rows",)) == ([value], False)
     serving = replace(binary.serving, unused=())
     assert "note" not in serving.event_types()
