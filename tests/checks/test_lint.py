@@ -302,3 +302,13 @@ def test_corrections() -> None:
     null = np.random.default_rng(0).gumbel(size=499)
     assert tail(8.0, null) == pytest.approx(1 - np.exp(-np.exp(-8.0)), rel=0.9)
     assert tail(float(np.quantile(null, 0.9)), null) == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_number_read_out_of_text_is_no_name_of_rows(draw: np.random.Generator) -> None:
+    """A measurement with a `?` among its values is text in the file, and different in every row."""
+    y, features = honest(draw)
+    size = np.exp(draw.normal(size=len(y)))
+    raw = text("size", [f"{v:.9f}" for v in size])
+    reads = {f.name: (f.name,) for f in features} | {"size": ("size",)}
+    data = world(NUMBER, y, *features, number("size", size), raw=(*features, raw), reads=reads)
+    assert found(data) == {}

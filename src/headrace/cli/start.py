@@ -11,9 +11,7 @@ from headrace.core.codec import to_plain
 from headrace.core.errors import SpecError, UserError
 
 
-@click.command(
-    epilog="Example: headrace init churn --from customers.csv --target churned && headrace run -C churn"
-)
+@click.command(epilog="Example: headrace init churn --from customers.csv --target churned")
 @click.argument("name", metavar="DIR")
 @click.option(
     "-C", "base", default=".", metavar="BASE", type=click.Path(), help="Where DIR is made (default: here)."
@@ -41,8 +39,8 @@ def init(
     """Start a project in DIR: an example, or a spec drafted from a file of yours.
 
     A drafted spec is commented and ready to run: task, time and id columns, split, expectations that the
-    data meets, and suspects (constant, id-like, near-copy of the target, capped, personal data), each with
-    its reason.
+    data meets, spellings and dates to clean, and suspects (constant, id-like, near-copy of the target,
+    capped, personal data), each with its reason. The file is copied into DIR/data unless it lies in DIR.
     """
     from headrace.project import Project
 
@@ -53,7 +51,13 @@ def init(
         print_json({"folder": str(project.root), "files": files})
         return
     click.echo(f"wrote {', '.join(files)} in {folder}")
-    click.echo(f"next: headrace check -C {folder}; headrace run -C {folder}")
+    click.echo(f"next: read {folder / 'headrace.yaml'}, then")
+    click.echo(f"  headrace check -C {folder}")
+    click.echo(f"  headrace run -C {folder} --to evaluate   # as often as you like: the test stays sealed")
+    click.echo(f"  headrace profile -C {folder} --html profile.html")
+    click.echo(
+        f"  headrace run -C {folder}                 # opens the test: its first opening shows an estimate"
+    )
 
 
 @click.command(epilog="Example: headrace check -C flights")

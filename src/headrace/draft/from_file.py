@@ -5,20 +5,26 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.core.errors import DataError, UserError
+from headrace.core.schema import Type
 from headrace.core.spec import FILE_NAME, parse_spec
+from headrace.data.files import kind_of
 from headrace.draft.examples import refuse_project, unwritable
 from headrace.draft.expectations import draft_expectations
-from headrace.draft.features import draft_features
-from headrace.draft.look import look_at
-from headrace.draft.names import slug
+from headrace.draft.features import Drafted, draft_features
+from headrace.draft.look import Look, Profile, look_at
+from headrace.draft.names import slug, sql_name
 from headrace.draft.problem import find_aim
-from headrace.draft.roles import draw, find_roles
+from headrace.draft.roles import draw, find_copies, find_roles
+from headrace.draft.spelling import Dialect, dialect_of
 from headrace.draft.suspects import Suspect, find_suspects
 from headrace.draft.write import Parts, spec_text
+
+MOST_SLICES = 12
 
 OWNER = "me"
 """Who answers for a drafted project until its spec says otherwise."""
@@ -47,27 +53,34 @@ def draft(file: Path, target: str, *, folder: Path, owner: str = OWNER) -> Draft
         UserError: there is no such column.
     """
     with look_at(file) as look:
-        everything = dict(look.profiles())
-        aim = find_aim(look, everything, target)
-        roles = find_roles(look, everything, target)
-        if roles.key in look.personal:  # rows have other names: it needn't be kept
-            roles = replace(roles, key=None)
-        drawn = draw(look, aim, roles, seed=0)
-        look.take(drawn.train)
-        training = look.profiles("train")
-        group = roles.group if drawn.spec.by == "group" else None
-        suspects = find_suspects(look, training, aim, roles, group)
-        features = draft_features(look, training, aim, roles, suspects)
-        if not features.features:
-            raise DataError(
-                f"no column of {file.name} can be a feature",
-                why="; ".join(f"{c}: {reason}" for c, reason in features.left_out)
-                or "it has no other column",
-                fix="bring columns that are known when the prediction is made",
-            )
-        out = {c for c, _ in features.left_out}
-        used = {c.name for c in look.columns} - out
-        expectations = draft_expectations(look, everything, used, features.numbers, roles, target)
+        dialect = dialect_of(look) if kind_of(file.name) == "csv" else Dialect()
+        if dialect == Dialect():
+            return _draft(look, dialect, file, target, folder, owner)
+    with look_at(file, decimal=dialect.decimal, nulls=dialect.nulls) as look:
+        return _draft(look, dialect, file, target, folder, owner)
+
+
+def _draft(look: Look, dialect: Dialect, file: Path, target: str, folder: Path, owner: str) -> Draft:
+    everything = dict(look.profiles())
+    aim = find_aim(look, everything, target)
+    roles = find_roles(look, everything, target)
+    if roles.key in look.personal:  # rows have other names: it needn't be kept
+        roles = replace(roles, key=None)
+    drawn = draw(look, aim, roles, seed=0)
+    look.take(drawn.train)
+    training = look.profiles("train")
+    suspects = find_suspects(look, training, aim, roles, drawn.spec.group)
+    features = draft_features(look, training, aim, roles, suspects)
+    if not features.features:
+        raise DataError(
+            f"no column of {file.name} can be a feature",
+            why="; ".join(f"{c}: {reason}" for c, reason in features.left_out) or "it has no other column",
+            fix="bring columns that are known when the prediction is made",
+        )
+    out = {c for c, _ in features.left_out}
+    used = {c.name for c in look.columns} - out
+    expectations = draft_expectations(look, everything, used, features.numbers, roles, target)
+    copies = find_copies(look, everything, roles)
     stem = slug(re.sub(r"\.(gz|zst)$", "", file.name).rpartition(".")[0] or file.stem, fallback="events")
     parts = Parts(
         project=stem.replace("_", "-"),
@@ -84,10 +97,23 @@ def draft(file: Path, target: str, *, folder: Path, owner: str = OWNER) -> Draft
         expectations=expectations,
         suspects=suspects,
         personal=look.personal,
+        dialect=dialect,
+        copies=copies,
+        slices=_slices(training, features),
     )
     text = spec_text(parts)
     parse_spec(text)  # a draft that doesn't parse is our fault: fail here, not in the user's hands
     return Draft(text, suspects, (*aim.notes, drawn.reason, *drawn.notes), parts.read)
+
+
+def _slices(training: Mapping[str, Profile], features: Drafted) -> tuple[str, ...]:
+    """Up to three columns that features read and that make few, large groups."""
+    used = {f.expression for f in features.features}
+    return tuple(
+        sql_name(n)
+        for n, p in training.items()
+        if sql_name(n) in used and p.type in (Type.TEXT, Type.BOOL) and 2 <= p.distinct <= MOST_SLICES
+    )[:3]
 
 
 def write_draft(file: Path, target: str, folder: Path, *, owner: str = OWNER) -> tuple[Path, ...]:

@@ -143,6 +143,14 @@ class Look:
                 counts[name] = int(_one(self.db, sql)[0])
         return counts
 
+    def copies(self, without: str | None = None) -> int:
+        """How many rows are equal to an earlier one in every column but `without`."""
+        names = ", ".join(quoted(c.name) for c in self.columns if c.name != without)
+        if not names:
+            return 0
+        found = _one(self.db, f"select count(*) - count(distinct hash({names})) from rows")
+        return int(found[0])
+
     def top(self, column: str, relation: str = "rows", limit: int = 100) -> list[tuple[Any, int]]:
         """The most frequent values with their counts; the more frequent first, then in order."""
         q = quoted(column)
@@ -163,17 +171,18 @@ def one(look: Look, sql: str) -> tuple[Any, ...]:
 
 
 @contextmanager
-def look_at(file: Path) -> Iterator[Look]:
+def look_at(file: Path, *, decimal: str = ".", nulls: tuple[str, ...] = ()) -> Iterator[Look]:
     """Open a CSV, TSV, Parquet or JSON-lines file through the reader that ingest uses.
 
-    The rows lie in a temporary folder while the context is open. Times without a zone are read as UTC.
+    The rows lie in a temporary folder while the context is open. Times without a zone are read as UTC;
+    `decimal` and `nulls` are those of the table's settings.
 
     Raises:
         DataError: there is no such file, it has no rows, or it can't be read.
     """
     limits = Limits()
     path = file.resolve()
-    table = TableSpec(read=path.name)
+    table = TableSpec(read=path.name, decimal="," if decimal == "," else ".", nulls=nulls)
     with TemporaryDirectory(prefix="headrace-draft-") as folder:
         scratch = Path(folder)
         store = EmbeddedStore(scratch / "store")

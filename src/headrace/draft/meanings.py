@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.data.privacy.names import words
 from headrace.draft.names import listed
 
-_ID_WORDS = frozenset(listed("id ids uid uuid guid key pk rowid idx index"))
+_ID_WORDS = frozenset(listed("id ids uid uuid guid key pk rowid idx index nr"))
 _ENTITIES = listed(
     """patient customer client user person member subject account household driver player student employee
     borrower tenant visitor session device machine engine sensor vehicle store shop hospital company

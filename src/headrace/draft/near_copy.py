@@ -41,7 +41,8 @@ def _codes(target: NDArray[Any], aim: Aim) -> NDArray[np.float64]:
         return np.where(null, np.nan, np.where(null, 0, plain).astype(np.float64))
     y = np.full(len(plain), np.nan)
     for code, value in enumerate(_classes(aim)):
-        y[~null & np.asarray(plain == value)] = code
+        for spelled in dict(aim.spellings).get(value, (value,)):
+            y[~null & np.asarray(plain == spelled)] = code
     return y
 
 

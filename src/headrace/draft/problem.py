@@ -44,14 +44,28 @@ class Aim:
     reason: str = ""
     dropped: int = 0
     notes: tuple[str, ...] = ()
+    spellings: tuple[tuple[Any, tuple[Any, ...]], ...] = ()
+    """Each class with every value that means it; empty where each value means itself."""
 
     @property
     def sql(self) -> str:
         """The target for DuckDB, null where there is none."""
         if not self.classes or self.expression in (self.column, quoted(self.column)):
             return quoted(self.column)
-        listed = ", ".join(literal(c) for c in self.classes)
-        return f"case when {quoted(self.column)} in ({listed}) then {quoted(self.column)} end"
+        return _cases(quoted(self.column), self.classes, self.spellings)
+
+
+def _cases(name: str, classes: tuple[Any, ...], spellings: tuple[tuple[Any, tuple[Any, ...]], ...]) -> str:
+    """The target as an expression over the column: kept classes, each under one name."""
+    if not spellings:
+        return f"case when {name} in ({', '.join(literal(c) for c in classes)}) then {name} end"
+    cases = []
+    for kind, spelled in spellings:
+        if len(spelled) == 1:
+            cases.append(f"when {name} = {literal(spelled[0])} then {literal(kind)}")
+        else:
+            cases.append(f"when {name} in ({', '.join(literal(v) for v in spelled)}) then {literal(kind)}")
+    return f"case {' '.join(cases)} end"
 
 
 def literal(value: Any) -> str:
@@ -124,7 +138,8 @@ def _refuse(profile: Profile) -> None:
 
 
 def _classes(look: Look, profile: Profile, reason: str) -> Aim:
-    counts = look.top(profile.name, limit=MOST_CLASSES + 1)
+    found = look.top(profile.name, limit=MOST_CLASSES + 1)
+    counts, spelled = _folded(found)
     kept = [v for v, n in counts if n >= FEWEST_ROWS]
     if len(kept) < 2:
         told = ", ".join(f"{shown(v)!r} {n:,}" for v, n in counts[:5])
@@ -137,9 +152,15 @@ def _classes(look: Look, profile: Profile, reason: str) -> Aim:
     rare = [(v, n) for v, n in counts if n < FEWEST_ROWS]
     name = sql_name(profile.name)
     expression, notes = name, []
+    several = any(len(spelled[v]) > 1 for v in kept)
+    spellings = tuple((v, spelled[v]) for v in sorted(kept)) if several else ()
+    if rare or several:
+        expression = _cases(name, tuple(sorted(kept)), spellings)
+    if several:
+        words = [w for v in sorted(kept) for w in spelled[v] if w != v]
+        told = ", ".join(f"{w!r}" for w in words[:8]) + (", …" if len(words) > 8 else "")
+        notes.append(f"other spellings of a class count as it: {told}")
     if rare:
-        kept_sql = ", ".join(literal(v) for v in sorted(kept))
-        expression = f"case when {name} in ({kept_sql}) then {name} end"
         told = ", ".join(f"{shown(v)!r} {n}" for v, n in rare[:8]) + (", …" if len(rare) > 8 else "")
         notes.append(f"left out: classes with fewer than {FEWEST_ROWS} rows ({told})")
     dropped = profile.nulls + sum(n for _, n in rare)
@@ -147,14 +168,26 @@ def _classes(look: Look, profile: Profile, reason: str) -> Aim:
         positive = _positive(counts, kept)
         return Aim(
             profile.name, Kind.BINARY, "f1", expression, tuple(sorted(kept)), positive, reason, dropped,
-            tuple(notes),
+            tuple(notes), spellings,
         )  # fmt: skip
     if profile.type is Type.NUMBER and not names_an_id(profile.name):
         notes.append("if the numbers are amounts or grades: `task: regression` and `metric: rmse`")
     return Aim(
         profile.name, Kind.MULTICLASS, "f1_macro", expression, tuple(sorted(kept)), None, reason, dropped,
-        tuple(notes),
+        tuple(notes), spellings,
     )  # fmt: skip
+
+
+def _folded(found: list[tuple[Any, int]]) -> tuple[list[tuple[Any, int]], dict[Any, tuple[Any, ...]]]:
+    """Classes with their rows, and every spelling of each: words that differ by case or outer space alone
+    are one class, under its most frequent spelling."""
+    groups: dict[Any, list[tuple[Any, int]]] = {}
+    for value, n in found:
+        groups.setdefault(value.strip().casefold() if isinstance(value, str) else value, []).append(
+            (value, n)
+        )
+    counts = [(g[0][0], sum(n for _, n in g)) for g in groups.values()]
+    return counts, {g[0][0]: tuple(sorted(v for v, _ in g)) for g in groups.values()}
 
 
 def _positive(counts: list[tuple[Any, int]], kept: list[Any]) -> Any:

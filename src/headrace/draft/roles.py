@@ -44,6 +44,8 @@ class Roles:
     key: str | None
     group: str | None
     times: tuple[str, ...] = ()
+    repeated: str | None = None
+    """A name of rows that some of them share: copies of a row, in a file without a key."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,21 @@ def find_roles(look: Look, profiles: Mapping[str, Profile], target: str) -> Role
         key.name if key else None,
         group.name if group else None,
         tuple(p.name for p in times if p is not main),
+        None if key else next((p.name for p in others if _repeated(p)), None),
     )
+
+
+def _repeated(p: Profile) -> bool:
+    """Whether a column named like a row's id is different in nearly every row."""
+    return names_an_id(p.name) and _countable(p) and not p.nulls and 0.9 * p.rows <= p.distinct < p.rows
+
+
+def find_copies(look: Look, profiles: Mapping[str, Profile], roles: Roles) -> int:
+    """How many rows are copies of others, in a file where chance can't explain that: it is wide enough to
+    tell most rows apart, and few are equal."""
+    found = look.copies(roles.key)
+    tells = max((p.distinct for name, p in profiles.items() if name != roles.key), default=0)
+    return found if found <= 0.05 * look.rows and tells > 0.3 * look.rows else 0
 
 
 def _plausible(p: Profile) -> bool:
@@ -166,6 +182,9 @@ def _ways(look: Look, aim: Aim, roles: Roles, notes: list[str]) -> list[tuple[Sp
     if roles.group is not None:
         why = f"{roles.group} repeats: rows of one may look alike, so each stays in one part"
         ways.append((SplitSpec(by="group", group=roles.group), why))
+    if roles.repeated is not None:
+        why = f"some rows share their {roles.repeated}: each stays in one part"
+        ways.append((SplitSpec(by="group", group=roles.repeated), why))
     if aim.kind is not Kind.REGRESSION:
         ways.append((SplitSpec(by="stratified"), "at random, with the classes in proportion"))
     ways.append((SplitSpec(by="random"), "at random: nothing says that rows depend on each other"))

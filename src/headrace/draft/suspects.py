@@ -9,10 +9,12 @@ from headrace.checks.lint.late import empty_with_target
 from headrace.core.schema import Type
 from headrace.draft.look import Look, Profile, one
 from headrace.draft.meanings import names_a_moment, names_an_id
-from headrace.draft.names import quoted, shown
+from headrace.draft.names import quoted, shown, sql_text
 from headrace.draft.near_copy import near_copy
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Roles, rises
+from headrace.draft.spelling import sentinel
+from headrace.expr.nodes import NUMBER_TEXT
 
 CAPPED = 0.01
 """Share of rows at one end of a column from which it may be cut off there."""
@@ -102,9 +104,19 @@ def _id_like(look: Look, profile: Profile) -> Suspect | None:
             )
         if profile.whole and names_an_id(name) and profile.distinct > max(50, known / 20):
             return Suspect(name, "id-like", f"called like an id, with {profile.distinct:,} different values")
-    if profile.type is Type.TEXT and (profile.unique or profile.distinct > 0.9 * known) and known > 20:
+    differs = profile.unique or profile.distinct > 0.9 * known
+    if profile.type is Type.TEXT and differs and known > 20 and not _measures(look, profile):
         return Suspect(name, "id-like", f"{profile.distinct:,} different values in {known:,} rows")
     return None
+
+
+def _measures(look: Look, profile: Profile) -> bool:
+    """Whether most of a text's values are numbers with fractions: a measurement with slips of the pen."""
+    q = quoted(profile.name)
+    fits = f"regexp_full_match({q}, {sql_text(NUMBER_TEXT)}) and contains({q}, '.')"
+    return int(one(look, f"select count(*) from train where {fits}")[0]) > 0.5 * (
+        profile.rows - profile.nulls
+    )
 
 
 def _unix_time(profile: Profile) -> bool:
@@ -117,6 +129,8 @@ def _capped(look: Look, profile: Profile, *, target: bool) -> Suspect | None:
     if profile.distinct < _FEWEST_VALUES:
         return None
     q, known = quoted(profile.name), profile.rows - profile.nulls
+    if not target and sentinel(look, profile.name) is not None:
+        return None
     for extreme, order, end in ((profile.high, "desc", "largest"), (profile.low, "asc", "smallest")):
         if order == "asc" and extreme in (0, 1):
             continue  # the natural beginning of counts and amounts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from headrace.draft.look import ZONE
 from headrace.draft.names import flow_scalar, scalar, shown, sql_name
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Drawn, Roles
+from headrace.draft.spelling import Dialect
 from headrace.draft.suspects import Suspect
 
 _WIDTH = 38
@@ -41,14 +43,24 @@ class Parts:
     suspects: tuple[Suspect, ...]
     personal: Mapping[str, str] = field(default_factory=dict)
     """What looks personal, by column."""
+    dialect: Dialect = field(default_factory=Dialect)
+    copies: int = 0
+    """How many rows are copies of others."""
+    slices: tuple[str, ...] = ()
+    """Columns of few values, as expressions: groups worth a look of their own."""
 
 
 def spec_text(parts: Parts) -> str:
     """The commented headrace.yaml."""
     lines = [
         f"# Drafted from {shown(parts.read, 60)}: {parts.rows:,} rows, {parts.columns:,} columns.",
-        "# It runs as it stands, and every line is yours to change: `headrace check`, then `headrace run`.",
-        "# Fill in `today` and `ship_at` before: only the first opening of the test set shows an estimate.",
+        "# It runs as it stands, and every line is yours to change. In this order:",
+        "#   headrace check                what is wrong with the spec, before any work",
+        "#   headrace run --to evaluate    everything but the test: as often as you like",
+        "#   headrace profile --html profile.html    what the training rows hold",
+        "#   headrace show                 leaderboard, gates, findings",
+        "#   headrace run                  opens the sealed test. Fill in `today` and `ship_at` before:",
+        "#                                 only the first opening shows an estimate, later ones a verdict.",
         "headrace: 1",
         f"project: {scalar(parts.project)}",
         "",
@@ -56,17 +68,28 @@ def spec_text(parts: Parts) -> str:
         "",
         *_data(parts),
         "",
+        *_clean(parts),
         *_split(parts),
         "",
         *_features(parts),
         "",
         *_models(parts),
+        "",
+        *_more(parts),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _line(text: str, comment: str = "", width: int = _WIDTH) -> str:
     return f"{text:<{width}} # {comment}" if comment else text
+
+
+def _wide(text: str, comment: str) -> list[str]:
+    """A line with its comment behind it, or above it where both are too long for one."""
+    line = _line(text, comment)
+    if len(line) <= _LINE or not comment:
+        return [line]
+    return [*_comments([comment], text[: len(text) - len(text.lstrip())]), text]
 
 
 def _comments(texts: Iterable[str], indent: str = "") -> list[str]:
@@ -91,7 +114,7 @@ def _problem(parts: Parts) -> list[str]:
         f"  objective: {scalar(f'Predict {target}')}",
         f"  decision: {scalar(f'Use the predicted {target} where the true one is not known yet')}",
         _line(f"  task: {aim.kind.value}", f"{target} is {aim.reason}"),
-        _line(f"  target: {scalar(aim.expression)}", _dropped(aim)),
+        *_target(aim),
     ]
     if aim.kind is Kind.BINARY:
         negative = next(c for c in aim.classes if c != aim.positive)
@@ -123,6 +146,15 @@ _SHIP_AT = {
 }
 
 
+def _target(aim: Aim) -> list[str]:
+    """The target; a long one is folded over several lines, which YAML joins again."""
+    text = f"  target: {scalar(aim.expression)}"
+    if len(text) <= _LINE or not aim.expression.isprintable() or "  " in aim.expression:
+        return _wide(text, _dropped(aim))
+    head = _line("  target: >-", _dropped(aim))
+    return [head, *(f"    {part}" for part in re.split(r" (?=when |end$)", aim.expression))]
+
+
 def _dropped(aim: Aim) -> str:
     return f"{aim.dropped:,} rows have none; they are dropped and counted" if aim.dropped else ""
 
@@ -152,11 +184,44 @@ def _data(parts: Parts) -> list[str]:
         lines.append(
             _line(f"  zone: {ZONE}", "check it: hour() reads its clock, and times without a zone are in it")
         )
-    lines += ["  tables:", f"    {parts.table}: {{read: {flow_scalar(parts.read)}}}"]
+    lines += ["  tables:", *_table(parts)]
     if parts.expectations:
         lines.append(_line("  expect:", "all of it holds in this file; new data that breaks it is stopped"))
         lines += [f"    - {scalar(e)}" for e in parts.expectations]
     return lines + _pii(parts)
+
+
+def _table(parts: Parts) -> list[str]:
+    settings = [f"read: {flow_scalar(parts.read)}"]
+    if parts.dialect.decimal != ".":
+        settings.append(f"decimal: {_quoted(parts.dialect.decimal)}")
+    if parts.dialect.nulls:
+        settings.append(f"nulls: [{', '.join(_quoted(v) for v in parts.dialect.nulls)}]")
+    why = "nulls: what stands for missing among its numbers" if parts.dialect.nulls else ""
+    return _wide(f"    {parts.table}: {{{', '.join(settings)}}}", why)
+
+
+def _quoted(value: str) -> str:
+    """A text in quotes: `?` and `-` alone would mean something else to YAML."""
+    return scalar(value) if scalar(value)[:1] in "'\"" else "'" + value.replace("'", "''") + "'"
+
+
+def _clean(parts: Parts) -> list[str]:
+    """How columns and training rows are cleaned; part of the model, so callers need not do it."""
+    columns = parts.features.cleaning
+    if not columns and not parts.copies:
+        return []
+    lines = ["clean:"]
+    if columns:
+        lines.append("  columns:")
+        for entry in columns:
+            lines += _wide(f"    {flow_scalar(entry.column)}: {entry.settings}", entry.note)
+    if parts.copies:
+        told = f"{parts.copies:,} rows are copies of others; in training each counts once"
+        if parts.drawn.spec.group is None:
+            told += ". Take them out of the file: copies in the test were seen in training"
+        lines += _wide("  rows: {duplicates: true}", told)
+    return [*lines, ""]
 
 
 def _pii(parts: Parts) -> list[str]:
@@ -210,3 +275,28 @@ def _models(parts: Parts) -> list[str]:
             _line("cv: {holdout: true}", f"{parts.rows:,} rows: one holdout is exact enough"),
         ]
     return ["models: [linear, tree, forest, boosting]"]
+
+
+def _more(parts: Parts) -> list[str]:
+    """What is worth a try next, as comments."""
+    lines = [
+        "# Worth a try, once this runs:",
+        "# tune: {trials: 60}                # search for better parameters of the best three candidates",
+        "# ensemble: blend                   # kept only where it is better beyond noise",
+    ]
+    if parts.aim.kind is Kind.REGRESSION:
+        lines.append("# uncertainty: {level: 0.9}         # an interval with every prediction")
+    else:
+        lines += [
+            "# calibrate: sigmoid                # probabilities that mean what they say",
+            "# uncertainty: {level: 0.9, abstain: true}   # no answer where several classes are likely",
+        ]
+    if parts.aim.kind is Kind.BINARY:
+        lines += [
+            "# problem.goal: maximise precision subject to recall >= 0.8",
+            "# problem.value: {true_positive: 5, false_positive: -1, unit: EUR}   # what decisions are worth",
+        ]
+    if parts.slices:
+        told = ", ".join(flow_scalar(s) for s in parts.slices)
+        lines.append(f"# evaluate: {{slices: [{told}]}}   # groups that are looked at by themselves")
+    return lines

@@ -15,6 +15,7 @@ from headrace.checks.lint import Column, Dataset, Finding, Severity, Unlabelled,
 from headrace.core.codec import from_plain
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.spec.tables import ColumnCleaning
 from headrace.core.task import FIRST_CODE, MISSING, Feature, FeatureKind
 from headrace.data.split import DROPPED
 from headrace.engine.check_lint import GATES, thing_of
@@ -104,7 +105,7 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
     """Training and validation rows as the linter takes them, in the order of the events table."""
     spec, compiled = ctx.spec, compiled_of(ctx, made)
     known = set(compiled.types)
-    exprs = {n: e for n, e in compiled.features.items() if _raw(e, compiled)}
+    exprs = {n: e for n, e in compiled.features.items() if _raw(e, compiled, spec.clean.columns)}
     reads = {n: tuple(c for c in e.columns if c in known) for n, e in compiled.features.items()}
     reads = _with_times_of_static_tables(ctx, compiled, reads)
     group = spec.split.group if spec.split.by in ("group", "column") else None
@@ -143,10 +144,12 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
     )
 
 
-def _raw(expr: Expr, compiled: Compiled) -> bool:
-    """Whether an expression reads columns as they are in the tables; cleaned ones come from the matrix."""
+def _raw(expr: Expr, compiled: Compiled, clean: Mapping[str, ColumnCleaning]) -> bool:
+    """Whether an expression reads columns as they are in the tables. Words that are trimmed or put in one
+    case, and texts that become times, are others to the model: such features come from the matrix."""
     columns = [n for n in walk(expr.node) if n.op == "col"]
-    return all(compiled.types.get(str(n.param)) == n.type for n in columns)
+    respelled = {c for c, how in clean.items() if how.trim or how.case}
+    return all(compiled.types.get(str(n.param)) == n.type and str(n.param) not in respelled for n in columns)
 
 
 def _with_times_of_static_tables(

@@ -28,7 +28,9 @@ def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
     del alone
     for feature in data.features:
         raw = data.columns_of(feature.name)
-        looked = [feature, *(raw if len(raw) == 1 else [])]
+        # A number that is read out of text (a cast, a parsed date) was looked at as the number that it is.
+        spelled = [c for c in raw if c.type is not Type.TEXT or feature.type is Type.TEXT]
+        looked = [feature, *(spelled if len(raw) == 1 else [])]
         for column in looked:
             found = named_row(column, data)
             if found:
