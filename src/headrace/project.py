@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import Clock, system_clock
-from headrace.core.errors import HeadraceError, NotFound, Problem, SpecError, did_you_mean
+from headrace.core.errors import HeadraceError, NotFound, Problem, SpecError, UserError, did_you_mean
 from headrace.core.html import table
 from headrace.core.ports import Store
 from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
@@ -323,15 +323,23 @@ class Project:
             raise NotFound(f"there is no run {name!r}", fix=did_you_mean(name, seen))
         return seen[name]
 
-    def compare(self, first: str, second: str) -> dict[str, Any]:
-        """What differs between two runs: spec components, stages' keys, gates, leaderboard and test.
+    def compare(self, *names: str, progress: Progress = silent) -> dict[str, Any]:
+        """What differs between runs, releases and scripts' runs: spec, data, artifacts, metrics, gates; and
+        of each against the first, whether its metric differs beyond noise on the same fresh rows.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: there is no such run or release.
+            UserError: fewer than two are named.
         """
         from headrace.engine.compare import compare
 
-        return compare(self.store, self.show(first), self.show(second))
+        if len(names) < 2:
+            raise UserError("there is nothing to compare", fix="name two runs or releases, or more")
+
+        def context(spec: ParsedSpec) -> Context:
+            return Context(self.root, self.store, spec, self._clock, self.actor, run="", progress=progress)
+
+        return compare(self.store, names, context)
 
     def ablate(self, run: str | None = None, *, progress: Progress = silent) -> Ablation:
         """Run every change of a run (default: the newest) against the champion alone, and say which did what.

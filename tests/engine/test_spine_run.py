@@ -47,7 +47,7 @@ def test_the_result_has_the_promised_shape(finished: Project) -> None:
             "size",
             "lineage",
         ),
-        *("ship-at", "champion", "best-so-far"),
+        *("ship-at", "champion", "best-so-far", "one-change"),
     ]
     for line in plain["leaderboard"]:
         assert {"model", "mean", "std", "seconds"} <= set(line)
@@ -94,7 +94,7 @@ def test_an_added_feature_names_the_run(finished: Project) -> None:
     edit_spec(finished, ("  wind:", "  far: distance > 25\n  wind:"), ("folds: 3", "folds: 4"))
     result = finished.run()
     assert ran(result)[0] == "features"
-    assert result.name == "cv: ~folds; features: +far"
+    assert result.name == "features: +far; tuning: cv.folds 3 → 4"
 
 
 def test_a_changed_model_leaves_the_features(finished: Project) -> None:
@@ -161,7 +161,7 @@ def test_another_seed_is_another_key(finished: Project) -> None:
     edit_spec(finished, ("cv: {folds: 3}", "cv: {folds: 3}\nseed: 7"))
     result = finished.run()
     assert ran(result) == list(STAGES)
-    assert result.name == "seed: set"
+    assert result.name == "tuning: seed = 7"
 
 
 REGRESSION = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
 from headrace.cli.hints import Hinting
 from headrace.cli.run import gates_table
 from headrace.core.codec import to_plain
+from headrace.core.evidence import Outcome, Verdict
 from headrace.core.views import ReleaseView
 from headrace.engine.result import gate_line
 
@@ -63,6 +66,9 @@ def show(folder: str, name: str | None, as_json: bool) -> None:
     tables = [[n, s.rows, s.content[:12], s.artifact[:12]] for n, s in manifest.snapshots.items()]
     click.echo("\n" + table(["table", "rows", "content", "artifact"], tables, right=(1,)))
     click.echo("\n" + gates_table([dict(gate_line(v)) for v in manifest.verdicts]))
+    said = _against(manifest.verdicts)
+    if said:
+        click.echo("\n" + said)
     for v in manifest.verdicts:
         if v.waiver:
             w = v.waiver
@@ -136,6 +142,19 @@ def _moment(text: str) -> str:
     except ValueError:
         raise UserError(f"{text!r} is no moment", fix="write it as 2026-11-21T12:00:00Z") from None
     return iso(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _against(verdicts: Iterable[Verdict]) -> str:
+    """What may be said of a release against the champion of its time; empty where there was none."""
+    found = next((v for v in verdicts if v.gate == "champion" and v.evidence.value is not None), None)
+    if found is None:
+        return ""
+    e = found.evidence
+    says = {"better": "better than", "worse": "worse than"}.get(str(e.details.get("says")), "not worse than")
+    if found.outcome != Outcome.PASS and says == "not worse than":
+        says = "not shown to be as good as"
+    between = f" [{e.interval.low:+.1%}, {e.interval.high:+.1%}]" if e.interval else ""
+    return f"{says} champion {e.details.get('against', '')}: {e.value:+.1%}{between}, {e.unit}"
 
 
 def _tell(view: ReleaseView, as_json: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from headrace.cli.cleaning import cleaning_text
-from headrace.cli.common import in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.common import Ticker, in_project, number, open_project, print_json, span, table, with_json
+from headrace.cli.comparison import comparison_text
 from headrace.cli.evaluation import evaluation_text
 from headrace.cli.run import findings_text, gates_table, tables_table
 from headrace.cli.verdict import advice_text, columns_text, leaderboard_text, worth_text
@@ -112,28 +113,20 @@ def show(folder: str, run: str | None, as_json: bool) -> None:
         click.echo(f"\n{p['what']}\n  why: {p['why']}\n  fix: {p['fix']}")
 
 
-@click.command(epilog="Example: headrace compare run-1 run-2")
+@click.command(
+    epilog="Example: headrace compare run-1 run-2\n\nExample: headrace compare champion run-7 --json"
+)
+@click.argument("names", nargs=-1, required=True)
 @in_project
-@click.argument("first")
-@click.argument("second")
 @with_json
-def compare(folder: str, first: str, second: str, as_json: bool) -> None:
-    """Show what differs between two runs."""
-    found = open_project(folder).compare(first, second)
+def compare(names: tuple[str, ...], folder: str, as_json: bool) -> None:
+    """Show what differs between runs or releases, NAMES: each against the first.
+
+    Spec, data, stages, artifacts, metrics and gates; and on validation rows that none was trained on, whether
+    the metric differs beyond noise.
+    """
+    found = open_project(folder).compare(*names, progress=Ticker(quiet=as_json))
     if as_json:
         print_json(found)
         return
-    click.echo(f"spec: {found['spec']}")
-    same = [[n, "same" if equal else "differs"] for n, equal in found["stages"].items()]
-    click.echo("\n" + table(["stage", "key"], same))
-    board = [[n, *values] for n, values in found["leaderboard"].items()]
-    if board:
-        click.echo("\n" + table(["model", first, second], board, right=(1, 2)))
-    gates = [[n, v[0], v[1], v[2], v[3]] for n, v in found["gates"].items()]
-    headers = ["gate", first, second, f"value {first}", f"value {second}"]
-    click.echo("\n" + table(headers, gates, right=(3, 4)))
-    tests = [
-        f"{r}: {t['metric']} {number(t['value'])} {span(t['interval'])}" if t else f"{r}: –"
-        for r, t in zip(found["runs"], found["test"], strict=True)
-    ]
-    click.echo("\ntest " + "; ".join(tests))
+    click.echo(comparison_text(found))

@@ -70,7 +70,9 @@ def ablate(ctx: Context, name: str | None, run_arm: RunArm) -> Ablation:
     if other:
         raise UserError(f"champion {both.champion.release} {other}", fix="compare runs with one target")
     arms = [_run(ctx, both, change, run_arm) for change in _order(both.found)]
+    ctx.progress("ablate", "starts", 0, 0)
     result = _measured(ctx, both, made, arms)
+    ctx.progress("ablate", "ran", 1, 1)
     payload = {"pair": pair(both.champion.release, both.new), "ablation": to_plain(result)}
     ctx.store.append([ctx.draft("release.ablated", both.champion.release, **payload)])
     return result
