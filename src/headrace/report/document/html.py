@@ -30,8 +30,9 @@ def to_html(document: Document) -> str:
 
 def _section(number: int, part: Part) -> Section:
     # By number: titles may repeat, and anchors may not.
-    body = "".join(_block(b) for b in part.blocks)
-    return Section(f"part-{number}", part.title, f'<div class="doc">{body}</div>')
+    # On lines of their own: a difference between two copies can be read.
+    body = "\n".join(_block(b) for b in part.blocks)
+    return Section(f"part-{number}", part.title, f'<div class="doc">\n{body}\n</div>')
 
 
 def _block(block: Block) -> str:
@@ -43,7 +44,8 @@ def _block(block: Block) -> str:
         tag = "ol" if block.numbered else "ul"
         return f"<{tag}>{''.join(f'<li>{_words(i)}</li>' for i in block.items)}</{tag}>"
     if isinstance(block, Table):
-        return table(block.headers, [[Html(_words(c)) for c in row] for row in block.rows])
+        drawn = table(block.headers, [[Html(_words(c)) for c in row] for row in block.rows])
+        return drawn.replace("</tr><tr>", "</tr>\n<tr>")
     if isinstance(block, Commands):
         return f"<pre><code>{text(chr(10).join(block.lines))}</code></pre>"
     return _drawn(block)

@@ -134,9 +134,7 @@ def _throughput(design: Design) -> list[Block]:
     if gate is not None and gate["value"]:
         most = 1000 / gate["value"]
         least = f"about {number(float(f'{most:.2g}'))} rows a second at the 95% pace"
-        told.append(
-            Para(f"One row after the other, the graph alone answers {least}, on one thread of that machine.")
-        )
+        told.append(Para(f"One row after the other, the graph alone answers {least}, on that machine."))
         if plan and plan.throughput:
             wanted = parse_rate(plan.throughput)
             enough = "leaves room for" if most > wanted else "is too slow for"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from headrace.core.document import Design
+from headrace.core.gates import GATES
 from headrace.core.spec import Spec
 from headrace.core.views import State
 from headrace.report.document.blocks import Block, Code, Diagram, Heading, Items, Para, Part, Table, Words
@@ -186,9 +187,16 @@ def _training(design: Design) -> list[Block]:
                 f"Leaderboard of {design.measured.run}: {design.metric}, its mean and spread over the folds "
                 "(no spread: one fit, on validation)."
             ),
-            Table(("model", "mean", "std", ""), rows),
+            _without_empty(Table(("model", "mean", "std", ""), rows)),
         ]
     return blocks
+
+
+def _without_empty(board: Table) -> Table:
+    """Without the last column where nothing stands in it."""
+    if any(row[-1] for row in board.rows):
+        return board
+    return Table(board.headers[:-1], tuple(row[:-1] for row in board.rows))
 
 
 def _tuning(spec: Spec) -> Words:
@@ -229,17 +237,23 @@ def _validation(design: Design) -> list[Block]:
 
 def _registry(design: Design) -> list[Block]:
     spec, state = design.spec, design.releases
-    rules: Words = (
-        "A release that passed every gate is a challenger, compared with the champion on the same rows; it "
-        "may lose "
-        f"at most {spec.promote.margin:g} of the metric at the safe end. Promotion needs an approval."
-    )
+    asked = tuple(f"{g.name}: {g.asks}" for g in GATES.values() if g.stage == "promote")
+    rules: list[Block] = [
+        Para(
+            "The ledger is the registry. A release is a candidate, a challenger once every gate is passed, "
+            "and "
+            f"champion once it is approved. It may lose at most {spec.promote.margin:g} of the metric "
+            "against the "
+            f"champion, at the safe end, and {spec.promote.slice_margin:g} in a declared slice. Before that:"
+        ),
+        Items(asked),
+    ]
     if not state.releases:
-        return [Para(rules), Para("No release yet.")]
+        return [*rules, Para("No release yet.")]
     rows = tuple(
         (Code(r.release), r.state.value, r.run, day(r.made), ", ".join(r.approved_by) or "nobody")
         for r in state.releases.values()
     )
     champion = next((r for r in state.releases.values() if r.state is State.CHAMPION), None)
     live: Words = ("Champion: ", Code(champion.release), ".") if champion else "No release is champion."
-    return [Para(rules), Table(("release", "state", "run", "made", "approved by"), rows), Para(live)]
+    return [*rules, Table(("release", "state", "run", "made", "approved by"), rows), Para(live)]
