@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from headrace.core.task import Kind, Task
 from headrace.explain.importance import Columns, donors, importances
+from headrace.explain.record import Importance
 from headrace.metrics.catalog import METRICS
 from headrace.metrics.record import Predictions
 
@@ -18,13 +21,20 @@ def predicted(task: Task, y: np.ndarray, score: np.ndarray, units: np.ndarray) -
     return Predictions(task, y.astype(np.float64), score.astype(np.float64), units, decision)
 
 
-def lines(task, metric, columns, y, score, units, *, seed=0, repeats=5):  # type: ignore[no-untyped-def]
-    base = predicted(task, y, score(columns), units)
-
+def lines(
+    task: Task,
+    metric: str,
+    columns: dict[str, np.ndarray],
+    y: np.ndarray,
+    score: Callable[[Columns], np.ndarray],
+    units: np.ndarray,
+    *,
+    seed: int = 0,
+) -> list[Importance]:
     def answer(feeds: Columns) -> Predictions:
         return predicted(task, y, score(feeds), units)
 
-    return importances(METRICS[metric], base, columns, answer, list(columns), seed=seed, repeats=repeats)
+    return importances(METRICS[metric], answer(columns), columns, answer, list(columns), seed=seed)
 
 
 def test_planted_columns_are_ranked_by_what_they_do() -> None:

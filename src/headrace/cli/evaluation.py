@@ -19,6 +19,7 @@ def evaluation_text(summary: Mapping[str, Any]) -> str:
         _calibration(found.get("calibration")),
         _missing((found.get("errors") or {}).get("missing", ())),
         _curve(found.get("learning_curve")),
+        _important(found.get("explanations") or ()),
     ]
     return "\n\n".join(p for p in parts if p)
 
@@ -76,3 +77,8 @@ def _missing(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _curve(found: Mapping[str, Any] | None) -> str:
     return f"learning curve of {found['model']}: {found['says']}\n  {found['because']}" if found else ""
+
+
+def _important(found: Sequence[Mapping[str, Any]]) -> str:
+    rows = [[i["name"], i["drop"], span(i["interval"])] for i in found]
+    return table(["most important columns", "metric lost", "interval"], rows, right=(1,)) if rows else ""

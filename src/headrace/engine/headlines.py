@@ -12,13 +12,15 @@ from headrace.checks.robustness import Robustness
 from headrace.checks.slices import Search, Slices
 from headrace.core.codec import to_plain
 from headrace.core.evidence import Interval
+from headrace.explain.record import Explanations
 from headrace.metrics.calibration import Reliability
 from headrace.metrics.worth import Worth
 
 
 def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
     """By role: the worst declared slices and the found ones, the worst group of each sensitive column,
-    the worst fault of each kind, where errors gather. Small; the whole is in the artifacts."""
+    the worst fault of each kind, where errors gather, what matters most. Small; the whole is in the
+    artifacts."""
     found: dict[str, Any] = {}
     for role, record in records.items():
         match record:
@@ -36,6 +38,8 @@ def headlines(records: Mapping[str, Any]) -> dict[str, Any]:
                 found[role] = to_plain(record)
             case Errors():
                 found[role] = _errors(record)
+            case Explanations():
+                found[role] = _important(record)
     return found
 
 
@@ -71,6 +75,12 @@ def _search(search: Search) -> dict[str, Any]:
 def _errors(errors: Errors) -> dict[str, Any]:
     gathered = [s for s in errors.by_missing if s.p_corrected is not None and s.p_corrected <= 0.05]
     return {"missing": [to_plain(s) for s in gathered[:3]]}
+
+
+def _important(explained: Explanations) -> list[dict[str, Any]]:
+    """The columns whose loss costs most."""
+    known = [i for i in explained.columns if i.drop is not None]
+    return [{"name": i.name, "drop": i.drop, "interval": _plain(i.interval)} for i in known[:5]]
 
 
 def _plain(interval: Interval | None) -> Any:
