@@ -135,7 +135,7 @@ def _models(design: Design) -> Choice:
     names = {n: m.use for n, m in spec.model_specs().items()}
     barred, why = _barred(spec)
     rule = (
-        f"answers within {TIGHT_LATENCY * 1000:g} ms: none of {', '.join(SLOW_MODELS)}; a constraint that "
+        f"answers within less than {TIGHT_LATENCY * 1000:g} ms: none of {', '.join(SLOW_MODELS)}; a constraint that "
         "speaks of "
         "explaining, regulation or audit: linear and tree alone"
     )
