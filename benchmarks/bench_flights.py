@@ -1,4 +1,4 @@
-"""Flights, static features only (no delay history), time split 70/15/15: the example as `init` writes it."""
+"""Flights, static features only (no delay history), the last 15% of time as test: the example as `init` writes it."""
 
 from __future__ import annotations
 
