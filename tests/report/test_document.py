@@ -41,7 +41,12 @@ PLANS = """
 context: {team: 3, maturity: some, latency: 2 s, volume: 5000 / day, constraints: [no cloud]}
 serving: {mode: rest, p50: 10 ms, p99: 50 ms, throughput: 5 / s, scaling: two servers, fallback: the rule}
 experiment:
-  {unit: parcel, primary: f1, baseline: 0.2, expected: 0.18, guardrails: [p99 <= 50 ms], minimum: 60 days}
+  unit: parcel
+  primary: parcels with a complaint
+  baseline: 0.2
+  expected: 0.18
+  guardrails: [p99 <= 50 ms]
+  minimum: 60 days
 monitoring:
   - {watches: data, columns: [weather.wind, hour], tool: a script, threshold: psi > 0.2, action: look}
 retraining: {every: 30 days, when: [f1 < 0.3]}
@@ -316,6 +321,7 @@ def test_the_command_prints_writes_and_refuses(tmp_path: Path) -> None:
         ({"experiment": {"traffic": 1.5}}, "traffic"),
         ({"experiment": {"baseline": 0.1}}, "experiment.baseline needs experiment.expected"),
         ({"experiment": {"baseline": 0.1, "expected": 0.1}}, "is the same as experiment.baseline"),
+        ({"experiment": {"primary": "f1", "baseline": 0.2, "expected": 0.3}}, "f1 is no share of units"),
         ({"experiment": {"guardrails": ["p99 <= 50"]}}, "needs a unit of time"),
         ({"experiment": {"guardrails": ["pp99 <= 50 ms"]}}, "did you mean 'p99'"),
         ({"experiment": {"guardrails": ["fpr <= 20"]}}, "20% would be a share"),
@@ -349,7 +355,6 @@ def test_sensible_plans_pass(tmp_path: Path) -> None:
     project = begin(tmp_path / "p", rows=20)
     file = project.root / "headrace.yaml"
     more = "guardrails: [complaints a day <= 5, null_share <= 5%, p99 <= 1.5 s]"
-    plans = PLANS.replace("  {unit", "  {primary: complaints a day, unit").replace("primary: f1, ", "")
-    plans = plans.replace("guardrails: [p99 <= 50 ms]", more)
+    plans = PLANS.replace("guardrails: [p99 <= 50 ms]", more)
     file.write_text(file.read_text(encoding="utf-8") + plans, encoding="utf-8")
     project.check()

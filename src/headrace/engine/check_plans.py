@@ -169,6 +169,13 @@ def _check_experiment(check: Checker) -> None:
         fitting = _fitting(check)
         fix = f"{did_you_mean(plan.primary, fitting)} (a business metric is written in several words)"
         check.add(f"experiment.primary: no metric {plan.primary!r} for this task", path, "primary", fix=fix)
+    if plan.baseline is not None and plan.primary in _fitting(check) and plan.primary != "accuracy":
+        check.add(
+            f"experiment.baseline: {plan.primary} is no share of units",
+            *(path, "baseline"),
+            why="how many units are needed is computed for a share of all units that enter",
+            fix="leave baseline and expected out, or decide by a business metric that is a share",
+        )
     if plan.baseline is not None and plan.baseline == plan.expected:
         what = f"experiment.expected is the same as experiment.baseline: {plan.expected:g}"
         check.add(what, path, "expected", fix="write the share that would be worth finding")

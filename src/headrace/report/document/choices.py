@@ -135,9 +135,8 @@ def _models(design: Design) -> Choice:
     names = {n: m.use for n, m in spec.model_specs().items()}
     barred, why = _barred(spec)
     rule = (
-        f"answers within less than {TIGHT_LATENCY * 1000:g} ms: none of {', '.join(SLOW_MODELS)}; a constraint that "
-        "speaks of "
-        "explaining, regulation or audit: linear and tree alone"
+        f"answers within less than {TIGHT_LATENCY * 1000:g} ms: no {', '.join(SLOW_MODELS)}; a constraint "
+        "that speaks of explaining, regulation or audit: linear and tree alone"
     )
     kept = [n for n, use in names.items() if use not in barred]
     against = [n for n, use in names.items() if use in barred]
