@@ -217,6 +217,13 @@ def test_a_run_whose_process_died(fresh: Project) -> None:
     assert page.heads[0].startswith("Not finished")
     assert "It came to the end of split, 3 of 10 stages" in page.text
     assert "split-crossing" in page.text
+    again, _ = start(ctx)
+    trail = Trail()
+    for step in SPINE[:4]:
+        run_step(again, step, trail)
+    assert [s.status for s in trail.stages[1:3]] == ["cached", "cached"]
+    later = read(fresh.report(again.run))
+    assert "It came to the end of features, 4 of 10 stages" in later.text, "known stages count too"
 
 
 def test_a_waiver_is_told(tmp_path: Path) -> None:

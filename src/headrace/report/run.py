@@ -96,7 +96,10 @@ def _banner(told: RunTold) -> str:
 
 
 def _how_far(told: RunTold) -> str:
-    done = [s.name for s in told.stages if s.status != "failed"]
+    # Of a run whose end is not known the verdicts tell of stages that had no work to do.
+    names = {s.name for s in told.stages if s.status != "failed"} | {v.stage for v in told.verdicts}
+    names -= {s.name for s in told.stages if s.status == "failed"} | {"promote"}
+    done = [n for n in ORDER if n in names]
     failed = next((s.name for s in told.stages if s.status == "failed"), "")
     if failed:
         return (
@@ -106,6 +109,8 @@ def _how_far(told: RunTold) -> str:
         return "It ended before its first stage was done."
     after = ORDER[ORDER.index(done[-1]) + 1 :] if done[-1] in ORDER else ()
     left = f"; {', '.join(after)} did not run" if after else ""
+    if after == ("promote",) and any(v.stage == "promote" for v in told.verdicts):
+        left = "; it ended in promote"
     return f"It came to the end of {done[-1]}, {len(done)} of {len(ORDER)} stages{left}."
 
 

@@ -103,7 +103,8 @@ def _columns(one: TableProfile, meanings: Mapping[str, str], events: str) -> str
         full = c.name if one.table == events else f"{one.table}.{c.name}"
         said = meanings.get(full, "")
         name = Html(f"<b>{text(c.name)}</b>" + (f"<br><small>{text(said)}</small>" if said else ""))
-        notes = Html("<br>".join(text(n.text) for n in c.notes))
+        said_of = "<br>".join(text(n.text) for n in c.notes)
+        notes = Html(f"<div class=say>{said_of}</div>" if said_of else "")
         rows.append(
             [name, str(c.type), share_of(c.missing, c.rows), f"{c.distinct:,}", _shape(c), _ends(c), notes]
         )
@@ -205,7 +206,7 @@ def findings_section(told: RunTold, records: Records) -> Section:
         return Section("findings", title, para("Nothing was found."), looked)
     open_ = [f for f in found.findings if not f.accepted]
     blocks = any(f.severity is Severity.BLOCKS for f in open_)
-    body = table(["", "about", "what", "what to do", "seen"], _lines(found.findings))
+    body = table(["", "about", "what", "what to do", "seen"], _lines(found.findings), lean=True)
     return Section("findings", title, body, looked, mark="bad" if blocks else "warn" if open_ else "")
 
 

@@ -54,7 +54,7 @@ def _bars(problem: Mapping[str, Any]) -> list[str]:
         return []
     if isinstance(bar, Mapping):
         return [f"{metric} {limit}" for metric, limit in bar.items()]
-    return [f"{problem.get('metric')} {number(bar)}"]
+    return [f"{problem.get('metric')} reaches {number(bar)}"]
 
 
 def _worth(value: Mapping[str, Any] | None) -> str:
