@@ -33,13 +33,13 @@ from headrace.metrics.contrast import take
 from headrace.metrics.measure import measure
 from headrace.metrics.record import Floats, Metric, Predictions
 
-PERMUTED = 600_000
+PERMUTED = 500_000
 MOST_ROWS, FEWEST_ROWS = 10_000, 2_000
 """Validation rows, drawn at random, that are permuted: as many as keep the graph's answers to all columns
 and repeats at about `PERMUTED`, between these."""
 CURVE_ROWS, CURVES = 500, 6
 """Rows of a curve, and of how many columns there are curves."""
-SAMPLED_ROWS = 100
+SAMPLED_ROWS = 80
 """So many validation rows have their contributions sampled."""
 REFERENCE_OF = 2_000
 """Reference rows are chosen among so many training rows, evenly spaced."""
