@@ -8,7 +8,7 @@ said to be so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from headrace.checks.lint.record import Severity
 from headrace.core.evidence import Outcome
@@ -35,6 +35,7 @@ from headrace.report.page import number
 from headrace.report.parts.common import moment, plural, share, spelled
 from headrace.report.records import Records, read_records
 
+T = TypeVar("T")
 _MOST_INPUTS = 60
 
 
@@ -127,7 +128,7 @@ def _intended(manifest: Manifest, problem: Mapping[str, Any]) -> Part:
         outside.append(f"Any use after {go['expires']}, when the go decision ends.")
     outside += [(f"While this does not hold: {a['text']}.",) for a in problem.get("assumptions", ())]
     blocks: list[Block] = [facts(rows), Heading("Out of scope"), Items(tuple(outside)), Heading("Inputs")]
-    inputs = tuple(
+    inputs: tuple[tuple[Words, ...], ...] = tuple(
         (
             Code(f.name),
             f.description or "",
@@ -137,10 +138,17 @@ def _intended(manifest: Manifest, problem: Mapping[str, Any]) -> Part:
         )
         for f in serving.fields[:_MOST_INPUTS]
     )
-    blocks.append(Table(("column", "meaning", "type", "given by", "training rows held"), inputs))
+    headers: tuple[str, ...] = ("column", "meaning", "type", "given by", "training rows held")
+    if not any(row[1] for row in inputs):
+        headers, inputs = _without(headers, 1), tuple(_without(row, 1) for row in inputs)
+    blocks.append(Table(headers, inputs))
     if len(serving.fields) > _MOST_INPUTS:
         blocks.append(Para(f"{len(serving.fields) - _MOST_INPUTS} more are in the manifest."))
     return Part("Intended use", tuple(blocks))
+
+
+def _without(cells: tuple[T, ...], at: int) -> tuple[T, ...]:
+    return cells[:at] + cells[at + 1 :]
 
 
 def _held(field: Any) -> str:
