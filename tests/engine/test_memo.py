@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from headrace.engine import code
@@ -36,6 +38,17 @@ def test_rooms_that_a_stage_does_not_import_are_no_part_of_it() -> None:
             waiting.extend(code._read(file)[1])
     assert "headrace.data.snapshot" in reached
     assert not any(m.startswith(("headrace.cli", "headrace.serve", "headrace.learn")) for m in reached)
+
+
+def test_imports_read_as_text_are_those_of_the_syntax_tree() -> None:
+    for file in sorted(code._root().rglob("*.py")):
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                found.update(a.name for a in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+        assert code._read(file)[1] == tuple(sorted(m for m in found if code._file_of(m))), file
 
 
 def test_an_unknown_module_is_refused() -> None:

@@ -114,6 +114,7 @@ class Ticker:
         self._quiet = quiet
         self._began: dict[str, float] = {}
         self._shown = 0.0
+        self._last = ""
 
     def __call__(self, stage: str, text: str, done: int, total: int) -> None:
         if self._quiet:
@@ -135,5 +136,6 @@ class Ticker:
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
             click.echo(f"\r\x1b[K{line[:width]}", nl=final, err=True)
-        elif final or not line.endswith("…"):
+        elif final or not (line.endswith("…") or line == self._last):
             click.echo(line, err=True)
+            self._last = line

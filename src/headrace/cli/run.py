@@ -100,6 +100,8 @@ def render(result: RunResult) -> str:
                 f"on {test['n']} rows, opening {test['opening']}"
             )
     parts += [worth_text(plain), advice_text(plain)]
+    if plain["status"] == "stopped":
+        parts.append("next: headrace show, headrace report run; headrace run opens the sealed test")
     if plain["release"]:
         parts.append(f"release: {plain['release']} ({plain['status']})")
     return "\n\n".join(p for p in parts if p)
