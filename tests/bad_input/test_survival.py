@@ -26,7 +26,8 @@ HEADRACE = str(Path(sys.executable).with_name("headrace"))
 KILLED = """
 import dataclasses, os, random, signal, sys, time
 import lightgbm, onnxruntime, scipy.stats, skl2onnx, sklearn.tree
-import headrace.engine.run as run, headrace.engine.releases as releases, headrace.engine.promote as promote
+import headrace.engine.plan as plan, headrace.engine.run as run
+import headrace.engine.releases as releases, headrace.engine.promote as promote
 from headrace.project import Project
 
 def die():
@@ -40,11 +41,11 @@ def at_stage(name, when):
             output = step.stage.work(ctx, made)
             die()
         return work
-    run.SPINE = tuple(
+    plan.SPINE = tuple(
         dataclasses.replace(s, stage=dataclasses.replace(s.stage, work=work_of(s)))
         if s.stage.name == name
         else s
-        for s in run.SPINE
+        for s in plan.SPINE
     )
 
 def behind(module, name):

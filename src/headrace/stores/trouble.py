@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _OS_TROUBLE = {
     errno.EEXIST: ("there is a file where a folder should be", "choose another folder for the store"),
     errno.EMFILE: ("too many files are open", "raise the limit (`ulimit -n`)"),
 }
+
+_LEAST = 64 * 1024
 
 _SQLITE_TROUBLE = {
     sqlite3.SQLITE_FULL: _OS_TROUBLE[errno.ENOSPC],
@@ -63,5 +66,15 @@ def sqlite_trouble(error: sqlite3.Error, doing: str, place: Path) -> StoreError:
     why, fix = _SQLITE_TROUBLE.get(primary, (str(error), "check the ledger's file and the disk"))
     if primary == sqlite3.SQLITE_CANTOPEN and not os.access(place.parent, os.W_OK):
         why, fix = _OS_TROUBLE[errno.EACCES]  # what SQLite couldn't open is a file that it has to make
+    if primary == sqlite3.SQLITE_IOERR and _is_full(place.parent):
+        why, fix = _OS_TROUBLE[errno.ENOSPC]  # so SQLite calls a shared-memory file that can't grow
     kind = Corrupt if primary == sqlite3.SQLITE_CORRUPT else StoreError
     return kind(f"can't {doing}", where=str(place), why=why, fix=fix)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether less is free than the files beside a ledger need to be made."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST
+    except OSError:
+        return False
