@@ -57,6 +57,13 @@ def test_a_small_spec_is_enough() -> None:
         ("split:", "models: []\nsplit:", 11, "'models' needs at least one entry", "The candidates."),
         ("split:", "cv: {folds: 1}\nsplit:", 11, "'cv.folds' is 1", "a number of at least 2"),
         ("split:", "cv: 5\nsplit:", 11, "must be a mapping", "write keys under it"),
+        (
+            "  metric: f1",
+            "  metric: f1\n  go: {decided_by: a, on: '2026-01-02', expires: 2027-01-02}",
+            7,
+            "must be a date",
+            "without quotes",
+        ),
         ("split:", "models: linear\nsplit:", 11, "must be a list, not 'linear'", "write a list"),
     ],
 )

@@ -232,6 +232,8 @@ def _quote_hint(kind: str, given: Any) -> str:
         return f"put it in quotes: '{given}'"
     if kind in ("float_type", "int_type") and isinstance(given, str):
         return "write a number without quotes or units"
+    if kind == "date_type" and isinstance(given, str):
+        return "write year, month and day without quotes: 2026-11-21"
     if kind == "tuple_type":
         return "write a list: [a, b], or one `- item` a line"
     if kind in ("dict_type", "model_type", "model_attributes_type"):
