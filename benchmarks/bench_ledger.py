@@ -32,7 +32,18 @@ BATCHES = 60
 PROCESSES = 8
 EACH = 500
 
-_STAGES = ("frame", "ingest", "split", "features", "inspect", "learn", "package", "evaluate", "test", "promote")
+_STAGES = (
+    "frame",
+    "ingest",
+    "split",
+    "features",
+    "inspect",
+    "learn",
+    "package",
+    "evaluate",
+    "test",
+    "promote",
+)
 
 
 def run_events(run: int) -> list[Draft]:
