@@ -1,0 +1,118 @@
+"""A project's folder, its spec and store, and the views that everything else begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.core.clock import Clock, system_clock
+from headrace.core.errors import NotFound, SpecError, did_you_mean
+from headrace.core.html import table
+from headrace.core.ports import Store
+from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
+from headrace.core.views import RUN_KINDS, Releases, ReleaseView, RunView, runs
+
+if TYPE_CHECKING:
+    from headrace.release.manifest import Manifest
+
+STORE_DIR = ".headrace"
+
+
+class ProjectBase:
+    """What every part of a `Project` rests on (see there)."""
+
+    def __init__(
+        self,
+        path: str | Path = ".",
+        *,
+        store: Store | None = None,
+        clock: Clock = system_clock,
+        actor: str | None = None,
+    ) -> None:
+        self.root = Path(path).resolve()
+        self._store = store
+        self._clock = clock
+        self._actor = actor
+
+    @property
+    def store(self) -> Store:
+        """The project's store; opened on first use.
+
+        Raises:
+            SpecError: the folder is no project: it has neither spec nor store.
+        """
+        if self._store is None:
+            from headrace.stores import EmbeddedStore
+
+            folder = self.root / STORE_DIR
+            if not folder.is_dir() and not (self.root / FILE_NAME).exists():
+                raise self._no_spec()
+            self._store = EmbeddedStore(folder)
+        return self._store
+
+    def _no_spec(self) -> SpecError:
+        return SpecError(
+            f"there is no {FILE_NAME} in {self.root}",
+            fix="go to the project's folder, name it with -C DIR, or start one with `headrace init DIR`",
+        )
+
+    @property
+    def actor(self) -> str:
+        """The name that events carry. A claim, not a proof."""
+        from headrace.engine.author import actor
+
+        return actor(self.root, self._actor)
+
+    def spec(self) -> ParsedSpec:
+        """The spec as it stands in the file.
+
+        Raises:
+            SpecError: there is no spec, or it has mistakes (all of them are named).
+        """
+        file = self.root / FILE_NAME
+        try:
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise self._no_spec() from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"{file} can't be read: {error}", fix="make it a readable UTF-8 file") from None
+        return parse_spec(text, name=FILE_NAME)
+
+    def runs(self) -> tuple[RunView, ...]:
+        """Every run, oldest first."""
+        return tuple(runs(self.store.read(kinds=RUN_KINDS)).values())
+
+    def show(self, run: str | None = None) -> RunView:
+        """One run (default: the newest).
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        seen = runs(self.store.read(kinds=RUN_KINDS))
+        if not seen:
+            raise NotFound("there are no runs yet", fix="start one with `headrace run`")
+        name = run or next(reversed(seen))
+        if name not in seen:
+            raise NotFound(f"there is no run {name!r}", fix=did_you_mean(name, seen))
+        return seen[name]
+
+    def releases(self) -> Releases:
+        """Every release with its state, and who was champion when."""
+        from headrace.engine.releases import view
+
+        return view(self.store)
+
+    def release(self, name: str | None = None) -> tuple[ReleaseView, Manifest]:
+        """A release (default: the champion) and its manifest.
+
+        Raises:
+            NotFound: there is no such release.
+        """
+        from headrace.engine.releases import find, load_manifest
+
+        found = find(self.releases(), name)
+        return found, load_manifest(self.store, found)
+
+    def _repr_html_(self) -> str:
+        rows = [[r.run, r.started, r.status, r.release or None, r.name] for r in self.runs()]
+        return table(["run", "started", "status", "release", "name"], rows, title=str(self.root))

@@ -1,0 +1,174 @@
+"""What looks: profiles, snapshots, comparisons, reports, documents, health, the audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.core.errors import UserError
+from headrace.core.spec import ParsedSpec
+from headrace.core.views import RUN_KINDS, RunView, runs
+from headrace.engine.context import Context, Progress, silent
+from headrace.project.base import ProjectBase
+
+if TYPE_CHECKING:
+    from headrace.core.told import RunTold
+    from headrace.data.profile.record import Profile
+    from headrace.data.versions import TableDiff
+    from headrace.engine.data import PersonalColumn, Version
+    from headrace.engine.health import Health
+    from headrace.learn.search.record import SearchRecord
+    from headrace.report.document import Document
+    from headrace.report.made import Report
+    from headrace.stores.audit import AuditReport
+
+
+class Looking(ProjectBase):
+    """What can be seen of a `Project`."""
+
+    def profile(self) -> Profile:
+        """What the tables hold, as the newest run read them: the training rows of the events, all rows of
+        side tables. Other rows are seen from outside, blind to the target.
+
+        Raises:
+            NotFound: no run has read the tables yet.
+        """
+        from headrace.engine.check import check
+        from headrace.engine.profiles import newest_profile
+
+        parsed = self.spec()
+        seen = runs(self.store.read(kinds=RUN_KINDS))
+        return newest_profile(self.store, seen, parsed.spec, lambda: check(parsed, self.root).target.columns)
+
+    @staticmethod
+    def profile_file(file: str | Path) -> Profile:
+        """What every row of a CSV, Parquet or JSON-lines file holds, read once.
+
+        Raises:
+            DataError: there is no such file, it has no rows, or it is broken.
+        """
+        from headrace.data.profile.file import profile_file
+
+        return profile_file(Path(file))
+
+    def data(self) -> tuple[Version, ...]:
+        """Every snapshot of every table: rows, age, and the runs that used it."""
+        from headrace.engine.data import versions
+
+        return versions(self.store, self._clock)
+
+    def data_diff(self, first: str, second: str) -> tuple[TableDiff, ...]:
+        """What differs between two snapshots of a table (beginnings of digests), or the tables of two runs.
+
+        Raises:
+            NotFound: no run or snapshot goes by that name.
+        """
+        from headrace.engine.data import compare
+
+        return compare(self.store, self.spec().spec, first, second)
+
+    def personal(self, *, progress: Progress = silent) -> tuple[PersonalColumn, ...]:
+        """The sources' columns that look personal or have a treatment. Reads every row, keeps nothing.
+
+        Raises:
+            DataError: a source can't be read.
+        """
+        from headrace.engine.data import personal
+
+        return personal(self.spec().spec, self.root, progress=progress)
+
+    def find(self, where: str) -> tuple[RunView, ...]:
+        """The runs for which an expression is true: `metrics.f1 > 0.4 and tags.team = 'a'`.
+
+        Raises:
+            UserError: the expression has a mistake.
+        """
+        from headrace.engine.tracking.search import find_runs
+
+        return tuple(find_runs(self.runs(), where))
+
+    def trials(self, run: str | None = None) -> tuple[SearchRecord, dict[str, list[float]]]:
+        """What a run's search tried (default: the newest run), and the seconds of every trial by model.
+
+        Raises:
+            NotFound: there is no such run, or it searched no parameters.
+        """
+        from headrace.engine.searches import search_of
+
+        return search_of(self.store, self.show(run))
+
+    def compare(self, *names: str, progress: Progress = silent) -> dict[str, Any]:
+        """What differs between runs, releases and scripts' runs: spec, data, artifacts, metrics, gates; and
+        of each against the first, whether its metric differs beyond noise on the same fresh rows.
+
+        Raises:
+            NotFound: there is no such run or release.
+            UserError: fewer than two are named.
+        """
+        from headrace.engine.compare import compare
+
+        if len(names) < 2:
+            raise UserError("there is nothing to compare", fix="name two runs or releases, or more")
+
+        def context(spec: ParsedSpec) -> Context:
+            return Context(self.root, self.store, spec, self._clock, self.actor, run="", progress=progress)
+
+        return compare(self.store, names, context)
+
+    def told(self, run: str | None = None) -> RunTold:
+        """All that is kept of a run (default: the newest): what its report is made of.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        from headrace.engine.telling import told_of
+
+        return told_of(self.store, self.show(run))
+
+    def report(self, run: str | None = None) -> Report:
+        """A run (default: the newest) as one self-contained HTML page, however far it came.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        from headrace.report.run import run_report
+
+        return run_report(self.told(run))
+
+    def card(self, release: str | None = None) -> Report:
+        """The model card of a release (default: the champion), as HTML and Markdown.
+
+        Raises:
+            NotFound: there is no such release.
+        """
+        from headrace.report.card import model_card
+
+        found, manifest = self.release(release)
+        return model_card(manifest, found, self.told(manifest.run))
+
+    def document(self) -> Document:
+        """The design document, from the spec as it stands and the ledger. `headrace.report.document` turns it
+        into Markdown or HTML: `to_markdown(project.document())`.
+
+        Raises:
+            SpecError: the spec has mistakes.
+        """
+        from headrace.engine.needs import require_training
+
+        require_training()
+        from headrace.engine.document_data import gather
+        from headrace.report.document import document_of
+
+        return document_of(gather(self.store, self.spec(), self.root))
+
+    def health(self) -> Health:
+        """How well the project is kept: lineage, reproducibility, gates, waivers, times, cadence."""
+        from headrace.engine.health import health
+
+        return health(self.store, now=self._clock())
+
+    def audit(self) -> AuditReport:
+        """Verify the ledger's chain and every artifact's bytes."""
+        from headrace.stores.audit import audit
+
+        return audit(self.store)

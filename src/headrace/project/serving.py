@@ -1,0 +1,94 @@
+"""What moves and uses releases: approval, promotion, rollback, predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.core.views import Reign, ReleaseView
+from headrace.engine.context import Progress, silent
+from headrace.project.base import ProjectBase
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from headrace.serve.batch import Scored
+
+
+class Serving(ProjectBase):
+    """The releases of a `Project`, moved and used."""
+
+    def approve(self, release: str, *, by: str | None = None) -> ReleaseView:
+        """Approve a challenger in the name of `by` (default: the actor).
+
+        Raises:
+            UserError: it has not passed its gates, or its author may not approve it.
+        """
+        from headrace.engine.releases import approve
+
+        return approve(self.store, release, by=by or self.actor, clock=self._clock)
+
+    def promote(self, release: str) -> ReleaseView:
+        """Make an approved challenger, or a former champion, the champion.
+
+        Raises:
+            GateBlocked: its go or one of its assumptions no longer holds, or it was compared with another
+                champion.
+            AwaitingApproval: nobody who may has approved it yet.
+        """
+        from headrace.engine.recheck import require_sound
+        from headrace.engine.releases import find, promote
+
+        found = find(self.releases(), release)
+        require_sound(self.store, found, root=self.root, actor=self.actor, clock=self._clock)
+        return promote(self.store, release, actor=self.actor, clock=self._clock)
+
+    def rollback(self, *, reason: str = "") -> ReleaseView:
+        """Bring the previous champion back at once."""
+        from headrace.engine.releases import rollback
+
+        return rollback(self.store, actor=self.actor, reason=reason, clock=self._clock)
+
+    def history(self) -> tuple[Reign, ...]:
+        """Who was champion when, oldest first."""
+        return self.releases().reigns
+
+    def predict(
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        release: str | None = None,
+        rejects: str | Path | None = None,
+        explain: int = 0,
+        progress: Progress = silent,
+    ) -> Scored:
+        """Score a CSV, Parquet or JSON-lines file of any size with a release (default: the champion).
+
+        Rows that can't be scored go to `rejects` (default: beside the output) with their reasons. With
+        `explain`, so many columns' contributions stand beside each answer.
+
+        Raises:
+            DataError: the file can't be read, a column that the release needs is missing, or the release
+                can't explain its answers.
+        """
+        from headrace.serve.batch import score_file
+
+        found, manifest = self.release(release)
+        return score_file(
+            self.store,
+            manifest,
+            found.release,
+            Path(source),
+            Path(output),
+            rejects=Path(rejects) if rejects else None,
+            explain=explain,
+            progress=lambda text, done, total: progress("predict", text, done, total),
+        )
+
+    def app(self, release: str | None = None) -> Starlette:
+        """The HTTP application that answers for a release (default: the champion)."""
+        from headrace.serve.app import make_app
+
+        found, manifest = self.release(release)
+        return make_app(self.store, manifest, found.release)

@@ -1,0 +1,205 @@
+"""What does work: checking, running, tracking scripts, doing a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from headrace.core.errors import HeadraceError, NotFound, Problem
+from headrace.core.spec import ParsedSpec
+from headrace.core.views import RunView
+from headrace.engine.context import Context, Progress, silent
+from headrace.project.base import ProjectBase
+
+if TYPE_CHECKING:
+    from headrace.core.schema import Snapshot
+    from headrace.engine.compile import Compiled
+    from headrace.engine.reproduce import Reproduction
+    from headrace.engine.result import RunResult
+    from headrace.engine.tracking.live import TrackedRun
+    from headrace.engine.tracking.mirror import Mirror
+    from headrace.engine.tracking.record import Given
+    from headrace.policy.changes import Ablation
+
+
+class Working(ProjectBase):
+    """The working half of a `Project`."""
+
+    def check(self) -> Compiled:
+        """Check the spec against the tables' columns, before any work.
+
+        Raises:
+            SpecError: with one problem for every mistake.
+        """
+        from headrace.engine.needs import require_training
+
+        require_training()
+        from headrace.engine.check import check
+
+        return check(self.spec(), self.root)
+
+    def warnings(self) -> list[Problem]:
+        """What `check` lets pass, and should be known: models whose library is not installed."""
+        from dataclasses import replace
+
+        from headrace.learn.registry import missing_libraries
+
+        parsed = self.spec()
+        found = missing_libraries(parsed.spec.models)
+        return [replace(p, where=parsed.where("models", i)) for i, p in found]
+
+    def run(
+        self,
+        *,
+        waive: Sequence[Mapping[str, str]] = (),
+        to: str = "",
+        snapshots: str = "",
+        model: str = "",
+        spec: ParsedSpec | None = None,
+        tracking: str | None = None,
+        progress: Progress = silent,
+        raises: bool = True,
+    ) -> RunResult:
+        """Check the spec, then run the spine from frame to promotion. Stages whose key is known are not run.
+
+        Args:
+            waive: waivers to write down first; each maps gate, reason, by and until (an ISO date).
+            to: the last stage to run. Up to `evaluate` the seal stays closed.
+            snapshots: a run whose snapshots are used instead of reading the tables again.
+            model: a script's run whose given model takes the place of the spec's candidates.
+            spec: another spec than the one in the file.
+            tracking: a mirror of the run, such as `mlflow:http://localhost:5000` (default: the variable
+                `HEADRACE_TRACKING`).
+            progress: told of every stage.
+            raises: False gives a run that failed as a result too, with its `problems`, stages and exit code.
+
+        Raises:
+            UserError: a mistake in spec, data or waivers. A gate that blocks is no error: see
+                `RunResult.status`.
+        """
+        from headrace.engine.needs import require_training
+
+        require_training()
+        from headrace.engine.check import check
+        from headrace.engine.gates import waive_all
+        from headrace.engine.result import not_begun
+        from headrace.engine.run import execute
+        from headrace.engine.tracking.mirror import show_safely
+
+        try:
+            mirror = self._mirror(tracking)
+            parsed = spec or self.spec()
+            pinned = self._snapshots(snapshots) if snapshots else {}
+            compiled = check(parsed, self.root, pinned)
+            given = self._given(model) if model else None
+            context = Context(
+                self.root, self.store, parsed, self._clock, self.actor, "", progress, pinned, given
+            )
+            waive_all(context, waive, compiled.expectations)
+        except HeadraceError as error:
+            if raises:
+                raise
+            return not_begun(error)
+        result = execute(context, until=to)
+        if mirror is not None:
+            show_safely(mirror, self.store, parsed.spec.project, self.show(result.run))
+        if raises and result.error is not None:
+            raise result.error
+        return result
+
+    def track(
+        self,
+        name: str,
+        *,
+        group: str = "",
+        tags: Mapping[str, str] | None = None,
+        tracking: str | None = None,
+    ) -> TrackedRun:
+        """Track a script of your own: `with project.track("my model") as run:`. It logs into the same
+        ledger, is compared as any run is, and a model that it gives goes through the same gates.
+
+        Args:
+            name: what it is called.
+            group, tags: to find it by.
+            tracking: a mirror of the run, such as `mlflow:http://localhost:5000` (default: the variable
+                `HEADRACE_TRACKING`).
+
+        Raises:
+            UserError: a mistake in the spec.
+        """
+        from headrace.engine.tracking.start import track
+
+        context = Context(self.root, self.store, self.spec(), self._clock, self.actor, run="")
+        return track(context, name, group=group, tags=tags, mirror=self._mirror(tracking))
+
+    def _mirror(self, tracking: str | None) -> Mirror | None:
+        from headrace.engine.tracking.mirror import find_mirror
+
+        return find_mirror(tracking)
+
+    def note(
+        self, run: str, text: str = "", *, tags: Mapping[str, str] | None = None, group: str = ""
+    ) -> RunView:
+        """Add a note, tags (an empty text takes one away) or a group to a run.
+
+        Raises:
+            NotFound: there is no such run.
+            UserError: nothing is said.
+        """
+        from headrace.engine.tracking.notes import add_note
+
+        return add_note(
+            self.store, self.show(run), text, tags=tags, group=group, actor=self.actor, clock=self._clock
+        )
+
+    def _given(self, run: str) -> Given:
+        from headrace.engine.stages.adopt import given_by
+
+        return given_by(self.store, self.show(run))
+
+    def _snapshots(self, run: str) -> dict[str, Snapshot]:
+        from headrace.engine.pins import snapshots_of_run
+
+        return snapshots_of_run(self.store, self.show(run))
+
+    def ablate(self, run: str | None = None, *, progress: Progress = silent) -> Ablation:
+        """Run every change of a run (default: the newest) against the champion alone, and say which did what.
+
+        Raises:
+            NotFound: there is no champion, or no such run.
+            UserError: nothing changed, or the two answer different questions.
+        """
+        from headrace.engine.ablate import LAST, ablate
+
+        def arm(spec: ParsedSpec, snapshots: str) -> str:
+            result = self.run(spec=spec, snapshots=snapshots, to=LAST, progress=progress, raises=False)
+            if result.error is not None or not result.run:
+                raise result.error or NotFound("the arm did not begin")
+            return result.run
+
+        context = Context(
+            self.root, self.store, self.spec(), self._clock, self.actor, run="", progress=progress
+        )
+        return ablate(context, run, arm)
+
+    def reproduce(
+        self, run: str | None = None, *, new_environment: bool = True, progress: Progress = silent
+    ) -> Reproduction:
+        """Do a run (default: the newest) again from what was recorded, to the end of `evaluate`, and say
+        which digests and metrics agree.
+
+        Raises:
+            NotFound: there is no such run, or it did not come that far.
+            UserError: the recorded environment can't be made.
+        """
+        from headrace.engine.reproduce import reproduce
+
+        return reproduce(
+            self.store,
+            self.show(run).run,
+            root=self.root,
+            clock=self._clock,
+            actor=self.actor,
+            new_environment=new_environment,
+            progress=progress,
+        )
