@@ -1,4 +1,4 @@
-"""Flights, static features only (no delay history), the last 15% of time as test: the example as `init` writes it."""
+"""Flights, static features only (no delay history), the last 15% of time as test: the example of `init`."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from headrace.core.spec import ParsedSpec
 from headrace.core.task import Kind
 from headrace.data.privacy.redact import Redaction
 from headrace.data.read import describe, open_source, resolve
-from headrace.engine.check_data import key_problems
-from headrace.engine.check_settings import check_meanings, check_settings
-from headrace.engine.checker import Checker, Tables
+from headrace.engine.checking.checker import Checker, Tables
+from headrace.engine.checking.data import key_problems
+from headrace.engine.checking.settings import check_meanings, check_settings
 from headrace.engine.compile import Compiled, type_spec
 from headrace.engine.privacy import treatments_of
 from headrace.learn.registry import check_models

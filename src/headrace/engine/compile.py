@@ -1,7 +1,7 @@
 """The spec's expressions typed against the tables' columns, every mistake collected.
 
 Every stage imports this: what it imports is part of every stage's key. Settings that no expression needs are
-checked in `engine.check_settings`, so that a changed learner or check reads no table anew."""
+checked in `engine.checking.settings`, so that a changed learner or check reads no table anew."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
 from headrace.data.expect import Expectation, plan_expectations
-from headrace.engine.check_clean import add_flags, check_cleaning
-from headrace.engine.check_data import check_data
-from headrace.engine.checker import Checker, Tables
+from headrace.engine.checking.checker import Checker, Tables
+from headrace.engine.checking.clean import add_flags, check_cleaning
+from headrace.engine.checking.data import check_data
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 

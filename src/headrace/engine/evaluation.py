@@ -15,7 +15,7 @@ from headrace.checks.groups import Coder, Cuts, Grouping, cuts_of, one_group
 from headrace.checks.robustness import ROWS
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.data.rows import Rows
-from headrace.engine.check_evaluate import slice_expression
+from headrace.engine.checking.evaluate import slice_expression
 from headrace.engine.columns import ANSWER, answering, join_vectors
 from headrace.engine.context import Context, Made
 from headrace.engine.stages.features import rows_of

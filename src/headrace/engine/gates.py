@@ -12,8 +12,8 @@ from headrace.core.evidence import Evidence, Outcome, Rule, Verdict, Waiver, jud
 from headrace.core.gates import gate_of
 from headrace.core.views import waivers
 from headrace.data.expect import Expectation
-from headrace.engine.check_evaluate import looked_at
-from headrace.engine.check_lint import judged_names
+from headrace.engine.checking.evaluate import looked_at
+from headrace.engine.checking.lint import judged_names
 from headrace.engine.context import Context
 from headrace.engine.measures import bars_of
 

@@ -18,7 +18,7 @@ from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.tables import ColumnCleaning
 from headrace.core.task import FIRST_CODE, MISSING, Feature, FeatureKind
 from headrace.data.split import DROPPED
-from headrace.engine.check_lint import GATES, thing_of
+from headrace.engine.checking.lint import GATES, thing_of
 from headrace.engine.columns import ANSWER, BATCH, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headrace.core.evidence import Evidence, Interval, Rule
 from headrace.core.schema import Type
 from headrace.data.population import Represented, names_of, represent
-from headrace.engine.check_data import population_of
+from headrace.engine.checking.data import population_of
 from headrace.engine.columns import evaluate
 from headrace.engine.context import Context
 

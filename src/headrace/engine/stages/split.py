@@ -20,7 +20,7 @@ from headrace.data.clean_rows import CleanedRows, clean_rows
 from headrace.data.identity import parquet_row_ids
 from headrace.data.seal import Seal, make_seal
 from headrace.data.split import TEST, TRAIN, split
-from headrace.engine.check_clean import drop_rule
+from headrace.engine.checking.clean import drop_rule
 from headrace.engine.columns import evaluate, read_columns
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made, Output, Stage, micros

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.checks.lint import FAULTS, KINDS, LEAKAGE, Finding
 from headrace.core.errors import did_you_mean
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 
 GATES: Mapping[str, Sequence[str]] = {"leakage": LEAKAGE, "faults": FAULTS}
 """The kinds of findings behind each gate."""

@@ -10,7 +10,7 @@ from headrace.core.errors import ExprError, HeadraceError, Problem, did_you_mean
 from headrace.core.schema import Column, Type
 from headrace.core.spec import ParsedSpec
 from headrace.data.privacy.redact import Treatment
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 from headrace.engine.privacy import full_name, key_of, split_name, treatments_of
 from headrace.expr import Expr, parse
 

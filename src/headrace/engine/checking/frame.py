@@ -9,7 +9,7 @@ from headrace.core.errors import UserError, did_you_mean
 from headrace.core.goal import Constraint, Limit, parse_goal, parse_limit
 from headrace.core.spec.frame import Outcomes
 from headrace.core.task import Kind
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 from headrace.engine.measures import find_metric
 from headrace.metrics.catalog import names
 from headrace.metrics.record import Metric, Ranks, Scale

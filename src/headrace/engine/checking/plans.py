@@ -10,7 +10,7 @@ from headrace.core.clock import parse_duration
 from headrace.core.errors import did_you_mean
 from headrace.core.schema import Type
 from headrace.core.task import Kind
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 from headrace.metrics.catalog import METRICS, names
 from headrace.metrics.record import Scale
 

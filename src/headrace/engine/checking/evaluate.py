@@ -12,7 +12,7 @@ from headrace.core.evidence import parse_rule
 from headrace.core.schema import Type
 from headrace.core.spec import Spec
 from headrace.core.task import Kind
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 from headrace.engine.measures import find_metric
 from headrace.expr import Expr, parse
 

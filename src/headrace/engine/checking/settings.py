@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from headrace.engine.check_evaluate import check_evaluate
-from headrace.engine.check_frame import check_frame
-from headrace.engine.check_learn import check_learn
-from headrace.engine.check_lint import check_lint
-from headrace.engine.check_plans import check_plans
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
+from headrace.engine.checking.evaluate import check_evaluate
+from headrace.engine.checking.frame import check_frame
+from headrace.engine.checking.learn import check_learn
+from headrace.engine.checking.lint import check_lint
+from headrace.engine.checking.plans import check_plans
 from headrace.engine.compile import Typed
 from headrace.engine.measures import find_metric
 

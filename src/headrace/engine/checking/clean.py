@@ -9,7 +9,7 @@ from typing import Any
 from headrace.core.errors import did_you_mean
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.spec.tables import ColumnCleaning
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 from headrace.expr import Expr, parse
 from headrace.features.clean import declared_fill, flag_features, flag_name, is_statistic
 from headrace.graph.texts import format_pattern

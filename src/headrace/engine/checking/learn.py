@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from headrace.core.clock import parse_duration
 from headrace.core.errors import HeadraceError
 from headrace.core.task import Kind, Task
-from headrace.engine.checker import Checker
+from headrace.engine.checking.checker import Checker
 from headrace.learn.records import Entry
 from headrace.learn.registry import load_candidate
 from headrace.learn.search.run import tuned_name
