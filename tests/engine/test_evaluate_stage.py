@@ -19,6 +19,8 @@ from headrace.checks.slices import Slices
 from headrace.cli.evaluation import evaluation_text
 from headrace.core.codec import from_json
 from headrace.core.errors import SpecError
+from headrace.explain.record import Explanations
+from headrace.explain.reference import Reference
 from headrace.metrics.calibration import Reliability
 from headrace.project import Project
 
@@ -30,6 +32,8 @@ RECORDS: dict[str, type] = {
     "calibration": Reliability,
     "robustness": Robustness,
     "learning_curve": LearningCurve,
+    "explanations": Explanations,
+    "reference": Reference,
 }
 
 

@@ -56,13 +56,17 @@ def runs(folder: str, most: int, where: str | None, as_json: bool) -> None:
 @in_project
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag; an empty value removes it.")
 @click.option("--group", default="", help="The group of experiments that the run belongs to.")
-def note(run: str, text: str, folder: str, tags: tuple[str, ...], group: str) -> None:
+@with_json
+def note(run: str, text: str, folder: str, tags: tuple[str, ...], group: str, as_json: bool) -> None:
     """Add a note, tags or a group to RUN."""
     wrong = [t for t in tags if "=" not in t]
     if wrong:
         raise UserError(f"{wrong[0]!r} is no tag", fix="write --tag NAME=VALUE")
     split = dict(t.split("=", 1) for t in tags)
     noted = open_project(folder).note(run, text, tags=split, group=group)
+    if as_json:
+        print_json(to_plain(noted))
+        return
     said = [f"group {noted.group}"] if noted.group else []
     said += [f"{n}={v}" for n, v in noted.tags.items()]
     click.echo(f"{noted.run}: " + ", ".join([*said, f"{len(noted.notes)} notes"]))
