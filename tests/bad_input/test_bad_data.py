@@ -235,6 +235,7 @@ def test_a_wide_and_a_narrow_world(tmp_path: Path) -> None:
         ("  wind: weather.wind\n", ""),
         ("  distance: distance", "  near: distance"),
         ("target: late > 30", "target: late > 25"),
+        ("cv: {folds: 3}", "cv: {folds: 3}\ninspect: {allow: {near: the target is made of it here}}"),
     )
     assert project.run().status == "released"
 

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from worlds import wine
 
 from headrace.core.errors import DataError, SpecError
 from headrace.core.schema import Type
@@ -10,7 +11,6 @@ from headrace.core.spec.tables import TableSpec
 from headrace.data.read import describe
 from headrace.project import Project
 from headrace.serve.files import open_source
-from tests.worlds import wine
 
 
 def write(path, text):

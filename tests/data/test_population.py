@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from spine import clock, edit_spec, fresh, verdict
+from worlds import homes, wine
 
 from headrace.core.errors import SpecError
 from headrace.core.evidence import Outcome
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.data.population import names_of, represent
-from tests.spine import clock, edit_spec, fresh, verdict
-from tests.worlds import homes, wine
 
 __all__ = ["clock", "fresh"]
 

@@ -9,13 +9,13 @@ import zlib
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from spine import begin, clock, edit_rows, edit_spec, fresh, verdict
 
 from headrace.cli.root import cli
 from headrace.core.errors import SpecError, UserError
 from headrace.data.read import plan
 from headrace.project import Project
 from headrace.serve.answer import Answerer
-from tests.spine import begin, clock, edit_rows, edit_spec, fresh, verdict
 
 __all__ = ["clock", "fresh"]
 KEY = "a-secret-that-is-long-enough-for-tests"

@@ -152,7 +152,8 @@ def test_text_in_a_column_of_numbers_late(tmp_path: Path) -> None:
     told = refused(tmp_path, 'n,a,f\n"x\ny",1,1.5\n' + "x,1,1.5\n" * MANY + "x,abc,1.5\nx,1,?\n")
     assert f"t.csv:{MANY + 4}: column 'a' holds 'abc', and whole numbers before" in told
     assert f"t.csv:{MANY + 5}: column 'f' holds '?', and numbers before" in told
-    assert "fix: correct the value; if it means 'missing', leave it empty or write NA" in told
+    fix = "fix: correct the value; if it means 'missing', leave it empty, or name it in the table's `nulls:`"
+    assert fix in told
 
 
 def test_another_spelling_of_time_late(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from spine import clock, edit_rows, edit_spec, finished, fresh, statuses, verdict
 
 from headrace.cli.root import cli
 from headrace.core.errors import NotFound
@@ -15,7 +16,6 @@ from headrace.core.evidence import Outcome
 from headrace.core.schema import Column, Snapshot
 from headrace.data.privacy.redact import type_before
 from headrace.data.versions import QUANTILES, diff, newest
-from tests.spine import clock, edit_rows, edit_spec, finished, fresh, statuses, verdict
 
 __all__ = ["clock", "finished", "fresh"]
 US = pa.timestamp("us")

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from spine import begin, edit_spec, fresh, verdict  # noqa: F401  # a fixture
+from worlds import homes, wine
 
 from headrace.cli.root import cli
 from headrace.core.errors import NotFound, SpecError
 from headrace.core.task import Kind
 from headrace.learn.search.record import SearchRecord
-from tests.spine import begin, edit_spec, fresh, verdict  # noqa: F401  # a fixture
-from tests.worlds import homes, wine
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from spine import Clock, begin, statuses, verdict
+from worlds import homes, wine
 
 from headrace.core.evidence import Evidence
 from headrace.engine.result import RunResult
 from headrace.project import Project
 from headrace.serve.answer import Answerer
-from tests.spine import Clock, begin, statuses, verdict
-from tests.worlds import homes, wine
 
 ALWAYS: dict[str, Any] = {
     "problem": {
