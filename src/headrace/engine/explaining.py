@@ -34,13 +34,15 @@ from headrace.metrics.measure import measure
 from headrace.metrics.record import Floats, Metric, Predictions
 
 PERMUTED = 500_000
-MOST_ROWS, FEWEST_ROWS = 10_000, 2_000
+MOST_ROWS, FEWEST_ROWS = 10_000, 1_000
 """Validation rows, drawn at random, that are permuted: as many as keep the graph's answers to all columns
 and repeats at about `PERMUTED`, between these."""
+LIGHT = 4_000_000
+"""Bytes of a graph that is asked that often; a larger one, which takes longer to answer, is asked less."""
 CURVE_ROWS, CURVES = 500, 6
 """Rows of a curve, and of how many columns there are curves."""
-SAMPLED_ROWS = 80
-"""So many validation rows have their contributions sampled."""
+SAMPLED_ROWS, FEWEST_SAMPLED = 80, 16
+"""So many validation rows have their contributions sampled; fewer where the graph is large."""
 REFERENCE_OF = 2_000
 """Reference rows are chosen among so many training rows, evenly spaced."""
 
@@ -62,7 +64,8 @@ def explaining(
     reference = _reference(ctx, made, graph)
     yield "reference", reference, ()
     rng = np.random.default_rng(ctx.spec.seed)
-    each = PERMUTED // (REPEATS * len(runner.inputs))
+    effort = min(1.0, LIGHT / ctx.store.get(made["package"].outputs["graph"]).stat().st_size)
+    each = round(effort * PERMUTED / (REPEATS * len(runner.inputs)))
     drawn = np.sort(rng.permutation(predictions.rows)[: max(FEWEST_ROWS, min(MOST_ROWS, each))])
     rows = rows_of(ctx, made, "validation")
     seen = _Seen(graph, _some(rows, runner.inputs, drawn), take(predictions, drawn))
@@ -107,7 +110,7 @@ def explaining(
                 for i in by_feature
             ),
             curves=tuple(_curves(seen, features, columns, personal)),
-            sampled=_sampled(seen, reference, personal),
+            sampled=_sampled(seen, reference, personal, max(FEWEST_SAMPLED, round(effort * SAMPLED_ROWS))),
             trees=trees,
             why_no_trees=why_no_trees,
             personal=tuple(sorted(personal)),
@@ -261,10 +264,10 @@ def _put_feature(graph: _Graph, X: NDArray[np.float32], at: int, value: Any) -> 
     return graph.scores({"features": changed}, len(changed))
 
 
-def _sampled(seen: _Seen, reference: Reference, personal: set[str]) -> Effects:
+def _sampled(seen: _Seen, reference: Reference, personal: set[str], most: int) -> Effects:
     types = seen.graph.runner.inputs
     explainer = Explainer(seen.graph.scores, types, feeds_of(reference, types))
-    feeds = seen.first(SAMPLED_ROWS)
+    feeds = seen.first(most)
     count = len(next(iter(feeds.values())))
     told = explainer.explain(feeds, count)
     known = {n: v for n, v in feeds.items() if types[n] in (Type.NUMBER, Type.BOOL) and n not in personal}
