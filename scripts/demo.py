@@ -82,6 +82,8 @@ def main() -> None:
     headrace("init", folder, "--example", "flights")
     headrace("check", "-C", folder)
     headrace("run", "-C", folder)
+    headrace("report", "run", "-C", folder, "-o", f"{folder}/run.html")
+    headrace("doc", "-C", folder, "-o", f"{folder}/design.md")
     ask(free_port())
     headrace("release", "show", "-C", folder)
     headrace("audit", "-C", folder)
