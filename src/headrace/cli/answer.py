@@ -48,7 +48,8 @@ def predict(
     """Score a CSV, Parquet or JSON-lines file of any size, in bounded memory.
 
     Each row of OUT holds the input's row number, the prediction, its probability and the release. Rows
-    that can't be scored go to the rejects file with their reasons; the rest is scored.
+    that can't be scored go to the rejects file with their reasons; the rest is scored. A release with
+    `uncertainty` adds lower and upper, or a column set_… a class and abstain.
 
     With --explain the columns why_1, why_2, … say in words what added most to each answer, as in
     `distance = 1,200: +0.080`; they, why_base and why_rest add up to it. A row then takes thousands of
