@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.core.codec import from_json
 from headrace.core.schema import Type
 from headrace.data.read import workspace
 from headrace.data.rows import Rows
 from headrace.engine.compile import Compiled
-from headrace.engine.context import Context, Made
+from headrace.engine.context import Context
 from headrace.expr import Expr
 from headrace.features.clean import (
     CleanedColumn,
@@ -135,8 +134,3 @@ def fit_cleaning(ctx: Context, compiled: Compiled, train: Rows) -> Cleaning:
     counted = tuple(c for c in fitted if c.column in read)
     counter = CellCounter(clean, counted, types, zone=ctx.zone, threads=ctx.spec.limits.threads)
     return Cleaning(ctx, types, fitted, flags, counter)
-
-
-def cleaning_of(ctx: Context, made: Made) -> CleaningReport:
-    """What cleaning did, as the features stage keeps it."""
-    return from_json(ctx.store.get(made["features"].outputs["cleaning"]).read_bytes(), CleaningReport)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -295,8 +295,3 @@ def _differing(then: Mapping[str, Any], python: Path) -> dict[str, tuple[str, st
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def reproductions(store: Store) -> Sequence[Mapping[str, Any]]:
-    """Every reproduction that was made, oldest first."""
-    return [e.payload["reproduction"] for e in store.read(kinds=("run.reproduced",))]

@@ -57,10 +57,6 @@ def _same(op: str) -> Build:
     return lambda args, _zone: Node(op, args[0].type, tuple(args))
 
 
-def _idiv(a: Node, b: Node) -> Node:
-    return Node("trunc", Type.NUMBER, (Node("div", Type.NUMBER, (a, b)),))
-
-
 def _log(base: float) -> Build:
     def build(args: Sequence[Node], _zone: str) -> Node:
         return Node("div", Type.NUMBER, (Node("ln", Type.NUMBER, (args[0],)), number(math.log(base))))

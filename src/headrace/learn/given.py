@@ -17,17 +17,14 @@ from onnx import TensorProto
 
 from headrace.core.errors import UserError
 from headrace.core.task import Feature, Kind, Task
-from headrace.graph.build import ML_OPSET, OPSET, GraphBuilder
+from headrace.graph.build import GraphBuilder
 from headrace.learn.candidate import Fitted, Matrix, Space, Vector
+from headrace.learn.foreign import answers, convert, element, is_forest, require_equal, sample
 from headrace.learn.needs import need
 from headrace.learn.onnx_merge import merge
 
-TOLERANCE = 1e-5
-"""The largest relative difference between an estimator and its graph: what the parity gate allows."""
 FARTHEST = np.float32(1e15)
 """Features beyond it are taken as this far: scalers and squares of what is given overflow float32 sooner."""
-ROWS = 500
-"""So many rows, evenly spaced, are compared."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class GivenModel:
     def score(self, X: Matrix) -> Vector:
         """What the estimator answers; without one, what the model does."""
         if self.estimator is None:
-            return _run_graph(self, X)
+            return answers(self.name, self, self.task, X)
         X = np.clip(X, -FARTHEST, FARTHEST)
         if self.task.kind is Kind.REGRESSION:
             return _asked(self.name, self.estimator.predict, X).reshape(len(X))
@@ -59,6 +56,8 @@ class GivenModel:
         for compare, end in (("Greater", FARTHEST), ("Less", -FARTHEST)):  # Clip would lose NaN
             limit = g.constant(end, np.float32)
             x = g.node("Where", g.node(compare, x, limit), limit, x)
+        if element(self.model) == TensorProto.DOUBLE:
+            x = g.node("Cast", x, to=TensorProto.DOUBLE)
         raw = g.node("Cast", merge(g, self.model, x)[-1], to=TensorProto.DOUBLE)
         if self.task.kind is Kind.REGRESSION:
             return g.node("Reshape", raw, g.constant([-1], np.int64))
@@ -127,16 +126,12 @@ def given_model(model: Any, task: Task, X: Matrix) -> GivenModel:
             answers otherwise than its graph does.
     """
     fitted = _from_file(Path(model), task, X) if isinstance(model, str | Path) else _converted(model, task, X)
-    got = _checked(fitted, X)
+    probe = sample(X)
+    got = answers(fitted.name, fitted, task, probe)
+    if not np.isfinite(got).all():
+        raise UserError(f"{fitted.name} gave scores that are not finite", fix="look at how it treats NaN")
     if fitted.estimator is not None:
-        expected = fitted.score(X[:: _step(X)])
-        apart = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-        if not (apart <= TOLERANCE).all():  # false for NaN too
-            raise UserError(
-                f"{fitted.name} is not equal to its graph: they differ by up to {float(np.max(apart)):.2g}",
-                why=f"what is served is the graph; {TOLERANCE:g} (relative) is allowed",
-                fix="take an estimator that converts exactly, or give an ONNX file of your own",
-            )
+        require_equal(fitted.name, got, fitted.score(probe))
     return fitted
 
 
@@ -162,10 +157,6 @@ def _asked(name: str, answer: Any, X: Matrix) -> Vector:
             why=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}",
             fix="put an imputer first: make_pipeline(SimpleImputer(), …)" if nulls else "look at its input",
         ) from error
-
-
-def _step(X: Matrix) -> int:
-    return max(1, -(-len(X) // ROWS))
 
 
 def _from_file(path: Path, task: Task, X: Matrix) -> GivenModel:
@@ -231,19 +222,11 @@ def _converted(estimator: Any, task: Task, X: Matrix) -> GivenModel:
                 f"{name} was not fitted on the codes of this task's classes",
                 fix="fit it on the y that data() gives",
             )
-    if _is_forest(estimator):
+    if is_forest(type(estimator)):
         width = 1 if task.kind is Kind.BINARY else len(task.classes)
         trees = _trees(estimator, task, X.shape[1])
         return GivenModel(name, trees, task, (1,) if width == 1 else tuple(range(width)), estimator)
-    return GivenModel(name, _convert(name, estimator, X), task, codes, estimator)
-
-
-def _is_forest(estimator: Any) -> bool:
-    """Whether it is one of scikit-learn's own whose answer is the mean of its trees."""
-    stems = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees")
-    names = {stem + kind for stem in stems for kind in ("Classifier", "Regressor")}
-    found = type(estimator)
-    return found.__module__.startswith(("sklearn.tree.", "sklearn.ensemble.")) and found.__name__ in names
+    return GivenModel(name, convert(name, estimator, X), task, codes, estimator)
 
 
 def _trees(estimator: Any, task: Task, width: int) -> Any:
@@ -254,46 +237,3 @@ def _trees(estimator: Any, task: Task, width: int) -> Any:
     score = tree_mean(estimator, task).emit(g, g.matrix_input("x", width))
     g.output(score, "score", TensorProto.DOUBLE, [None] * (1 + (task.kind is Kind.MULTICLASS)))
     return need("onnx").load_from_string(g.build())
-
-
-def _convert(name: str, estimator: Any, X: Matrix) -> Any:
-    skl2onnx, types = need("skl2onnx"), need("skl2onnx.common.data_types")
-    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations are the converter's affair
-            return skl2onnx.convert_sklearn(
-                estimator,
-                initial_types=[("x", types.FloatTensorType([None, X.shape[1]]))],
-                options=options,
-                target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-            )
-    except Exception as error:  # user-code boundary: converters of foreign estimators
-        raise UserError(
-            f"{name} can't be turned into a graph",
-            why=next(iter(str(error).strip().splitlines()), "")[:300],
-            fix="take an estimator that skl2onnx converts, or give an ONNX file of your own",
-        ) from error
-
-
-def _checked(fitted: GivenModel, X: Matrix) -> Vector:
-    """The graph's answers on real rows: it runs, and they are finite."""
-    try:
-        got = _run_graph(fitted, X[:: _step(X)])
-    except Exception as error:  # user-code boundary: graphs of foreign converters
-        raise UserError(
-            f"{fitted.name}'s graph does not run", why=str(error).splitlines()[0][:300]
-        ) from error
-    if not np.isfinite(got).all():
-        raise UserError(f"{fitted.name} gave scores that are not finite", fix="look at how it treats NaN")
-    return got
-
-
-def _run_graph(fitted: GivenModel, X: Matrix) -> Vector:
-    import onnxruntime
-
-    g = GraphBuilder()
-    score = fitted.emit(g, g.matrix_input("x", X.shape[1]))
-    g.output(score, "score", TensorProto.DOUBLE, [None] * (1 + (fitted.task.kind is Kind.MULTICLASS)))
-    session = onnxruntime.InferenceSession(g.build(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": X})[0], np.float64)

@@ -132,13 +132,6 @@ def _shape(character: str) -> str:
     return "x" if group in "LM" else "0" if group == "N" else character
 
 
-def is_treated(text: str, how: Treatment) -> bool:
-    """Whether a text has the form that the treatment leaves: the scan's proof that none was passed over."""
-    if how.do == "hash":
-        return len(text) == HASH_LENGTH and not set(text) - set("0123456789abcdef")
-    return mask_text(text, how.length) == text
-
-
 def untreated(values: Array, how: Treatment) -> int:
     """How many of an array's texts lack the form that the treatment leaves."""
     if how.do == "hash":

@@ -20,29 +20,26 @@ from onnx import TensorProto
 
 from headrace.core.errors import UserCodeError, UserError, did_you_mean
 from headrace.core.task import Feature, Kind, Task
-from headrace.graph.build import ML_OPSET, OPSET, GraphBuilder
+from headrace.graph.build import GraphBuilder
 from headrace.learn.candidate import Fitted, Matrix, Space, Vector
 from headrace.learn.candidates._sktrees import TreeMean, tree_mean
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense
+from headrace.learn.foreign import answers, convert, element, is_forest, require_equal, sample
 from headrace.learn.needs import need
 from headrace.learn.onnx_merge import merge
 
 LIMIT = float(np.finfo(np.float32).max)
-TOLERANCE = 1e-5
-"""The largest relative difference between an estimator and its graph: what the parity gate allows."""
-ROWS, BATCH = 2000, 500
 
 
 @dataclass(frozen=True)
 class FittedEstimator:
-    """A fitted estimator beside its conversion by skl2onnx; `double` is the element type that it reads."""
+    """A fitted estimator beside its conversion by skl2onnx."""
 
     name: str
     dense: Dense
     estimator: Any
     model: Any
-    double: bool
     task: Task
 
     def score(self, X: Matrix) -> Vector:
@@ -58,7 +55,7 @@ class FittedEstimator:
     def emit(self, g: GraphBuilder, x: str) -> str:
         """Preprocessing, then the converted estimator's nodes."""
         z = _emit_rounded(self.dense, g, x)
-        if self.double:
+        if element(self.model) == TensorProto.DOUBLE:
             z = g.node("Cast", z, to=TensorProto.DOUBLE)
         raw = g.node("Cast", merge(g, self.model, z)[-1], to=TensorProto.DOUBLE)
         if self.task.kind is Kind.REGRESSION:
@@ -156,66 +153,16 @@ class EstimatorCandidate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # convergence and deprecations are the estimator's affair
             estimator = _user(self.name, lambda: self.make(**settings).fit(Z, target))
-        if _is_forest(self.make):
+        if is_forest(self.make):
             return FittedForest(dense, tree_mean(estimator, task))
-        model, double = _convert(self.name, estimator, Z)
-        fitted = FittedEstimator(self.name, dense, estimator, model, double, task)
-        _compare(fitted, X)
-        return fitted
-
-
-def _is_forest(make: Any) -> bool:
-    """Whether the class is one of those whose answer is the mean of its trees. Subclasses may answer
-    otherwise."""
-    names = ("DecisionTree", "ExtraTree"), ("RandomForest", "ExtraTrees")
-    modules = need("sklearn.tree"), need("sklearn.ensemble")
-    return any(
-        make is getattr(module, stem + suffix)
-        for module, stems in zip(modules, names, strict=True)
-        for stem in stems
-        for suffix in ("Classifier", "Regressor")
-    )
-
-
-def _compare(fitted: FittedEstimator, X: Matrix) -> None:
-    """Fail unless the graph answers what the estimator does on rows that it was trained on.
-
-    At most 2,000 rows, evenly spaced and a few hundred at a time: estimators that keep their training rows
-    compare each row with all of them.
-    """
-    import onnxruntime
-
-    probe = X[:: max(1, -(-len(X) // ROWS))]
-    try:
-        g = GraphBuilder()
-        score = fitted.emit(g, g.matrix_input("x", X.shape[1]))
-        g.output(score, "score", TensorProto.DOUBLE, [None] * (1 + (fitted.task.kind is Kind.MULTICLASS)))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 4
-        session = onnxruntime.InferenceSession(g.build(), options, providers=["CPUExecutionProvider"])
-        parts = [probe[i : i + BATCH] for i in range(0, len(probe), BATCH)]
-        got = np.concatenate([session.run(None, {"x": part})[0] for part in parts])
-    except Exception as error:  # user-code boundary: graphs of foreign converters
-        raise _refused(fitted.name, error) from error
-    expected = fitted.score(probe)
-    apart = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-    if not (apart <= TOLERANCE).all():  # false for NaN too
-        raise UserError(
-            f"{fitted.name} is not equal to its graph: they differ by up to {float(np.max(apart)):.2g}",
-            where=f"models: {fitted.name}",
-            why=f"what is served is the graph; {TOLERANCE:g} (relative, on training rows) is allowed",
-            fix="take an estimator that converts exactly, such as linear, forest, boosting",
+        where = f"models: {self.name}"
+        fitted = FittedEstimator(
+            self.name, dense, estimator, convert(self.name, estimator, Z, where=where), task
         )
-
-
-def _refused(name: str, error: Exception) -> UserError:
-    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return UserError(
-        f"{name} can't be turned into a graph: {reason[:300]}",
-        where=f"models: {name}",
-        why="what is served is an ONNX graph; skl2onnx has no conversion for this estimator that runs",
-        fix="take an estimator of skl2onnx.supported_converters(), or linear, forest, boosting",
-    )
+        probe = sample(X)
+        got = answers(self.name, fitted, task, probe, where=where)
+        require_equal(self.name, got, fitted.score(probe), where=where)
+        return fitted
 
 
 def _user(name: str, function: Any, *arguments: Any) -> Any:
@@ -226,34 +173,6 @@ def _user(name: str, function: Any, *arguments: Any) -> Any:
         raise UserCodeError(
             f"{name} failed: {type(error).__name__}: {error}", where=f"models: {name}"
         ) from error
-
-
-def _convert(name: str, estimator: Any, Z: Vector) -> tuple[Any, bool]:
-    """skl2onnx's model in double where onnxruntime can run that, else in float32; and which it is."""
-    skl2onnx, types = need("skl2onnx"), need("skl2onnx.common.data_types")
-    import onnxruntime
-
-    failure: Exception = ValueError("no conversion was tried")
-    for double, tensor in ((True, types.DoubleTensorType), (False, types.FloatTensorType)):
-        options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # deprecations are the converter's affair
-                model = skl2onnx.convert_sklearn(
-                    estimator,
-                    initial_types=[("z", tensor([None, Z.shape[1]]))],
-                    options=options,
-                    target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-                )
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), providers=["CPUExecutionProvider"]
-            )
-            session.run(None, {"z": Z[:2].astype(np.float64 if double else np.float32)})
-        except Exception as error:  # noqa: BLE001 - user-code boundary: converters of foreign estimators
-            failure = error
-        else:
-            return model, double
-    raise _refused(name, failure) from failure
 
 
 def estimator_candidate(path: str) -> EstimatorCandidate:
