@@ -101,6 +101,18 @@ def test_the_rows_of_a_part_in_order_and_in_full_batches(world: World, part: str
     assert np.concatenate([b.column("id").to_numpy() for b in batches]).tolist() == expected.tolist()
 
 
+def test_some_rows_of_a_part_are_these_rows_with_their_lookups(world: World) -> None:
+    columns = ["id", "hourly.v", "names.name"]
+    whole = pa.Table.from_batches(world.rows("validation").batches(columns))
+    chosen = np.array([0, 5, 6, whole.num_rows - 1])
+    some = world.rows("validation").only(chosen)
+    assert some.count == 4 and some.part == "validation"
+    assert pa.Table.from_batches(some.batches(columns)).to_pylist() == whole.take(chosen).to_pylist()
+    again = some.only(np.array([3]))
+    assert again.row_numbers().tolist() == [some.row_numbers()[3]]
+    assert list(some.only(np.zeros(0, np.int64)).batches(columns)) == []
+
+
 def test_lookups_come_beside_each_row(world: World) -> None:
     columns = ["id", "hourly.v", "names.name", "k"]
     table = pa.Table.from_batches(world.rows("train").batches(columns, size=10_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -107,6 +108,14 @@ class Rows:
     def row_numbers(self) -> NDArray[np.int64]:
         """Positions in the events table, ascending."""
         return np.flatnonzero(self._selected)
+
+    def only(self, chosen: NDArray[np.int64]) -> Rows:
+        """A handle on some of these rows: `chosen` are their numbers among them, from 0. Rows that are left
+        out are dropped as they stream by, before anything is looked up or computed for them."""
+        some = copy(self)
+        some._selected = np.zeros_like(self._selected)
+        some._selected[self.row_numbers()[chosen]] = True
+        return some
 
     def types(self, columns: Sequence[str]) -> dict[str, Type]:
         """The types of event columns (`distance`) and of lookups (`weather.temp`).

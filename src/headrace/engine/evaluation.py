@@ -68,20 +68,14 @@ class _Sources:
     def types(self) -> dict[str, Type]:
         return {**self.columns, **{n: e.type for n, e in self.expressions.items()}}
 
-    def batches(self, rows: Rows, step: int = 1) -> Iterator[Vectors]:
-        """The values of every `step`-th row, by name."""
+    def batches(self, rows: Rows) -> Iterator[Vectors]:
+        """The values of these rows, by name."""
         runner = answering(self.expressions) if self.expressions else None
-        at = 0
         for batch in rows.batches(list(self.columns)):
-            first = -at % step
-            at += batch.num_rows
-            some = batch if step == 1 else batch.take(list(range(first, batch.num_rows, step)))
-            if not some.num_rows:
-                continue
-            feeds: Vectors = encode_batch(some, self.columns)
+            feeds: Vectors = encode_batch(batch, self.columns)
             if runner is not None:
                 wanted = {n: feeds[n] for n in runner.inputs}
-                answers = runner.run(wanted, some.num_rows)
+                answers = runner.run(wanted, batch.num_rows)
                 feeds |= {n: answers[ANSWER + n] for n in self.expressions}
             yield feeds
 
@@ -151,7 +145,7 @@ def _train(ctx: Context, made: Made, sources: _Sources) -> Vectors:
     rows = rows_of(ctx, made, "train")
     step = max(1, rows.count // TRAIN_ROWS)
     found: dict[str, list[NDArray[Any]]] = {n: [] for n in sources.types()}
-    for feeds in sources.batches(rows, step):
+    for feeds in sources.batches(rows.only(np.arange(0, rows.count, step))):
         for name in found:
             found[name].append(feeds[name])
     return {n: join_vectors(v) for n, v in found.items()}

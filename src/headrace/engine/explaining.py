@@ -208,14 +208,8 @@ def _features(ctx: Context, made: Made, drawn: NDArray[np.int64]) -> _Features:
 
 def _some(rows: Rows, types: Mapping[str, Type], numbers: NDArray[np.int64]) -> Vectors:
     """The inputs of some rows of a part, by their ascending numbers in it."""
-    found: dict[str, list[NDArray[Any]]] = {n: [] for n in types}
-    at = 0
-    for batch in rows.batches(list(types)):
-        mine = numbers[(numbers >= at) & (numbers < at + batch.num_rows)] - at
-        at += batch.num_rows
-        for name, vector in encode_batch(batch, types).items():
-            found[name].append(vector[mine])
-    return {n: join_vectors(v) for n, v in found.items()}
+    read = [encode_batch(batch, types) for batch in rows.only(numbers).batches(list(types))]
+    return {n: join_vectors([feeds[n] for feeds in read]) for n in types}
 
 
 def _reference(ctx: Context, made: Made, graph: _Graph) -> Reference:

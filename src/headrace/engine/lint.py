@@ -198,12 +198,9 @@ def _part(
     types = {c: compiled.types[c] for c in columns}
     needed = {c for e in exprs.values() for c in e.columns}
     pieces: dict[str, list[NDArray[Any]]] = {n: [] for n in (*columns, *(ANSWER + n for n in exprs))}
-    at = 0
-    for batch in rows.batches(columns):
-        chosen = np.flatnonzero(keep[at : at + batch.num_rows])
-        at += batch.num_rows
-        feeds = encode_batch(batch.take(chosen), types)
-        answers = runner.run({c: feeds[c] for c in needed}, len(chosen)) if runner else {}
+    for batch in rows.only(np.flatnonzero(keep)).batches(columns):
+        feeds = encode_batch(batch, types)
+        answers = runner.run({c: feeds[c] for c in needed}, batch.num_rows) if runner else {}
         for name, values in (*feeds.items(), *answers.items()):
             pieces[name].append(values)
     return _Part(
