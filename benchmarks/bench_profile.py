@@ -58,7 +58,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.tables import TableSpec
-from headrace.data.expect import measure, plan_expectations
+from headrace.data.expect import plan_expectations
+from headrace.data.measure import measure
 from headrace.data.read import describe
 table, path = TableSpec(read="data.parquet"), Path("data.parquet").resolve()
 types = {{c.name: c.type for c in describe("data", table, root=path.parent, zone="UTC")}}

@@ -12,7 +12,8 @@ from headrace.core.errors import ExprError
 from headrace.core.evidence import Evidence, Outcome, judge
 from headrace.core.schema import Type
 from headrace.core.spec.learning import Limits
-from headrace.data.expect import measure, plan_expectations
+from headrace.data.expect import plan_expectations
+from headrace.data.measure import measure
 
 TYPES = {
     "trips": {

@@ -178,7 +178,8 @@ import sys
 from pathlib import Path
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.tables import TableSpec
-from headrace.data.expect import measure, plan_expectations
+from headrace.data.expect import plan_expectations
+from headrace.data.measure import measure
 from headrace.data.snapshot import snapshot
 from headrace.stores.embedded import EmbeddedStore
 

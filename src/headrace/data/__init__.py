@@ -3,7 +3,7 @@
 - `read.describe(name, table, *, root, zone, times=())`: a source's columns, from a sample
 - `snapshot.fingerprint(table, *, root, today, salt)`: what decides whether a source is read again
 - `snapshot.snapshot(name, table, *, store, root, zone, limits, taken, scratch, progress=None, times=())`
-- `expect.plan_expectations(texts, tables, events)` and `expect.measure(planned, paths, *, limits, scratch)`
+- `expect.plan_expectations(texts, tables, events)` and `measure.measure(planned, paths, *, limits, scratch)`
 - `lookup.LookupTable.load(name, path, table, columns)`: `match(...)` for batches, `find(keys, moment)` for a
   request
 - `rows.Rows.of(part, *, store, events, data, tables, parts, opening=None)`: `.count`, `.row_numbers()`,

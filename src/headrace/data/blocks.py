@@ -1,12 +1,17 @@
-"""Blocks of wall-clock time: rows of one block depend on each other and are resampled together."""
+"""Spans of time: blocks whose rows depend on each other and are resampled together, and spans in words."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.clock import format_duration
 from headrace.core.schema import NULL_TIME
 from headrace.expr.zones import offsets
+
+_DAY = 86_400_000_000
 
 
 def time_blocks(times: NDArray[np.int64], block: int, zone: str | None = None) -> NDArray[np.int64]:
@@ -27,3 +32,21 @@ def _wall(times: NDArray[np.int64], zone: str | None) -> NDArray[np.int64]:
     moments = np.array(table.moments, dtype=np.int64) * 1_000_000
     shift = np.array(table.offsets, dtype=np.int64) * 1_000_000
     return times + shift[np.searchsorted(moments, times, "right")]
+
+
+def moment_text(micros: int) -> str:
+    """A moment in UTC, for people."""
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).strftime(
+            "%Y-%m-%d %H:%M:%SZ"
+        )
+    except OverflowError:
+        return f"{micros} us"
+
+
+def span_text(ordered: NDArray[np.int64]) -> str:
+    """How long ascending moments (UTC microseconds) span, from when to when."""
+    first, last = int(ordered[0]), int(ordered[-1])
+    days = (last - first) / _DAY
+    length = f"{days:.1f} days" if days >= 1 else format_duration(timedelta(microseconds=last - first))
+    return f"{length}, from {moment_text(first)} to {moment_text(last)}"

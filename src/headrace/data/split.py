@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import format_duration, parse_duration
+from headrace.core.clock import parse_duration
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import NULL_TIME
 from headrace.core.spec.scalars import parse_share
 from headrace.core.spec.tables import SplitSpec
-from headrace.data.blocks import time_blocks
+from headrace.data.blocks import moment_text, span_text, time_blocks
 from headrace.data.draw import Coded, Values, encode, fill, group_units, stratified_draw, take
 
 TRAIN, VALIDATION, TEST, DROPPED = 0, 1, 2, -1
@@ -35,7 +35,6 @@ _COLUMN_NAMES = {
     "val": VALIDATION,
     "test": TEST,
 }
-_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +221,7 @@ def _by_time(
         upto = int(np.searchsorted(ordered, begin - gap, "right")) if gap else cut
     if upto == 0:
         raise DataError(
-            f"the gap of {spec.gap} leaves no row for train: rows span {_span(ordered)}",
+            f"the gap of {spec.gap} leaves no row for train: rows span {span_text(ordered)}",
             where="split.gap",
             fix="make the gap, validation or test shorter",
         )
@@ -253,38 +252,22 @@ def _cut_problem(
 ) -> Problem | None:
     where, behind = f"split.{name}", f" behind the gap of {gap}" if gap else ""
     if every[0] == every[-1]:
-        moment = _moment(int(every[0]))
+        moment = moment_text(int(every[0]))
         return Problem(f"every row has the same time ({moment}), so nothing comes before the {name}", where)
     if left.size == 0 or cut >= left.size:
         return Problem(
-            f"{name} ({amount.text}) holds no row{behind}; the rows span {_span(every)}",
+            f"{name} ({amount.text}) holds no row{behind}; the rows span {span_text(every)}",
             where,
             fix="make it longer, or the gap shorter",
         )
     if cut == 0:
         return Problem(
-            f"{name} ({amount.text}) takes every row that is left{behind}; the rows span {_span(every)}",
+            f"{name} ({amount.text}) takes every row that is left{behind}; the rows span {span_text(every)}",
             where,
             why="nothing would be left for what comes before it",
             fix="make it shorter, or bring more data",
         )
     return None
-
-
-def _moment(micros: int) -> str:
-    try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).strftime(
-            "%Y-%m-%d %H:%M:%SZ"
-        )
-    except OverflowError:
-        return f"{micros} us"
-
-
-def _span(ordered: NDArray[np.int64]) -> str:
-    first, last = int(ordered[0]), int(ordered[-1])
-    days = (last - first) / _DAY
-    length = f"{days:.1f} days" if days >= 1 else format_duration(timedelta(microseconds=last - first))
-    return f"{length}, from {_moment(first)} to {_moment(last)}"
 
 
 # --- random and stratified -----------------------------------------------------------------------

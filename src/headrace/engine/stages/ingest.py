@@ -12,8 +12,8 @@ from headrace.core.clock import iso
 from headrace.core.codec import from_json, from_plain, to_json, to_plain
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.schema import Column, Snapshot
-from headrace.data.expect import measure
 from headrace.data.fill import forward_fill
+from headrace.data.measure import measure
 from headrace.data.privacy.key import Key
 from headrace.data.privacy.scan import Scan, scan
 from headrace.data.snapshot import fingerprint, snapshot
