@@ -143,15 +143,15 @@ def test_a_graph_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyPat
 
     from headrace.learn.candidates import sklearn_any
 
-    convert = sklearn_any._convert
+    convert = sklearn_any.convert
 
-    def wrong(name, estimator, Z):
-        return convert(name, GradientBoostingRegressor(n_estimators=3).fit(Z, np.arange(len(Z))), Z)
+    def wrong(name, estimator, Z, **where):
+        return convert(name, GradientBoostingRegressor(n_estimators=3).fit(Z, np.arange(len(Z))), Z, **where)
 
-    monkeypatch.setattr(sklearn_any, "_convert", wrong)
+    monkeypatch.setattr(sklearn_any, "convert", wrong)
     with pytest.raises(UserError, match="is not equal to its graph: they differ by up to ") as caught:
         fit("sklearn.ensemble:GradientBoostingRegressor", Kind.REGRESSION, rows(60))
-    assert "1e-05 (relative, on training rows) is allowed" in str(caught.value)
+    assert "1e-05 (relative, on real rows) is allowed" in str(caught.value)
 
 
 def old_node(op: str, **attributes):
