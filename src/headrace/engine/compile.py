@@ -13,6 +13,7 @@ from headrace.core.errors import SpecError, did_you_mean
 from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
+from headrace.core.spec.features import FORMS, ExprFeature
 from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.clean import add_flags, check_cleaning
@@ -109,10 +110,11 @@ def type_spec(check: Checker) -> Typed:
     features: dict[str, Expr] = {}
     seen = cleaned_types(spec.clean, types)
     # By name: the spec is kept and named without the order of its mappings, and so must be the model.
-    for name, feature in sorted(spec.feature_specs().items()):
+    for name, feature in sorted(spec.expressions().items()):
         compiled = expression(feature.expr, seen, "features", name)
         if compiled is not None:
             features[name] = compiled
+    _check_forms(check)
     add_flags(check, features, seen)
     check_cleaning(check, types, features)
     _check_features(check, features, target)
@@ -271,6 +273,18 @@ def share_of(amount: str | float) -> float | None:
     if isinstance(amount, str):
         return float(amount.strip().rstrip("%")) / 100 if amount.strip().endswith("%") else None
     return float(amount)
+
+
+def _check_forms(check: Checker) -> None:
+    """Forms of features that are declared and can't be computed."""
+    for name, feature in check.parsed.spec.feature_specs().items():
+        if not isinstance(feature, ExprFeature):
+            form = next(f for f in FORMS if f in type(feature).model_fields)
+            check.add(
+                f"feature {name!r}: {form!r} can't be computed by this version",
+                *("features", name),
+                fix="write an expression",
+            )
 
 
 def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr | None) -> None:

@@ -124,7 +124,7 @@ def _features(
     kinds = {f["name"]: f["kind"] for f in _facts(store, inspected, "features").get("features", ())}
     findings = inspected.summary.get("findings", ()) if inspected else ()
     found = []
-    for name, feature in spec.feature_specs().items():
+    for name, feature in spec.expressions().items():
         expr = compiled.features.get(name) if compiled else None
         columns = tuple(expr.columns) if expr else ()
         same = inspected is not None and _seen_alike(spec, before, name, columns)

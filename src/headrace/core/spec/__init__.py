@@ -1,6 +1,7 @@
 """The Spec: one `headrace.yaml`, parsed into typed, frozen models."""
 
-from headrace.core.spec.learning import FeatureSpec, ModelSpec
+from headrace.core.spec.features import FeatureSpec
+from headrace.core.spec.learning import ModelSpec
 from headrace.core.spec.models import Spec
 from headrace.core.spec.parse import FILE_NAME, ParsedSpec, parse_spec
 from headrace.core.spec.tables import SplitSpec, TableSpec

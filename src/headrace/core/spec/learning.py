@@ -1,4 +1,4 @@
-"""How candidates learn: features, models, cross-validation, search, ensembles, calibration, limits."""
+"""How candidates learn: models, cross-validation, search, ensembles, calibration, limits."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from headrace.core.spec.scalars import Duration, Level, Model, Size, shape_of
-
-
-class FeatureSpec(Model):
-    """A feature in its long form."""
-
-    expr: str
-    """The SQL expression."""
-    kind: Literal["number", "category"] | None = None
-    """Read a number or boolean as a category (or say what it is)."""
-    description: str = ""
-    """What it means."""
 
 
 class ModelSpec(Model):
@@ -81,9 +70,6 @@ class Limits(Model):
     """Threads used for reading, learning and scoring."""
 
 
-TextOrFeature = Annotated[
-    Annotated[str, Tag("plain")] | Annotated[FeatureSpec, Tag("mapping")], Discriminator(shape_of)
-]
 TextOrModel = Annotated[
     Annotated[str, Tag("plain")] | Annotated[ModelSpec, Tag("mapping")], Discriminator(shape_of)
 ]

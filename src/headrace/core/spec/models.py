@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from headrace.core.digest import digest
+from headrace.core.spec.features import AnyFeature, ExprFeature, FeatureSpec
 from headrace.core.spec.frame import Problem
 from headrace.core.spec.inspecting import Inspect
 from headrace.core.spec.judging import Evaluate, Promote
 from headrace.core.spec.learning import (
     CrossValidation,
-    FeatureSpec,
     Limits,
     ModelSpec,
-    TextOrFeature,
     TextOrModel,
     Tune,
     Uncertainty,
@@ -42,8 +41,9 @@ class Spec(Model):
     """How columns and training rows are cleaned."""
     split: SplitSpec
     """The parts."""
-    features: Annotated[dict[str, TextOrFeature], Field(min_length=1)]
-    """Features by name: a SQL expression over the events' columns and `table.column` lookups."""
+    features: Annotated[dict[str, AnyFeature], Field(min_length=1)]
+    """Features by name: a SQL expression over the events' columns and `table.column` lookups, or a history,
+    neighbours, an encoding, a function."""
     inspect: Inspect = Inspect()
     """What the linter may find without stopping a run."""
     models: Annotated[tuple[TextOrModel, ...], Field(min_length=1)] = ("linear", "tree", "forest", "boosting")
@@ -88,7 +88,11 @@ class Spec(Model):
 
     def feature_specs(self) -> dict[str, FeatureSpec]:
         """Every feature in its long form, in the order of the file."""
-        return {n: f if isinstance(f, FeatureSpec) else FeatureSpec(expr=f) for n, f in self.features.items()}
+        return {n: ExprFeature(expr=f) if isinstance(f, str) else f for n, f in self.features.items()}
+
+    def expressions(self) -> dict[str, ExprFeature]:
+        """The features that are expressions, in the order of the file."""
+        return {n: f for n, f in self.feature_specs().items() if isinstance(f, ExprFeature)}
 
     def model_specs(self) -> dict[str, ModelSpec]:
         """Every candidate in its long form, by its name on the leaderboard."""

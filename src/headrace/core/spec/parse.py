@@ -141,13 +141,13 @@ def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: st
         return Problem(
             f"{dotted!r} is missing",
             where=where,
-            fix=f"add `{path[-1]}:` — {_describe(path) or 'it is required'}",
+            fix=f"add `{path[-1]}:` — {_describe(path, data) or 'it is required'}",
         )
     if kind == "extra_forbidden":
         return Problem(
             f"unknown key {str(path[-1])!r}",
             where=where,
-            fix=did_you_mean(str(path[-1]), _fields_at(path[:-1])),
+            fix=did_you_mean(str(path[-1]), _fields_at(path[:-1], data)),
         )
     if kind in _EXPECTED:
         return Problem(
@@ -163,7 +163,7 @@ def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: st
         )
     bounds = error.get("ctx", {})
     if kind == "too_short":
-        return Problem(f"{dotted!r} needs at least one entry", where=where, fix=_describe(path))
+        return Problem(f"{dotted!r} needs at least one entry", where=where, fix=_describe(path, data))
     if kind in _LIMITS:
         bound = next(iter(bounds.values()), "")
         return Problem(
@@ -194,27 +194,36 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [m for a in get_args(annotation) for m in _models_in(a)]
 
 
-def _model_at(path: Path) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = Spec
+def _model_at(path: Path, data: Any) -> type[BaseModel] | None:
+    """The model of what is written at `path`. Of a union the one that knows most of the keys there."""
+    models: list[type[BaseModel]] = [Spec]
+    here = data
     for part in path:
+        model = _likest(models, here)
         if model is None:
             return None
         if isinstance(part, str) and part in model.model_fields:
-            inner = _models_in(model.model_fields[part].annotation)
-            if not inner:
-                return None
-            model = inner[0]
-        # A key of a dict of models, or an index of a list of them: the model stays.
-    return model
+            models = _models_in(model.model_fields[part].annotation)
+        # A key of a dict of models, or an index of a list of them: the models stay.
+        if isinstance(here, Mapping):
+            here = here.get(part)
+        elif isinstance(here, tuple) and isinstance(part, int):
+            here = here[part] if part < len(here) else None
+    return _likest(models, here)
 
 
-def _fields_at(path: Path) -> list[str]:
-    model = _model_at(path)
+def _likest(models: Sequence[type[BaseModel]], value: Any) -> type[BaseModel] | None:
+    keys = set(value) if isinstance(value, Mapping) else set()
+    return max(models, key=lambda m: len(keys & set(m.model_fields)), default=None)
+
+
+def _fields_at(path: Path, data: Any) -> list[str]:
+    model = _model_at(path, data)
     return list(model.model_fields) if model else []
 
 
-def _describe(path: Path) -> str:
-    model = _model_at(path[:-1])
+def _describe(path: Path, data: Any) -> str:
+    model = _model_at(path[:-1], data)
     entry = model.model_fields.get(str(path[-1])) if model else None
     return (entry.description or "").split("\n")[0] if entry else ""
 

@@ -39,7 +39,7 @@ TARGET, TODAY = ANSWER + "target", ANSWER + "today"
 def _slice(ctx: Context) -> Any:
     data, problem = ctx.spec.data, ctx.spec.problem
     return {
-        "features": {n: [f.expr, f.kind] for n, f in ctx.spec.feature_specs().items()},
+        "features": {n: [f.expr, f.kind] for n, f in ctx.spec.expressions().items()},
         "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
         "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
         "time": [data.time, data.lead, ctx.zone],
@@ -72,7 +72,7 @@ class _Part:
 def _work(ctx: Context, made: Made) -> Output:
     compiled, tell = compiled_of(ctx, made), ctx.tell("features")
     columns = raw_columns(compiled)
-    kinds = {n: f.kind for n, f in ctx.spec.feature_specs().items()}
+    kinds = {n: f.kind for n, f in ctx.spec.expressions().items()}
     plan = plan_features(compiled.features, kinds)
     train, validation = rows_of(ctx, made, "train"), rows_of(ctx, made, "validation")
     feature_columns = sorted({c for e in compiled.features.values() for c in e.columns})

@@ -1,0 +1,140 @@
+"""Features as they are declared: expressions, histories, neighbours, encodings, functions of Python."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+
+from headrace.core.spec.scalars import Duration, Model
+
+FORMS = ("expr", "aggregate", "neighbours", "encode", "python")
+"""The keys that say what form a feature has."""
+
+
+class _Told(Model):
+    description: str = ""
+    """What it means."""
+    owner: str = ""
+    """Who answers for it (default: the owner of the stage features)."""
+
+
+class ExprFeature(_Told):
+    """A feature of one row: a SQL expression over the events' columns, lookups and histories."""
+
+    expr: str
+    """The SQL expression."""
+    kind: Literal["number", "category"] | None = None
+    """Read a number or boolean as a category (or say what it is)."""
+
+
+class HistoryFeature(_Told):
+    """An aggregate over earlier rows of a table, as they were known at the moment of prediction.
+
+    A row counts when it was known (`known_at`, else its time) before the moment, `time - lead`, and lies in
+    the window that ends there.
+    """
+
+    aggregate: str
+    """What is computed over the rows: `count()`, or `sum`, `avg`, `min`, `max`, `stddev`, `share`, `first`,
+    `last`, `distinct`, `quantile(x, 0.9)` of a SQL expression over a row of the table, or `since_last()`, the
+    seconds since the newest row."""
+    window: Duration | tuple[Duration, ...] | None = None
+    """How far back; several windows make several features, `NAME_3h` and so on. Without one: all there is."""
+    by: str | tuple[str, ...] = ()
+    """The columns, of the same names in both tables, that a row shares with the event; none: every row."""
+    over: str | None = None
+    """The table (default: the events)."""
+    on: str | None = None
+    """The column of times that the window is measured on (default: the table's `time`)."""
+    where: str | None = None
+    """A SQL boolean over a row of the table: only rows of which it is true count."""
+
+
+class Neighbours(Model):
+    """Nearness, and what is computed over the nearest training rows."""
+
+    of: Annotated[tuple[str, ...], Field(min_length=1)]
+    """SQL expressions of numbers whose distance (Euclidean) says how near a row is."""
+    scale: bool | None = None
+    """Divide each of `of` by its standard deviation over the training rows (default: unless all of them are
+    coordinates in the same unit)."""
+    k: int | tuple[int, ...] = (8,)
+    """How many neighbours; several make several features each."""
+    stats: tuple[Literal["mean", "weighted", "min", "max", "std", "linear", "distance"], ...] = ("mean",)
+    """What is computed: `weighted` is a mean by inverse distance, `linear` the value at the row of a line
+    fitted to the neighbours, `distance` the distance to the k-th neighbour."""
+    target: bool = True
+    """Of the target (a class's share in classification)."""
+    columns: tuple[str, ...] = ()
+    """Of these inputs too: SQL expressions of numbers."""
+    bandwidth: float | tuple[float, ...] | None = None
+    """Kernel means beside those of k neighbours: a Gaussian kernel's standard deviation, in the unit of
+    distance, over the largest k of neighbours."""
+    clusters: int | None = None
+    """So many clusters (k-means over `of`): distances to their centres, and the nearest as a category."""
+
+
+class NeighboursFeature(_Told):
+    """Statistics of the nearest training rows, a row itself left out; fitted anew in every fold."""
+
+    neighbours: Neighbours
+    """Which rows are near, and what is asked of them."""
+
+
+class EncodeFeature(_Told):
+    """Numbers in place of a category, a moment or a text."""
+
+    encode: Literal["target", "count", "hash", "cycle", "tfidf"]
+    """`target`: the smoothed mean of the target by value, out of fold; `count`: how often the value is among
+    the training rows; `hash`: one of `size` buckets; `cycle`: sine and cosine of a number with a `period`;
+    `tfidf`: weights of the `size` most frequent words of a text."""
+    of: str | tuple[str, ...]
+    """The SQL expression; with `target` and `count` several make a combination."""
+    smooth: Annotated[float, Field(ge=0)] = 20.0
+    """`target`: as many rows as the overall mean counts for."""
+    size: Annotated[int, Field(ge=2, le=4096)] = 64
+    """`hash`: buckets; `tfidf`: words."""
+    period: Annotated[float, Field(gt=0)] | None = None
+    """`cycle`: after so much the number begins again (24 for hours)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EncodeFeature:
+        if self.encode == "cycle" and self.period is None:
+            raise ValueError("encode: cycle needs a period, such as period: 24 for hours")
+        return self
+
+
+class PythonFeature(_Told):
+    """A function of the user's own over Arrow batches, the same in training and serving."""
+
+    python: str
+    """`file.py:function`: takes a pyarrow.RecordBatch of `of`, gives one array (or a record batch) with a
+    row for each."""
+    of: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Columns of the events and lookups that it reads."""
+    type: Literal["number", "bool", "text"] = "number"
+    """What it gives."""
+
+
+FeatureSpec = ExprFeature | HistoryFeature | NeighboursFeature | EncodeFeature | PythonFeature
+
+
+def _form(value: Any) -> str:
+    """The tag of a feature: by the first key that names a form."""
+    if isinstance(value, BaseModel):
+        return f"a {next(f for f in FORMS if f in type(value).model_fields)}"
+    if isinstance(value, dict):
+        return f"a {next((f for f in FORMS if f in value), 'expr')}"
+    return "plain"
+
+
+AnyFeature = Annotated[
+    Annotated[str, Tag("plain")]
+    | Annotated[ExprFeature, Tag("a expr")]
+    | Annotated[HistoryFeature, Tag("a aggregate")]
+    | Annotated[NeighboursFeature, Tag("a neighbours")]
+    | Annotated[EncodeFeature, Tag("a encode")]
+    | Annotated[PythonFeature, Tag("a python")],
+    Discriminator(_form),
+]
