@@ -19,8 +19,8 @@ from headrace.expr.nodes import Expr
 from headrace.graph.build import GraphBuilder
 
 Inputs = Mapping[str, NDArray[Any]]
-"""By the name of the input: float64 with NaN for null, or object with `NULL_TEXT`, as `category_graph` gives
-them, [rows] each."""
+"""By the text of the SQL expression: float64 with NaN for null (numbers and booleans), or object with
+`NULL_TEXT` (texts), [rows] each: raw-column convention."""
 Columns = NDArray[np.float32]
 """[rows, the encoder's features]; NaN is null."""
 
@@ -43,7 +43,8 @@ class FittedEncoder(Protocol):
 
     def emit(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
         """Add nodes; the name of their double tensor [rows, features]. It equals `values`, once rounded to
-        float32. `inputs` are the tensors [rows] of the inputs in the convention of raw columns."""
+        float32 and infinities made NaN. `inputs` are the tensors [rows] of the inputs in the convention of
+        raw columns."""
         ...
 
 
@@ -57,7 +58,8 @@ class Encoder(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Expr]:
-        """What it reads of a row, by name."""
+        """What it reads of a row, by the text of the SQL expression; columns as the tables have them (whoever
+        computes them puts the cleaned ones in their place)."""
         ...
 
     @property
@@ -65,8 +67,17 @@ class Encoder(Protocol):
         """Whether `fit` looks at the target."""
         ...
 
-    def fit(self, inputs: Inputs, y: NDArray[np.float64], *, task: Task, seed: int) -> FittedEncoder:
-        """Learn of training rows; y are class codes or values [rows].
+    def fit(
+        self,
+        inputs: Inputs,
+        y: NDArray[np.float64],
+        *,
+        units: NDArray[np.int64],
+        task: Task,
+        seed: int,
+    ) -> FittedEncoder:
+        """Learn of training rows; y are class codes or values, units say which rows depend on each other
+        (a random split's are all different), [rows] each. A task's classes may be absent from `y`.
 
         Raises:
             DataError: the rows can't be learned from (an input without a value, say).
