@@ -5,7 +5,7 @@ checked in `engine.checking.settings`, so that a changed learner or check reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,11 +13,12 @@ from headrace.core.errors import SpecError, did_you_mean
 from headrace.core.evidence import Rule
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
-from headrace.core.spec.features import FORMS, ExprFeature
+from headrace.core.spec.features import FORMS, EncodeFeature, ExprFeature
 from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.clean import add_flags, check_cleaning
 from headrace.engine.checking.data import check_data
+from headrace.engine.checking.encoders import type_encoders
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 
@@ -38,6 +39,13 @@ class Compiled:
     """The side tables that features read, with the columns that they need (without the table's name)."""
     types: Mapping[str, Type]
     """Every raw column by the name that expressions use: `distance`, `weather.temp`."""
+    encoded: Mapping[str, Mapping[str, Expr]]
+    """What each encoder reads of a row, by the text of the expression."""
+
+    @property
+    def inputs(self) -> tuple[Expr, ...]:
+        """All that the feature matrix is computed from: features, and what encoders read."""
+        return (*self.features.values(), *(e for read in self.encoded.values() for e in read.values()))
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Typed:
     expectations: tuple[Expectation, ...]
     lookups: Mapping[str, tuple[str, ...]]
     types: Mapping[str, Type]
+    encoded: Mapping[str, Mapping[str, Expr]]
     events: Mapping[str, Type]
 
     def compiled(self, check: Checker) -> Compiled:
@@ -70,6 +79,7 @@ class Typed:
             self.expectations,
             self.lookups,
             self.types,
+            self.encoded,
         )
 
 
@@ -115,14 +125,16 @@ def type_spec(check: Checker) -> Typed:
         if compiled is not None:
             features[name] = compiled
     _check_forms(check)
+    encoded = type_encoders(check, seen, target)
+    read = [(n, e) for n, inputs in encoded.items() for e in inputs.values()]
     add_flags(check, features, seen)
-    check_cleaning(check, types, features)
+    check_cleaning(check, types, features | {f"{n}: {e.text}": e for n, e in read})
     _check_features(check, features, target)
-    _check_names(check, features)
+    _check_names(check, [*features.items(), *read])
     _check_target(check, target, today)
     expectations = _expectations(check)
-    lookups = _lookups(features, today, events)
-    return Typed(target, features, today, strata, expectations, lookups, types, events)
+    lookups = _lookups([*features.values(), *(e for _, e in read)], today, events)
+    return Typed(target, features, today, strata, expectations, lookups, types, encoded, events)
 
 
 def _all_types(check: Checker, events: Mapping[str, Type]) -> dict[str, Type]:
@@ -278,6 +290,8 @@ def share_of(amount: str | float) -> float | None:
 def _check_forms(check: Checker) -> None:
     """Forms of features that are declared and can't be computed."""
     for name, feature in check.parsed.spec.feature_specs().items():
+        if isinstance(feature, EncodeFeature) and feature.encode == "target":
+            continue
         if not isinstance(feature, ExprFeature):
             form = next(f for f in FORMS if f in type(feature).model_fields)
             check.add(
@@ -313,9 +327,9 @@ def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr |
             )
 
 
-def _check_names(check: Checker, features: Mapping[str, Expr]) -> None:
+def _check_names(check: Checker, features: Sequence[tuple[str, Expr]]) -> None:
     """A raw column may not bear the name of the packaged graph's own tensors."""
-    for name, feature in features.items():
+    for name, feature in features:
         for column in sorted(set(feature.columns) & RESERVED):
             check.add(
                 f"feature {name!r} reads a column called {column!r}",
@@ -385,10 +399,10 @@ def rules_of(expectations: tuple[Expectation, ...]) -> dict[str, Rule]:
 
 
 def _lookups(
-    features: Mapping[str, Expr], today: Expr | None, events: Mapping[str, Type]
+    features: Sequence[Expr], today: Expr | None, events: Mapping[str, Type]
 ) -> dict[str, tuple[str, ...]]:
     used: dict[str, set[str]] = {}
-    for expression in (*features.values(), *([today] if today else [])):
+    for expression in (*features, *([today] if today else [])):
         for column in expression.columns:
             table, _, name = column.partition(".")
             if column not in events:

@@ -11,7 +11,7 @@ from headrace.core.codec import to_json
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import FIRST_CODE, MISSING, RARE, UNSEEN, FeatureKind
 from headrace.expr import emit
-from headrace.features.fitted import Fitted, FittedFeatures
+from headrace.features.fitted import Encoded, Fitted, FittedFeatures
 from headrace.features.plan import MATRIX, Planned, raw_types
 from headrace.features.values import value_of
 from headrace.graph.build import GraphBuilder
@@ -26,26 +26,36 @@ def feature_graph(fitted: FittedFeatures, prepares: Mapping[str, Prepare] | None
     NaN. The metadata's "features" is the JSON of the matrix's columns. `prepares` says what is done to text
     columns before they enter.
     """
-    builder, columns = _emitted(tuple(c.planned for c in fitted.columns), prepares, clean=False)
+    builder, columns = _emitted(fitted.types, tuple(c.planned for c in fitted.columns), prepares, clean=False)
     doubles = [
         _codes(builder, tensor, column) if column.planned.kind is FeatureKind.CATEGORY else tensor
         for tensor, column in zip(columns, fitted.columns, strict=True)
     ]
-    # [features * rows] and a transpose: three nodes, where a column axis would take one for every feature.
-    flat = builder.node("Concat", *doubles, axis=0)
-    rows_last = builder.node("Reshape", flat, builder.constant([len(doubles), -1], np.int64))
-    single = builder.node("Cast", rows_last, to=TensorProto.FLOAT)
+    made = []
+    if doubles:
+        # [features * rows] and a transpose: three nodes, where a column axis would take one for every feature
+        flat = builder.node("Concat", *doubles, axis=0)
+        rows_last = builder.node("Reshape", flat, builder.constant([len(doubles), -1], np.int64))
+        made.append(builder.node("Transpose", rows_last, perm=[1, 0]))
+    made += [_encoded(builder, e) for e in fitted.encoded]
+    double = builder.node("Concat", *made, axis=1) if len(made) > 1 else made[0]
+    single = builder.node("Cast", double, to=TensorProto.FLOAT)
     # x - x is 0, or NaN where x is infinite or NaN
-    finite = builder.node("Add", single, builder.node("Sub", single, single))
-    matrix = builder.node("Transpose", finite, perm=[1, 0])
-    builder.output(matrix, MATRIX, TensorProto.FLOAT, [None, len(doubles)])
+    matrix = builder.node("Add", single, builder.node("Sub", single, single))
+    builder.output(matrix, MATRIX, TensorProto.FLOAT, [None, len(fitted.features)])
     return builder.build({MATRIX: to_json(fitted.features).decode()})
+
+
+def _encoded(builder: GraphBuilder, encoded: Encoded) -> str:
+    """An encoder's columns, [rows, features] double."""
+    inputs = {text: emit(expr, builder).tensor for text, expr in encoded.inputs.items()}
+    return encoded.encoder.emit(builder, inputs)
 
 
 def category_graph(planned: tuple[Planned, ...], prepares: Mapping[str, Prepare] | None = None) -> bytes:
     """The graph from raw columns to each category's values before coding, an output each, in order: text
     with NULL_TEXT, or double."""
-    builder, columns = _emitted(planned, prepares, clean=True)
+    builder, columns = _emitted(raw_types(planned), planned, prepares, clean=True)
     for tensor, p in zip(columns, planned, strict=True):
         is_text = p.expr.type is Type.TEXT
         dtype = TensorProto.STRING if is_text else TensorProto.DOUBLE
@@ -55,14 +65,18 @@ def category_graph(planned: tuple[Planned, ...], prepares: Mapping[str, Prepare]
 
 
 def _emitted(
-    planned: tuple[Planned, ...], prepares: Mapping[str, Prepare] | None, *, clean: bool
+    types: Mapping[str, Type],
+    planned: tuple[Planned, ...],
+    prepares: Mapping[str, Prepare] | None,
+    *,
+    clean: bool,
 ) -> tuple[GraphBuilder, list[str]]:
     """A builder with every raw column declared, and each feature as a vector [rows] in raw convention.
 
     A feature without columns takes its rows from the others' columns: hence these come first. Where no
     feature has one, every vector has one row, which the runner repeats.
     """
-    types, prefix = raw_types(planned), "~"
+    prefix = "~"
     while any(name.startswith(prefix) for name in types):
         prefix += "~"  # no tensor may bear the name of a raw column
     builder = GraphBuilder(prefix)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from headrace.core.schema import Type
 from headrace.core.task import Feature
-from headrace.features.plan import Planned, raw_types
+from headrace.expr.nodes import Expr
+from headrace.features.encoder import FittedEncoder
+from headrace.features.plan import Planned, column_types
 
 KEPT = 100_000
 """Distinct values that a category remembers."""
@@ -40,18 +44,29 @@ class Fitted:
         return self.rows > 0 and self.rows == self.nulls
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A fitted encoder with what it reads of a row, columns cleaned, by the text of the expression."""
+
+    encoder: FittedEncoder
+    inputs: Mapping[str, Expr]
+
+
 @dataclass(frozen=True)
 class FittedFeatures:
-    """The feature matrix, fitted: all that the feature graph is made from."""
+    """The feature matrix, fitted: all that the feature graph is made from. Its columns are those of
+    expressions, then those of encoders."""
 
     columns: tuple[Fitted, ...]
+    encoded: tuple[Encoded, ...] = ()
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """The matrix's columns, in order."""
-        return tuple(c.feature for c in self.columns)
+        return (*(c.feature for c in self.columns), *(f for e in self.encoded for f in e.encoder.features))
 
     @property
     def types(self) -> dict[str, Type]:
         """The raw columns that the features read."""
-        return raw_types(tuple(c.planned for c in self.columns))
+        inputs = chain.from_iterable(e.inputs.values() for e in self.encoded)
+        return column_types([*(c.planned.expr for c in self.columns), *inputs])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.core.errors import Problem, SpecError, did_you_mean
@@ -66,7 +66,12 @@ def plan_features(
 
 def raw_types(planned: tuple[Planned, ...]) -> dict[str, Type]:
     """The raw columns that the features read, by name, with their types."""
-    found = {str(node.param): node.type for p in planned for node in walk(p.expr.node) if node.op == "col"}
+    return column_types(p.expr for p in planned)
+
+
+def column_types(exprs: Iterable[Expr]) -> dict[str, Type]:
+    """The raw columns that expressions read, by name, with their types."""
+    found = {str(node.param): node.type for e in exprs for node in walk(e.node) if node.op == "col"}
     return dict(sorted(found.items()))
 
 

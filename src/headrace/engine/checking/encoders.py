@@ -1,0 +1,84 @@
+"""What encoders read, typed against the tables' columns, and what is wrong with it before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from headrace.core.schema import Type
+from headrace.core.spec.features import EncodeFeature, NeighboursFeature
+from headrace.engine.checking.checker import Checker
+from headrace.expr import Expr, parse
+
+Inputs = Mapping[str, Mapping[str, Expr]]
+"""By feature: what its encoder reads of a row, by the text of the expression."""
+
+
+def type_encoders(check: Checker, seen: Mapping[str, Type], target: Expr | None) -> dict[str, dict[str, Expr]]:
+    """The inputs of every encoder, by name. An encoder with a mistake is left out."""
+    found: dict[str, dict[str, Expr]] = {}
+    for name, feature in sorted(check.parsed.spec.feature_specs().items()):
+        if isinstance(feature, EncodeFeature | NeighboursFeature) and not is_cycle(feature):
+            before = len(check.problems)
+            inputs = _typed(check, name, feature.reads, seen)
+            _check_inputs(check, name, inputs, target)
+            if isinstance(feature, EncodeFeature):
+                _check_encode(check, name, feature, inputs)
+            if len(check.problems) == before:
+                found[name] = inputs
+    return found
+
+
+def is_cycle(feature: object) -> bool:
+    """Whether it is sine and cosine, which are expressions and learn nothing."""
+    return isinstance(feature, EncodeFeature) and feature.encode == "cycle"
+
+
+def _typed(check: Checker, name: str, texts: tuple[str, ...], seen: Mapping[str, Type]) -> dict[str, Expr]:
+    zone = check.parsed.spec.data.zone or "UTC"
+    typed = {t: check.attempt(partial(parse, t, seen, zone=zone), "features", name) for t in texts}
+    return {t: e for t, e in typed.items() if e is not None}
+
+
+def _check_inputs(check: Checker, name: str, inputs: Mapping[str, Expr], target: Expr | None) -> None:
+    for text, expr in inputs.items():
+        if expr.type is Type.TIME:
+            check.add(
+                f"feature {name!r} reads a time: {text}",
+                *("features", name),
+                why="a model that learns from absolute time knows nothing about tomorrow",
+                fix="use a part of it, such as hour(t), or a difference of two times",
+            )
+        if not expr.columns:
+            check.add(
+                f"feature {name!r} reads no column: {text}",
+                *("features", name),
+                why="a constant is the same in every row: there is nothing to learn from",
+                fix="name a column of the events table, or a lookup as table.column",
+            )
+        leaked = sorted(set(expr.columns) & set(target.columns)) if target else []
+        if leaked:
+            check.add(
+                f"feature {name!r} uses the target's column {leaked[0]!r}",
+                *("features", name),
+                why="the target is not known when the prediction is made",
+                fix="remove the feature, or build it from other columns",
+            )
+
+
+def _check_encode(check: Checker, name: str, feature: EncodeFeature, inputs: Mapping[str, Expr]) -> None:
+    several = len(feature.reads) > 1
+    if several and feature.encode not in ("target", "count"):
+        check.add(
+            f"feature {name!r}: {feature.encode} is of one expression, not of {len(feature.reads)}",
+            *("features", name),
+            fix="make a feature of each, or one expression such as a || ' ' || b",
+        )
+    if feature.encode == "tfidf":
+        for text, expr in inputs.items():
+            if expr.type is not Type.TEXT:
+                check.add(
+                    f"feature {name!r}: tfidf is of a text; {text} is {expr.type.value}",
+                    *("features", name),
+                    fix="name a column of texts",
+                )

@@ -1,0 +1,24 @@
+"""The encoders that a spec declares: which form is made by what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headrace.core.spec.features import EncodeFeature, FeatureSpec
+from headrace.expr.nodes import Expr
+from headrace.features.encode.target import TargetEncoder
+from headrace.features.encoder import Encoder
+
+Inputs = Mapping[str, Mapping[str, Expr]]
+"""By feature: what it reads of a row, by the text of the SQL expression."""
+
+
+def encoders_of(specs: Mapping[str, FeatureSpec], inputs: Inputs) -> tuple[Encoder, ...]:
+    """The encoders among a spec's features, by name. `inputs` are their expressions, typed."""
+    return tuple(_encoder(name, specs[name], read) for name, read in sorted(inputs.items()))
+
+
+def _encoder(name: str, spec: FeatureSpec, inputs: Mapping[str, Expr]) -> Encoder:
+    if isinstance(spec, EncodeFeature) and spec.encode == "target":
+        return TargetEncoder(name, inputs, spec.smooth)
+    raise ValueError(f"{name} is no encoder")
