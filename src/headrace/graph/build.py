@@ -69,9 +69,10 @@ class GraphBuilder:
         """The tensor of some raw column, whose length is the number of rows; None before the first."""
         return next((name for name, kind in self._types.items() if kind is not None), None)
 
-    def matrix_input(self, name: str, width: int) -> str:
-        """Declare a float32 matrix [rows, width] as input: where a model graph joins a feature graph."""
-        self._inputs[name] = helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width])
+    def matrix_input(self, name: str, width: int, dtype: int = TensorProto.FLOAT) -> str:
+        """Declare a matrix [rows, width] as input, float32 or of another type: where a model graph joins a
+        feature graph."""
+        self._inputs[name] = helper.make_tensor_value_info(name, dtype, [None, width])
         self._types[name] = None
         return name
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.task import FIRST_CODE, Feature, Kind, Task
+from headrace.graph.blocks import BLOCK, emit_in_blocks
 from headrace.graph.build import GraphBuilder
-from headrace.learn.blocks import BLOCK, emit_in_blocks
 from headrace.learn.candidate import Choice, Fitted, Matrix, Range, Space, Vector, check_size
 from headrace.learn.constant import only_class
 from headrace.learn.dense import Dense, fit_dense

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from headrace.core.task import Feature, Kind, Task
+from headrace.graph.blocks import BLOCK, emit_in_blocks
 from headrace.graph.build import GraphBuilder
-from headrace.learn.blocks import BLOCK, emit_in_blocks
 from headrace.learn.calibrate import fit_curve
 from headrace.learn.candidate import Choice, Fitted, Matrix, Range, Space, Vector, check_size
 from headrace.learn.constant import only_class

@@ -17,15 +17,22 @@ BLOCK = 256
 
 
 def emit_in_blocks(
-    g: GraphBuilder, x: str, width: int, outputs: int, body: Callable[[GraphBuilder, str], str]
+    g: GraphBuilder,
+    x: str,
+    width: int,
+    outputs: int,
+    body: Callable[[GraphBuilder, str], str],
+    *,
+    size: int = BLOCK,
+    dtype: int = TensorProto.FLOAT,
 ) -> str:
-    """Double [rows, outputs] of the float32 matrix `x` [rows, width], at most 256 rows at a time.
+    """Double [rows, outputs] of the matrix `x` [rows, width] of type `dtype`, at most `size` rows at a time.
 
-    `body` adds its nodes to a graph of its own: it gets the name of a float32 matrix of some rows and
-    returns that of their answers. It must treat rows apart from each other: the last block is filled up.
+    `body` adds its nodes to a graph of its own: it gets the name of a matrix of some rows and returns that of
+    their answers. It must treat rows apart from each other: the last block is filled up.
     """
     rows, one = g.node("Shape", x, start=0, end=1), g.constant([1], np.int64)
-    block = g.node("Max", one, g.node("Min", rows, g.constant([BLOCK], np.int64)))
+    block = g.node("Max", one, g.node("Min", rows, g.constant([size], np.int64)))
     upwards = g.node("Add", rows, g.node("Sub", block, one))
     count = g.node("Max", one, g.node("Div", upwards, block))
     short = g.node("Sub", g.node("Mul", count, block), rows)
@@ -33,14 +40,16 @@ def emit_in_blocks(
     filled = g.node("Pad", x, g.node("Concat", two, short, zero, axis=0))
     shape = g.node("Concat", count, block, g.constant([width], np.int64), axis=0)
     blocks = g.node("Reshape", filled, shape)
-    made = g.node("Scan", blocks, num_scan_inputs=1, body=_body(blocks, width, outputs, body))
+    made = g.node("Scan", blocks, num_scan_inputs=1, body=_body(blocks, width, outputs, body, dtype))
     flat = g.node("Reshape", made, g.constant([-1, outputs], np.int64))
     return g.node("Slice", flat, zero, rows, zero)
 
 
-def _body(unique: str, width: int, outputs: int, body: Callable[[GraphBuilder, str], str]) -> onnx.GraphProto:
+def _body(
+    unique: str, width: int, outputs: int, body: Callable[[GraphBuilder, str], str], dtype: int
+) -> onnx.GraphProto:
     """The inner graph; `unique` keeps its names apart from those outside."""
     inner = GraphBuilder(f"{unique}/")
-    answer = body(inner, inner.matrix_input(f"{unique}/block", width))
+    answer = body(inner, inner.matrix_input(f"{unique}/block", width, dtype))
     inner.output(answer, f"{unique}/answer", TensorProto.DOUBLE, [None, outputs])
     return onnx.load_model_from_string(inner.build()).graph
