@@ -10,6 +10,7 @@ import numpy as np
 from headrace.core.errors import HeadraceError, MissingDependency, Problem, UserCodeError, UserError
 from headrace.core.task import Kind
 from headrace.learn.candidate import Fitted, Matrix, Vector, check_size, resolve_params
+from headrace.learn.fold_columns import rows_of_fold
 from headrace.learn.folds import Fold
 from headrace.learn.measure import decide, measure_pieces
 from headrace.learn.records import (
@@ -93,10 +94,11 @@ def compare(job: Job, entry: Entry, steps: Steps, clock: Callable[[], float]) ->
 def _out_of_fold(job: Job, entry: Entry, folds: Sequence[Fold], steps: Steps) -> Vector:
     """Each row's scores by the model of the fold that it is tested in; NaN where it is in none."""
     scores = np.full(job.shape, np.nan)
-    for number, (rows, tested) in enumerate(folds, start=1):
-        fitted = fit_entry(job.setting, entry, job.train.X[rows], job.train.y[rows])
-        scores[tested] = score_entry(entry, fitted, job.train.X[tested])
-        steps.say(f"{entry.name}: fold {number} of {len(folds)}")
+    for number, (rows, tested) in enumerate(folds):
+        X, others = rows_of_fold(job.train.X, (rows, tested), number, job.refits)
+        fitted = fit_entry(job.setting, entry, X, job.train.y[rows])
+        scores[tested] = score_entry(entry, fitted, others)
+        steps.say(f"{entry.name}: fold {number + 1} of {len(folds)}")
     return scores
 
 

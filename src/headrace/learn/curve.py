@@ -6,7 +6,7 @@ Knows nothing of what the curve says: predictions out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from headrace.core.errors import MissingDependency, UserError
 from headrace.core.task import Kind
 from headrace.learn.candidate import Matrix, Vector, resolve_params
 from headrace.learn.compare import fit_entry, score_entry
+from headrace.learn.fold_columns import FoldColumns
 from headrace.learn.measure import Ints, decide
 from headrace.learn.records import Entry, Member, Part, Setting
 from headrace.learn.registry import load_candidate
@@ -23,6 +24,9 @@ SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 REPEATS = 3
 """Each share below all rows is drawn so often; the shares of one repeat lie inside each other."""
 FEWEST_ROWS, FEWEST_UNITS = 30, 5
+
+Renew = Callable[[Ints], FoldColumns]
+"""Given training rows: the columns learned of these, of them and of all rows to score, as one fold's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +60,11 @@ def refit(
     *,
     setting: Setting,
     metric: Metric,
+    renew: Renew | None = None,
     progress: Callable[[str, int, int], None] = lambda text, done, total: None,
 ) -> Refits:
-    """Fit `member` on shares of whole units of `train`, and score the rows of `scored`.
+    """Fit `member` on shares of whole units of `train`, and score the rows of `scored`. `renew` makes the
+    columns anew that were learned of the target of all training rows.
 
     Parameters that follow the number of rows by default are taken as the member has them. Decisions (binary)
     are those of the metric's best threshold on the other half of the rows in question. Shares with fewer
@@ -78,7 +84,7 @@ def refit(
         chosen[order[: max(1, round(share * len(names)))]] = True
         rows = np.flatnonzero(chosen[codes])
         if share == 1 or _enough(setting, train, rows, int(chosen.sum())):
-            fits.append(_one(setting, metric, entry, train, scored, rows, share, repeat))
+            fits.append(_one(setting, metric, entry, train, scored, rows, share, repeat, renew))
         progress("learning curve", done, len(drawn) + 1)
     reference = "forest" if member.use in ("boosting", "xgboost", "catboost") else "boosting"
     richer, why = None, ""
@@ -113,8 +119,13 @@ def _one(
     rows: Ints,
     share: float,
     repeat: int,
+    renew: Renew | None = None,
 ) -> Refit:
     X: Matrix = train.X if share == 1 else train.X[rows]
+    if renew is not None and share != 1:
+        renewed, X, others = renew(rows), np.array(X), np.array(scored.X)
+        X[:, renewed.columns], others[:, renewed.columns] = renewed.own[0], renewed.tested[0]
+        scored = replace(scored, X=others)
     y, units = train.y[rows], train.units[rows]
     fitted = fit_entry(setting, entry, X, y)
     seen = _answers(setting, metric, y, score_entry(entry, fitted, X), units)

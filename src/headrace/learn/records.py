@@ -15,6 +15,7 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.learn.calibrate import Calibrator
 from headrace.learn.candidate import Candidate, Fitted, Matrix, Vector
 from headrace.learn.conformal import Conformal
+from headrace.learn.fold_columns import FoldColumns
 from headrace.learn.folds import Fold
 from headrace.learn.registry import RESERVED
 from headrace.learn.search.record import SearchRecord
@@ -103,7 +104,7 @@ class Setting:
 @dataclass(frozen=True)
 class Job:
     """What every comparison needs. `folds` is None where `scored` is a holdout. aim: what thresholds are
-    chosen for."""
+    chosen for. refits: the columns of train that every fold has its own of."""
 
     train: Part
     scored: Part
@@ -111,6 +112,7 @@ class Job:
     setting: Setting
     metric: Metric
     aim: Metric | Aim
+    refits: FoldColumns | None = None
 
     @property
     def task(self) -> Task:

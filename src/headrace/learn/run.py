@@ -28,6 +28,7 @@ from headrace.learn.compare import (
 )
 from headrace.learn.ensemble import Combined, combine
 from headrace.learn.final import Finished, Uncertain, calibrated, finish
+from headrace.learn.fold_columns import FoldColumns
 from headrace.learn.folds import Fold
 from headrace.learn.measure import best_threshold
 from headrace.learn.model_graph import model_graph
@@ -79,6 +80,7 @@ def learn(
     metric: Metric,
     aim: Aim | None = None,
     folds: Sequence[Fold] | None = None,
+    refits: FoldColumns | None = None,
     holdout: Part | None = None,
     judge: Part | None = None,
     deepen: Deepening = PLAIN,
@@ -94,6 +96,8 @@ def learn(
     With folds the best candidate is fitted again on all of train. With a holdout each is fitted once, and
     the best fit is the model. The mean over folds decides; the baselines never win. Decision thresholds
     (binary) are those that `aim` asks for, or else the metric.
+
+    refits: columns of train that every fold has its own of, because they were learned of the target.
 
     A candidate that fails is a line of the leaderboard with its error, and the others go on.
 
@@ -112,7 +116,7 @@ def learn(
     if not len(train.y):
         raise UserError("there is no row to learn from", fix="look at what the split and the target dropped")
     setting = Setting(features, task, seed, threads)
-    job = Job(train, holdout or train, folds, setting, metric, aim or metric)
+    job = Job(train, holdout or train, folds, setting, metric, aim or metric, refits)
     entries = entries_of(job, [ModelChoice(NAIVE, NAIVE), *models])
     steps = Steps(progress, len(entries) * job.fits + 1)
     results: dict[str, Result] = {}

@@ -23,6 +23,7 @@ from headrace.core.codec import from_json, to_json
 from headrace.core.errors import HeadraceError
 from headrace.learn.candidate import Matrix, Vector
 from headrace.learn.compare import fit_entry, score_entry
+from headrace.learn.fold_columns import FoldColumns, rows_of_fold
 from headrace.learn.folds import Fold
 from headrace.learn.records import Entry, Job, Setting
 from headrace.learn.registry import load_candidate
@@ -49,18 +50,20 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """The rows to fit on and to score: `folds` of X and y, or all of them and then `held`."""
+    """The rows to fit on and to score: `folds` of X and y, or all of them and then `held`. refits: the
+    columns that every fold has its own of."""
 
     X: Matrix
     y: Vector
     folds: Sequence[Fold] | None
     held: Matrix | None
+    refits: FoldColumns | None = None
 
 
 @contextmanager
 def workers(job: Job, processes: int) -> Iterator[Workers]:
     """One after the other in this process, or in `processes` of their own, which share the threads."""
-    table = Table(job.train.X, job.train.y, job.folds, None if job.folds else job.scored.X)
+    table = Table(job.train.X, job.train.y, job.folds, None if job.folds else job.scored.X, job.refits)
     if processes == 1:
         yield _Here(job.setting, table)
         return
@@ -106,8 +109,8 @@ def fit_fold(setting: Setting, table: Table, entry: Entry, fold: int) -> Fit:
         scores = score_entry(entry, fit_entry(setting, entry, table.X, table.y), table.held)
     else:
         rows, tested = (table.folds or ())[fold]
-        fitted = fit_entry(setting, entry, table.X[rows], table.y[rows])
-        scores = score_entry(entry, fitted, table.X[tested])
+        X, others = rows_of_fold(table.X, (rows, tested), fold, table.refits)
+        scores = score_entry(entry, fit_entry(setting, entry, X, table.y[rows]), others)
     return Fit(scores, time.perf_counter() - started)
 
 
@@ -123,6 +126,10 @@ def _write(setting: Setting, table: Table, folder: Path) -> None:
         arrays["held"] = table.held
     for number, (rows, tested) in enumerate(table.folds or ()):
         arrays[f"rows{number}"], arrays[f"tested{number}"] = rows, tested
+    if table.refits is not None:
+        arrays["columns"] = table.refits.columns
+        for number, (own, others) in enumerate(zip(table.refits.own, table.refits.tested, strict=True)):
+            arrays[f"own{number}"], arrays[f"others{number}"] = own, others
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     (folder / "setting.json").write_bytes(to_json(setting))
@@ -139,5 +146,11 @@ def _read(folder: str) -> tuple[Setting, Table]:
     count = len(list(place.glob("rows*.npy")))
     folds = [(load(f"rows{i}"), load(f"tested{i}")) for i in range(count)] or None
     held = None if folds else load("held")
+    refits = None
+    if (place / "columns.npy").exists():
+        parts = [(load(f"own{i}"), load(f"others{i}")) for i in range(count)]
+        refits = FoldColumns(
+            np.array(load("columns")), [own for own, _ in parts], [others for _, others in parts]
+        )
     setting = from_json((place / "setting.json").read_bytes(), Setting)
-    return setting, Table(load("X"), np.array(load("y")), folds, held)
+    return setting, Table(load("X"), np.array(load("y")), folds, held, refits)
