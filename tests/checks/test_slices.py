@@ -163,3 +163,21 @@ def test_a_metric_that_a_slice_cannot_have_is_unknown() -> None:
     (found,) = declared_slices(METRICS["roc_auc"], p, [negative], min_rows=50, seed=0)
     assert found.value is None
     assert "undefined" in found.why_none
+
+
+def test_many_rows_are_searched_in_whole_units_and_it_is_said() -> None:
+    rng = np.random.default_rng(0)
+    p = world(rng, days=4_000, size=60, kind=Kind.BINARY)
+    groupings = columns(rng, p)
+    bad = worsen(rng, p, groupings[2].codes == 2)
+    found = search_slices(METRICS["roc_auc"], bad, groupings, min_rows=50, seed=0)
+    assert found.sampled == "about 200,000 of 240,000 rows, in whole units drawn at random"
+    assert any("c2 = 2" in s.name for s in found.tested[: found.found])
+    judged = sum(s.rows for s in found.tested if s.name == "c2 = 2")
+    assert 0 < judged < 0.6 * np.count_nonzero(groupings[2].codes == 2)
+    few = search_slices(METRICS["roc_auc"], *some(bad, groupings, 200_000), min_rows=50, seed=0)
+    assert few.sampled == ""
+
+
+def some(p: Predictions, groupings: list[Grouping], rows: int) -> tuple[Predictions, list[Grouping]]:
+    return take(p, np.arange(rows)), [replace(g, codes=g.codes[:rows]) for g in groupings]

@@ -229,11 +229,11 @@ def test_from_outside_nothing_of_the_target_is_read(tmp_path: Path) -> None:
     snapshot = Snapshot("t", "", "", 400, tuple(columns_of(table)), "", "")
     chosen = np.zeros(400, bool)
     chosen[100:150] = True
-    part = from_outside("test", file, snapshot, chosen, target=["y"])
+    [part] = from_outside({"test": chosen}, file, snapshot, target=["y"])
     assert (part.rows, part.left_out) == (50, ("y",))
     assert "y" not in [c.name for c in part.columns]
     x = table.column("x")[100:150]
     seen = next(c for c in part.columns if c.name == "x")
     assert (seen.missing, seen.low) == (x.null_count, float(np.nanmin(x.to_numpy())))
-    nobody = from_outside("test", file, snapshot, np.zeros(400, bool), target=["y"])
+    [nobody] = from_outside({"test": np.zeros(400, bool)}, file, snapshot, target=["y"])
     assert nobody.rows == 0 and {c.low for c in nobody.columns} == {None}

@@ -23,6 +23,8 @@ ALPHA = 0.05
 """The chance that the search names any slice where none is worse."""
 MOST_PAIRS = 400
 """Pairs of columns that the search looks into; the columns' order decides which."""
+MOST_ROWS = 200_000
+"""Of more rows than this so many, in whole units drawn at random, are searched."""
 _RESAMPLES = 400
 
 
@@ -50,12 +52,14 @@ class Slice:
 class Search:
     """What the search found. looked_at: slices that were compared on one half of the units; tested: those of
     them that were tested on the other half, worst first, figures all of that half. found: how many of these
-    are worse than the rest at 5%, corrected by Holm. why_none: why nothing was searched."""
+    are worse than the rest at 5%, corrected by Holm. why_none: why nothing was searched. sampled: which rows
+    were searched, where not all were."""
 
     looked_at: int
     tested: tuple[Slice, ...]
     found: int
     why_none: str = ""
+    sampled: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,14 @@ def search_slices(
     in that, tests the worst ten of them (Holm), so that the chance of naming any slice where none is worse
     stays at 5% however many were looked at (sample splitting: Cox 1975, Biometrika 62; the search is that of
     Chung et al. 2019, Slice Finder, and Sagadeeva & Boehm 2021, SliceLine, to depth 2). A slice needs
-    `min_rows` rows in either half.
+    `min_rows` rows in either half. Of more than `MOST_ROWS` rows a sample of whole units is searched.
     """
+    sampled = ""
+    if predictions.rows > MOST_ROWS:
+        sampled = f"about {MOST_ROWS:,} of {predictions.rows:,} rows, in whole units drawn at random"
+        some = _drawn(predictions.units, MOST_ROWS / predictions.rows, seed)
+        predictions = take(predictions, some)
+        groupings = [replace(g, codes=g.codes[some]) for g in groupings]
     units = codes_of_units(predictions.units)
     count = int(units.max()) + 1 if len(units) else 0
     if count < 20 or predictions.rows < 4 * min_rows:
@@ -164,7 +174,15 @@ def search_slices(
     ]
     ranked = sorted(_corrected(tested), key=lambda s: (2.0 if s.p is None else s.p, s.name))
     found = sum(s.p_corrected is not None and s.p_corrected <= ALPHA for s in ranked)
-    return Search(looked, tuple(ranked), found)
+    return Search(looked, tuple(ranked), found, sampled=sampled)
+
+
+def _drawn(units: Ints, share: float, seed: int) -> Ints:
+    """The rows of a share of the units."""
+    codes = codes_of_units(units)
+    # A stream of its own: the halves are drawn by the same seed.
+    kept = np.random.default_rng((seed, 1)).random(int(codes.max()) + 1) < share
+    return np.flatnonzero(kept[codes])
 
 
 def _look(

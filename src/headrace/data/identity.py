@@ -8,7 +8,9 @@ every row a new one, which the seal can't tell from new data. Projects that add 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,11 @@ def row_ids(batches: Iterable[pa.RecordBatch], columns: Sequence[str]) -> NDArra
 
 
 def parquet_row_ids(
-    path: Path, columns: Sequence[str] | None = None, *, rows: NDArray[np.bool_] | None = None
+    path: Path,
+    columns: Sequence[str] | None = None,
+    *,
+    rows: NDArray[np.bool_] | None = None,
+    threads: int = 1,
 ) -> NDArray[np.uint64]:
     """`row_ids` of a Parquet file, read in batches: of `columns` (default: all), and only of the rows that
     the mask `rows` (bool, one a row of the file) holds.
@@ -59,8 +65,22 @@ def parquet_row_ids(
             raise DataError.of([_missing(c, names) for c in missing])
         if rows is not None and rows.size != file.metadata.num_rows:
             raise ValueError(f"a mask of {rows.size} for {file.metadata.num_rows} rows")
-        batches = file.iter_batches(_BATCH, columns=chosen, use_threads=False)
-        return row_ids(_selected(batches, rows), chosen)
+        batches = _selected(file.iter_batches(_BATCH, columns=chosen, use_threads=False), rows)
+        with ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-names") as pool:
+            return _concatenate(_in_order(pool, batches, chosen, 2 * max(1, threads)))
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, batches: Iterable[pa.RecordBatch], columns: Sequence[str], ahead: int
+) -> Iterator[NDArray[np.uint64]]:
+    """The batches' names in their order, a few batches at a time."""
+    waiting: deque[Future[NDArray[np.uint64]]] = deque()
+    for batch in batches:
+        waiting.append(pool.submit(_batch_ids, batch, columns))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _selected(batches: Iterable[pa.RecordBatch], rows: NDArray[np.bool_] | None) -> Iterator[pa.RecordBatch]:

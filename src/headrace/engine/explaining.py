@@ -33,7 +33,7 @@ from headrace.metrics.contrast import take
 from headrace.metrics.measure import measure
 from headrace.metrics.record import Floats, Metric, Predictions
 
-PERMUTED = 500_000
+PERMUTED = 250_000
 MOST_ROWS, FEWEST_ROWS = 10_000, 1_000
 """Validation rows, drawn at random, that are permuted: as many as keep the graph's answers to all columns
 and repeats at about `PERMUTED`, between these."""

@@ -86,12 +86,8 @@ def _from_outside(
     store: Store, snapshot: Snapshot, parts: NDArray[np.int8], target: Collection[str]
 ) -> tuple[Part, ...]:
     """Validation and test, blind to the target."""
-    path = store.get(snapshot.artifact)
-    return tuple(
-        from_outside(part, path, snapshot, np.asarray(parts == code), target=target)
-        for code, part in enumerate(PARTS)
-        if part != "train"
-    )
+    masks = {part: np.asarray(parts == code) for code, part in enumerate(PARTS) if part != "train"}
+    return from_outside(masks, store.get(snapshot.artifact), snapshot, target=target)
 
 
 def _all(store: Store, snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
@@ -133,5 +129,6 @@ def _unsplit(
     if name != spec.data.events:
         return profile_table(name, snapshot.columns, _all(store, snapshot), zone=zone, threads=threads)
     everything = np.ones(snapshot.rows, np.bool_)
-    part = from_outside("not split yet", store.get(snapshot.artifact), snapshot, everything, target=target)
-    return TableProfile(name, "none", snapshot.rows, parts=(part,))
+    path = store.get(snapshot.artifact)
+    parts = from_outside({"not split yet": everything}, path, snapshot, target=target)
+    return TableProfile(name, "none", snapshot.rows, parts=parts)

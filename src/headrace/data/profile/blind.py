@@ -7,7 +7,7 @@ the test it needs an opening.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.core.schema import Snapshot, Type
+from headrace.core.schema import Column, Snapshot, Type
 from headrace.data.buffers import fixed_array
 from headrace.data.parquet import open_file
 from headrace.data.profile.values import End, end_of
@@ -47,39 +47,53 @@ class Part:
 
 
 def from_outside(
-    part: str, path: Path, snapshot: Snapshot, selected: NDArray[np.bool_], *, target: Collection[str]
-) -> Part:
-    """Count nulls and find the ends over the rows of the mask `selected` (bool [rows of the table]).
+    parts: Mapping[str, NDArray[np.bool_]], path: Path, snapshot: Snapshot, *, target: Collection[str]
+) -> tuple[Part, ...]:
+    """Count nulls and find the ends over the rows of each part's mask (bool [rows of the table]), in one
+    pass over the file.
 
     `target` are the columns that the target reads: they are not opened.
     """
     shown = [c for c in snapshot.columns if c.name not in target]
-    missing = dict.fromkeys((c.name for c in shown), 0)
-    ends: dict[str, tuple[Any, Any]] = {}
+    seen = {name: _Seen(shown) for name in parts}
     at = 0
     if shown:
         for batch in open_file(path).iter_batches(_READ, columns=[c.name for c in shown], use_threads=False):
-            mask = selected[at : at + batch.num_rows]
+            for name, selected in parts.items():
+                seen[name].add(batch, selected[at : at + batch.num_rows])
             at += batch.num_rows
-            if not mask.any():
-                continue
-            kept = batch if mask.all() else batch.filter(fixed_array(mask, pa.bool_()))
-            for c in shown:
-                values = kept.column(c.name)
-                missing[c.name] += values.null_count
-                if c.type in (Type.NUMBER, Type.TIME):
-                    _widen(ends, c.name, values)
-    return Part(
-        part,
-        int(selected.sum()),
-        tuple(
+    left_out = tuple(c.name for c in snapshot.columns if c.name in target)
+    return tuple(Part(n, int(parts[n].sum()), s.columns(), left_out) for n, s in seen.items())
+
+
+class _Seen:
+    """Adds up one part's rows. Live."""
+
+    def __init__(self, shown: Sequence[Column]) -> None:
+        self._shown = shown
+        self._missing = dict.fromkeys((c.name for c in shown), 0)
+        self._ends: dict[str, tuple[Any, Any]] = {}
+
+    def add(self, batch: pa.RecordBatch, mask: NDArray[np.bool_]) -> None:
+        if not mask.any():
+            return
+        kept = batch if mask.all() else batch.filter(fixed_array(mask, pa.bool_()))
+        for c in self._shown:
+            values = kept.column(c.name)
+            self._missing[c.name] += values.null_count
+            if c.type in (Type.NUMBER, Type.TIME):
+                _widen(self._ends, c.name, values)
+
+    def columns(self) -> tuple[Outside, ...]:
+        return tuple(
             Outside(
-                c.name, c.type, missing[c.name], *(end_of(e, c.type) for e in ends.get(c.name, (None, None)))
+                c.name,
+                c.type,
+                self._missing[c.name],
+                *(end_of(e, c.type) for e in self._ends.get(c.name, (None, None))),
             )
-            for c in shown
-        ),
-        tuple(c.name for c in snapshot.columns if c.name in target),
-    )
+            for c in self._shown
+        )
 
 
 def _widen(ends: dict[str, tuple[Any, Any]], name: str, values: Any) -> None:

@@ -24,6 +24,7 @@ from headrace.engine.explaining import explaining
 from headrace.engine.headlines import headlines
 from headrace.engine.measures import find_metric, metrics_of
 from headrace.engine.scores import score_rows
+from headrace.engine.side_by_side import side_by_side
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.split import load_array, task_of
 from headrace.engine.worths import worth_on
@@ -61,13 +62,18 @@ def _work(ctx: Context, made: Made) -> Output:
     watched = watch(ctx, made, runner, predictions)
     records: dict[str, Any] = {}
     evidence: list[Evidence] = []
-    for role, record, found in _looks(ctx, made, runner, metric, predictions, watched):
-        ctx.tell("evaluate")(f"{role} done", 0, 0)
+    metrics, looked, explained = side_by_side(
+        ctx.spec.limits.threads,
+        lambda: _metrics(ctx, predictions),
+        lambda: list(_looks(ctx, made, runner, metric, predictions, watched)),
+        lambda: list(explaining(ctx, made, runner, metric, predictions)),
+    )
+    for role, record, found in (*looked, *explained):
         records[role] = record
         evidence += found
     return Output(
         outputs={role: ctx.store.put(to_json(record)).digest for role, record in records.items()},
-        facts={"metrics": _metrics(ctx, predictions), "headlines": headlines(records)},
+        facts={"metrics": metrics, "headlines": headlines(records)},
         evidence=tuple(evidence),
     )
 
@@ -100,7 +106,6 @@ def _looks(
         yield _robustness(ctx, runner, metric, predictions, watched)
     if spec.learning_curve:
         yield _curve(ctx, made, metric)
-    yield from explaining(ctx, made, runner, metric, predictions)
 
 
 def _todays(ctx: Context, made: Made) -> Floats | None:

@@ -10,6 +10,7 @@ from headrace.core.evidence import Rule
 from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.lint import evidence_of, lines_of, lint_run, rules_of
 from headrace.engine.profiles import profile_run
+from headrace.engine.side_by_side import side_by_side
 
 
 def _slice(ctx: Context) -> Any:
@@ -25,8 +26,8 @@ def _slice(ctx: Context) -> Any:
 
 def _work(ctx: Context, made: Made) -> Output:
     # Each look at the rows is a function of (ctx, made) in a room of its own, and adds its role here.
-    profile = profile_run(ctx, made)
-    findings = lint_run(ctx, made)
+    threads = ctx.spec.limits.threads
+    profile, findings = side_by_side(threads, lambda: profile_run(ctx, made), lambda: lint_run(ctx, made))
     return Output(
         outputs={
             "profile": ctx.store.put(to_json(profile)).digest,

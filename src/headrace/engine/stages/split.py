@@ -135,7 +135,8 @@ def _seal(ctx: Context, events: Snapshot, test: NDArray[np.bool_]) -> Seal:
 def identities(ctx: Context, events: Snapshot, rows: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Names of the rows in the mask `rows`: by `data.id` where it is declared, else by all columns."""
     column = ctx.spec.data.id
-    return parquet_row_ids(ctx.store.get(events.artifact), [column] if column else None, rows=rows)
+    path, columns = ctx.store.get(events.artifact), [column] if column else None
+    return parquet_row_ids(path, columns, rows=rows, threads=ctx.spec.limits.threads)
 
 
 def put_array(ctx: Context, array: NDArray[Any]) -> Artifact:

@@ -66,6 +66,7 @@ def _search(found: Search | None, metric: str) -> str:
         f"{plural(found.looked_at, 'slice')} looked at on one half of the units, the "
         f"{len(found.tested)} worst tested on the other: "
         + (f"{found.found} worse beyond chance." if found.found else "none is worse beyond chance.")
+        + (f" Searched: {found.sampled}." if found.sampled else "")
     )
     named = found.tested[: found.found]
     body = head + para(lead, "note" if found.found else "lead")
