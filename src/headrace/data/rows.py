@@ -63,11 +63,12 @@ class Rows:
         tables: Mapping[str, Snapshot],
         parts: Path,
         opening: Opening | None = None,
+        threads: int = 1,
     ) -> Rows:
         """A handle on the part `train`, `validation` or `test`.
 
         `tables` are the snapshots of the side tables by name, `parts` the .npy file of the split (int8 a
-        row: 0 train, 1 validation, 2 test, -1 left out).
+        row: 0 train, 1 validation, 2 test, -1 left out). `threads` name the rows of an opening.
 
         Raises:
             HeadraceError: the test rows were asked for without an opening, or with one for other rows.
@@ -86,7 +87,9 @@ class Rows:
         if codes.shape != (events.rows,):
             raise ValueError(f"the split has {codes.shape} rows, the events {events.rows}")
         path = store.get(events.artifact)
-        if opening is not None and not opening.covers(_names(path, data, codes == PARTS.index(part))):
+        if opening is not None and not opening.covers(
+            _names(path, data, codes == PARTS.index(part), threads)
+        ):
             raise HeadraceError(
                 "the opening is for other rows than these",
                 why="each set of test rows has its own seal and its own error budget",
@@ -162,8 +165,8 @@ class Rows:
             yield _one(pa.Table.from_batches(held, schema))
 
 
-def _names(path: Path, data: Data, rows: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    return parquet_row_ids(path, None if data.id is None else [data.id], rows=rows)
+def _names(path: Path, data: Data, rows: NDArray[np.bool_], threads: int) -> NDArray[np.uint64]:
+    return parquet_row_ids(path, None if data.id is None else [data.id], rows=rows, threads=threads)
 
 
 def moments(times: Array, lead: str | None) -> NDArray[np.int64]:

@@ -57,6 +57,7 @@ def rows_of(ctx: Context, made: Made, part: str, **opened: Any) -> Rows:
         data=ctx.spec.data,
         tables=snapshots_of(made),
         parts=ctx.store.get(made["split"].outputs["parts"]),
+        threads=ctx.spec.limits.threads,
         **opened,
     )
 
