@@ -22,6 +22,7 @@ from headrace.engine.compile import Compiled, keys_of
 from headrace.engine.measures import bars_of, find_metric
 from headrace.engine.pins import output_of, snapshots_of_run
 from headrace.engine.stages.features import raw_columns
+from headrace.policy.changes import features_of
 
 
 def gather(store: Store, parsed: ParsedSpec, root: Path) -> Design:
@@ -156,7 +157,8 @@ def _came_to(run: RunView, stage: str) -> bool:
 def _seen_alike(spec: Spec, before: Mapping[str, Any], name: str, columns: Sequence[str]) -> bool:
     """Whether what the linter saw of a feature is what the spec says now: its expression, its tables, the
     moment, the target and the split."""
-    now = spec.plain()
+    now = {**spec.plain(), "features": features_of(spec.plain())}
+    before = {**before, "features": features_of(before)}
     paths = [("features", name), ("split",), ("problem", "target"), ("data", "time"), ("data", "lead")]
     paths += [("data", "tables", t) for t in _sources(spec, columns)]
     return all(_at(now, p) == _at(before, p) for p in paths)

@@ -30,6 +30,8 @@ def begin(ctx: Context) -> tuple[Context, str]:
     """Write `run.started` and give the run its number and its name. Safe with other runs at once."""
     plain = ctx.spec.plain()
     spec = ctx.store.put(to_json(plain)).digest
+    lock = ctx.parsed.lock
+    locked = {"lock": ctx.store.put(lock.text.encode()).digest} if lock is not None else {}
     surroundings = record(ctx.store)
     head, dirty = commit(ctx.root)
     came, named = origin(ctx), ""
@@ -51,7 +53,7 @@ def begin(ctx: Context) -> tuple[Context, str]:
             "pinned": {n: s.artifact for n, s in ctx.pinned.items()},
             "given": to_plain(ctx.given),
             "origin": came,
-            "artifacts": {"spec": spec, "environment": surroundings, "modules": came["modules"]},
+            "artifacts": {"spec": spec, "environment": surroundings, "modules": came["modules"], **locked},
         }
 
     run = number_run(ctx, payload)

@@ -118,9 +118,22 @@ def _part(spec: Mapping[str, Any], component: str) -> dict[str, Any]:
         rest = {k: v for k, v in spec.items() if k not in every}
         return {**rest, "data": judged} if judged else rest
     part = {k: spec[k] for k in KEYS[component] if k in spec}
+    if component == "features":
+        part["features"] = features_of(spec)
     if "data" in part:
         part["data"] = {k: v for k, v in part["data"].items() if k not in _ALSO_FRAME}
     return part
+
+
+def features_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The features of a plain spec, those of its lock among them; under `auto` the settings of the proposals
+    alone."""
+    named = dict(spec.get("features", {}))
+    auto = named.pop("auto", None)
+    if not isinstance(auto, Mapping):
+        return named if auto is None else {**named, "auto": auto}
+    settings = {k: v for k, v in auto.items() if k != "lock"}
+    return {**auto.get("lock", {}), **named, "auto": settings}
 
 
 def _differences(path: str, new: Any, old: Any, component: str) -> Iterator[str]:

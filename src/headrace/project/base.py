@@ -9,13 +9,27 @@ from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import NotFound, SpecError, did_you_mean
 from headrace.core.html import table
 from headrace.core.ports import Store
-from headrace.core.spec import FILE_NAME, ParsedSpec, parse_spec
+from headrace.core.spec import FILE_NAME, LOCK_NAME, ParsedLock, ParsedSpec, parse_lock, parse_spec
 from headrace.core.views import RUN_KINDS, Releases, ReleaseView, RunView, runs
 
 if TYPE_CHECKING:
     from headrace.release.manifest import Manifest
 
 STORE_DIR = ".headrace"
+
+
+def _text(file: Path) -> str | None:
+    """A file's text; None where there is no such file.
+
+    Raises:
+        SpecError: it can't be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{file} can't be read: {error}", fix="make it a readable UTF-8 file") from None
 
 
 class ProjectBase:
@@ -64,19 +78,26 @@ class ProjectBase:
         return actor(self.root, self._actor)
 
     def spec(self) -> ParsedSpec:
-        """The spec as it stands in the file.
+        """The spec as it stands in the file, with the features of the lock where it asks for proposals.
 
         Raises:
-            SpecError: there is no spec, or it has mistakes (all of them are named).
+            SpecError: there is no spec, or it or the lock has mistakes (all of them are named).
         """
-        file = self.root / FILE_NAME
-        try:
-            text = file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise self._no_spec() from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{file} can't be read: {error}", fix="make it a readable UTF-8 file") from None
-        return parse_spec(text, name=FILE_NAME)
+        text = _text(self.root / FILE_NAME)
+        if text is None:
+            raise self._no_spec()
+        parsed = parse_spec(text, name=FILE_NAME)
+        lock = self.lock() if parsed.spec.awaits_proposals else None
+        return parsed if lock is None else parsed.locked(lock)
+
+    def lock(self) -> ParsedLock | None:
+        """The lock of proposed features; None where there is none yet.
+
+        Raises:
+            SpecError: it has mistakes (all of them are named).
+        """
+        text = _text(self.root / LOCK_NAME)
+        return None if text is None else parse_lock(text)
 
     def runs(self) -> tuple[RunView, ...]:
         """Every run, oldest first."""

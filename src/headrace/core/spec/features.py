@@ -81,6 +81,11 @@ class NeighboursFeature(_Told):
     neighbours: Neighbours
     """Which rows are near, and what is asked of them."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The SQL expressions that it reads, each once."""
+        return tuple(dict.fromkeys((*self.neighbours.of, *self.neighbours.columns)))
+
 
 class EncodeFeature(_Told):
     """Numbers in place of a category, a moment or a text."""
@@ -97,6 +102,11 @@ class EncodeFeature(_Told):
     """`hash`: buckets; `tfidf`: words."""
     period: Annotated[float, Field(gt=0)] | None = None
     """`cycle`: after so much the number begins again (24 for hours)."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The SQL expressions that it reads, each once."""
+        return (self.of,) if isinstance(self.of, str) else tuple(dict.fromkeys(self.of))
 
     @model_validator(mode="after")
     def _fits(self) -> EncodeFeature:
@@ -120,8 +130,18 @@ class PythonFeature(_Told):
 FeatureSpec = ExprFeature | HistoryFeature | NeighboursFeature | EncodeFeature | PythonFeature
 
 
+AUTO = "auto"
+"""The key of `features:` under which proposals are asked for; no feature is called so."""
+
+
+class AutoGiven(dict[str, Any]):
+    """What stands under `auto:`, marked by its key."""
+
+
 def _form(value: Any) -> str:
     """The tag of a feature: by the first key that names a form."""
+    if isinstance(value, AutoGiven | Auto):
+        return "an auto"
     if isinstance(value, BaseModel):
         return f"a {next(f for f in FORMS if f in type(value).model_fields)}"
     if isinstance(value, dict):
@@ -138,3 +158,62 @@ AnyFeature = Annotated[
     | Annotated[PythonFeature, Tag("a python")],
     Discriminator(_form),
 ]
+
+
+class Auto(Model):
+    """Proposals: features that headrace finds and keeps when cross-validation and noise probes say so.
+
+    What was kept stands in `features.lock.yaml` beside the spec; a run uses that, and makes it where there
+    is none."""
+
+    budget: Duration = "60 s"
+    """The time that choosing may take; what was not tried by then is not kept."""
+    level: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """The chance of keeping anything at all where the columns know nothing of the target."""
+    most: Annotated[int, Field(ge=1, le=500)] = 30
+    """How many proposals are kept at most."""
+    without: tuple[str, ...] = ()
+    """Columns that no proposal may read, such as those that are known only afterwards."""
+    lock: dict[str, AnyFeature] | None = None
+    """The definitions that were kept. headrace writes them into what it records of a run; leave this out of
+    the file."""
+
+
+FeatureOrAuto = Annotated[
+    Annotated[str, Tag("plain")]
+    | Annotated[ExprFeature, Tag("a expr")]
+    | Annotated[HistoryFeature, Tag("a aggregate")]
+    | Annotated[NeighboursFeature, Tag("a neighbours")]
+    | Annotated[EncodeFeature, Tag("a encode")]
+    | Annotated[PythonFeature, Tag("a python")]
+    | Annotated[Auto, Tag("an auto")],
+    Discriminator(_form),
+]
+
+
+def long_form(feature: str | FeatureSpec) -> FeatureSpec:
+    """A feature that was written short, in its long form."""
+    return ExprFeature(expr=feature) if isinstance(feature, str) else feature
+
+
+def marked(features: Any) -> Any:
+    """`features:` as it is written, with what stands under `auto` told apart: `features: auto` is all of
+    it, `auto:` beside named features the settings.
+
+    Raises:
+        ValueError: `auto` is called a feature.
+    """
+    if features == AUTO:
+        return {AUTO: AutoGiven()}
+    if not isinstance(features, dict) or AUTO not in features:
+        return features
+    given = features[AUTO]
+    if given is None:
+        given = {}
+    if isinstance(given, Auto):
+        return features
+    if not isinstance(given, dict):
+        raise ValueError(
+            "no feature can be called 'auto'; write settings, such as auto: {budget: 60 s}, or another name"
+        )
+    return {**features, AUTO: AutoGiven(given)}

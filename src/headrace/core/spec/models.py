@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from headrace.core.digest import digest
-from headrace.core.spec.features import AnyFeature, ExprFeature, FeatureSpec
+from headrace.core.spec.features import (
+    AUTO,
+    Auto,
+    ExprFeature,
+    FeatureOrAuto,
+    FeatureSpec,
+    long_form,
+    marked,
+)
 from headrace.core.spec.frame import Problem
 from headrace.core.spec.inspecting import Inspect
 from headrace.core.spec.judging import Evaluate, Promote
@@ -41,9 +50,9 @@ class Spec(Model):
     """How columns and training rows are cleaned."""
     split: SplitSpec
     """The parts."""
-    features: Annotated[dict[str, AnyFeature], Field(min_length=1)]
+    features: Annotated[dict[str, FeatureOrAuto], BeforeValidator(marked), Field(min_length=1)]
     """Features by name: a SQL expression over the events' columns and `table.column` lookups, or a history,
-    neighbours, an encoding, a function."""
+    neighbours, an encoding, a function. `auto` (alone, or as a key beside named ones) asks for proposals."""
     inspect: Inspect = Inspect()
     """What the linter may find without stopping a run."""
     models: Annotated[tuple[TextOrModel, ...], Field(min_length=1)] = ("linear", "tree", "forest", "boosting")
@@ -87,8 +96,29 @@ class Spec(Model):
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def feature_specs(self) -> dict[str, FeatureSpec]:
-        """Every feature in its long form, in the order of the file."""
-        return {n: ExprFeature(expr=f) if isinstance(f, str) else f for n, f in self.features.items()}
+        """Every feature in its long form: the file's in its order, then those of the lock that it does not
+        name."""
+        named = {n: long_form(f) for n, f in self.features.items() if not isinstance(f, Auto)}
+        kept = self.auto.lock if self.auto and self.auto.lock else {}
+        return {**named, **{n: long_form(f) for n, f in kept.items() if n not in named}}
+
+    @property
+    def auto(self) -> Auto | None:
+        """The settings of the proposals; None where none are asked for."""
+        found = self.features.get(AUTO)
+        return found if isinstance(found, Auto) else None
+
+    @property
+    def awaits_proposals(self) -> bool:
+        """Whether proposals are asked for and not made yet."""
+        return self.auto is not None and self.auto.lock is None
+
+    def with_lock(self, kept: Mapping[str, Any]) -> Spec:
+        """The spec with these definitions in place of the proposals that it asks for."""
+        if self.auto is None:
+            return self
+        auto = self.auto.model_copy(update={"lock": dict(kept)})
+        return self.model_copy(update={"features": {**self.features, AUTO: auto}})
 
     def expressions(self) -> dict[str, ExprFeature]:
         """The features that are expressions, in the order of the file."""

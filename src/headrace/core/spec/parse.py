@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from headrace.core.errors import Problem, SpecError, did_you_mean
+from headrace.core.spec.features import AUTO, Auto
+from headrace.core.spec.lock import Lock
 from headrace.core.spec.models import Spec
 
 FILE_NAME = "headrace.yaml"
+LOCK_NAME = "features.lock.yaml"
 Path = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ParsedLock:
+    """A valid lock, its text, and where each of its parts stands in the file."""
+
+    lock: Lock
+    text: str
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    name: str = LOCK_NAME
 
 
 @dataclass(frozen=True)
 class ParsedSpec:
-    """A valid spec and where each of its parts stands in the file."""
+    """A valid spec and where each of its parts stands in the file; `lock` where proposals are taken from."""
 
     spec: Spec
     lines: Mapping[Path, int] = field(default_factory=dict)
     name: str = FILE_NAME
+    lock: ParsedLock | None = None
 
     def where(self, *path: str | int) -> str:
         """`headrace.yaml:23 (features.hour)`: the place of a part, for people and editors."""
+        if self.lock is not None and path[:1] == ("features",) and path[:2] not in self.lines:
+            return place(self.lock.name, self.lock.lines, path)
         return place(self.name, self.lines, path)
+
+    def locked(self, lock: ParsedLock) -> ParsedSpec:
+        """The same with the lock's definitions in place of the proposals that it asks for."""
+        return replace(self, spec=self.spec.with_lock(lock.lock.features), lock=lock)
 
 
 def place(name: str, lines: Mapping[Path, int], path: Path) -> str:
@@ -45,6 +66,21 @@ def parse_spec(text: str, *, name: str = FILE_NAME) -> ParsedSpec:
     Raises:
         SpecError: with one problem for every mistake that the text alone shows.
     """
+    spec, lines = _read(text, Spec, name, "start with `headrace init DIR`, which writes a spec to begin from")
+    return ParsedSpec(spec, lines, name)
+
+
+def parse_lock(text: str, *, name: str = LOCK_NAME) -> ParsedLock:
+    """Read the lock of proposed features from YAML text. `name` is how messages call the file.
+
+    Raises:
+        SpecError: with one problem for every mistake that the text alone shows.
+    """
+    lock, lines = _read(text, Lock, name, "make it again: headrace features propose --again")
+    return ParsedLock(lock, text, lines, name)
+
+
+def _read(text: str, model: type[M], name: str, start: str) -> tuple[M, dict[Path, int]]:
     try:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -63,19 +99,19 @@ def parse_spec(text: str, *, name: str = FILE_NAME) -> ParsedSpec:
         raise SpecError(
             "the file is empty" if root is None else "the file is no mapping of keys to values",
             where=name,
-            fix="start with `headrace init DIR`, which writes a spec to begin from",
+            fix=start,
         )
     lines: dict[Path, int] = {}
     problems: list[Problem] = []
     data = _construct(root, (), lines, problems, name)
     try:
-        spec = Spec.model_validate(data)
+        read = model.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(e, data, lines, name) for e in error.errors(include_url=False)]
+        problems += [_problem(e, data, lines, name, model) for e in error.errors(include_url=False)]
         raise SpecError.of(problems) from None
     if problems:
         raise SpecError.of(problems)
-    return ParsedSpec(spec, lines, name)
+    return read, lines
 
 
 def _construct(
@@ -132,7 +168,9 @@ _LIMITS = {
 }
 
 
-def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: str) -> Problem:
+def _problem(
+    error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: str, root: type[BaseModel]
+) -> Problem:
     path = _real_path(error["loc"], data)
     kind, given = error["type"], error["input"]
     dotted = ".".join(str(p) for p in path)
@@ -141,13 +179,13 @@ def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: st
         return Problem(
             f"{dotted!r} is missing",
             where=where,
-            fix=f"add `{path[-1]}:` — {_describe(path, data) or 'it is required'}",
+            fix=f"add `{path[-1]}:` — {_describe(path, data, root) or 'it is required'}",
         )
     if kind == "extra_forbidden":
         return Problem(
             f"unknown key {str(path[-1])!r}",
             where=where,
-            fix=did_you_mean(str(path[-1]), _fields_at(path[:-1], data)),
+            fix=did_you_mean(str(path[-1]), _fields_at(path[:-1], data, root)),
         )
     if kind in _EXPECTED:
         return Problem(
@@ -163,7 +201,7 @@ def _problem(error: ErrorDetails, data: Any, lines: Mapping[Path, int], name: st
         )
     bounds = error.get("ctx", {})
     if kind == "too_short":
-        return Problem(f"{dotted!r} needs at least one entry", where=where, fix=_describe(path, data))
+        return Problem(f"{dotted!r} needs at least one entry", where=where, fix=_describe(path, data, root))
     if kind in _LIMITS:
         bound = next(iter(bounds.values()), "")
         return Problem(
@@ -194,16 +232,18 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [m for a in get_args(annotation) for m in _models_in(a)]
 
 
-def _model_at(path: Path, data: Any) -> type[BaseModel] | None:
+def _model_at(path: Path, data: Any, root: type[BaseModel]) -> type[BaseModel] | None:
     """The model of what is written at `path`. Of a union the one that knows most of the keys there."""
-    models: list[type[BaseModel]] = [Spec]
+    models: list[type[BaseModel]] = [root]
     here = data
-    for part in path:
+    for i, part in enumerate(path):
         model = _likest(models, here)
         if model is None:
             return None
         if isinstance(part, str) and part in model.model_fields:
             models = _models_in(model.model_fields[part].annotation)
+        elif root is Spec and path[: i + 1] == ("features", AUTO):
+            models = [Auto]
         # A key of a dict of models, or an index of a list of them: the models stay.
         if isinstance(here, Mapping):
             here = here.get(part)
@@ -217,13 +257,13 @@ def _likest(models: Sequence[type[BaseModel]], value: Any) -> type[BaseModel] | 
     return max(models, key=lambda m: len(keys & set(m.model_fields)), default=None)
 
 
-def _fields_at(path: Path, data: Any) -> list[str]:
-    model = _model_at(path, data)
+def _fields_at(path: Path, data: Any, root: type[BaseModel]) -> list[str]:
+    model = _model_at(path, data, root)
     return list(model.model_fields) if model else []
 
 
-def _describe(path: Path, data: Any) -> str:
-    model = _model_at(path[:-1], data)
+def _describe(path: Path, data: Any, root: type[BaseModel]) -> str:
+    model = _model_at(path[:-1], data, root)
     entry = model.model_fields.get(str(path[-1])) if model else None
     return (entry.description or "").split("\n")[0] if entry else ""
 

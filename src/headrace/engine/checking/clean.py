@@ -56,9 +56,10 @@ def check_cleaning(check: Checker, types: Mapping[str, Type], features: Mapping[
     """Add every mistake of the section `clean:`. `types` are the raw columns', `features` those of the spec
     with the flags that cleaning adds."""
     events = {c.name: c.type for c in check.tables.get(check.parsed.spec.data.events, ())}
-    clean = check.parsed.spec.clean
+    spec = check.parsed.spec
+    clean = spec.clean
     read = {c for e in features.values() for c in e.columns}
-    all_typed = set(check.parsed.spec.features) <= set(features)
+    all_typed = not spec.awaits_proposals and set(spec.expressions()) <= set(features)
     for name, cleaning in clean.columns.items():
         path = ("clean", "columns", name)
         if name not in types:

@@ -46,7 +46,7 @@ def check_plans(check: Checker, columns: Iterable[str]) -> None:
     _check_serving(check)
     _check_experiment(check)
     spec = check.parsed.spec
-    known = {*columns, *spec.features}
+    known = {*columns, *spec.feature_specs()}
     readable = not set(spec.data.tables) - set(check.tables)
     for i, monitor in enumerate(spec.monitoring):
         path = ("monitoring", i)

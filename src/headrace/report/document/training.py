@@ -116,7 +116,7 @@ def _steps(design: Design) -> tuple[tuple[str, str], ...]:
     release = design.releases.champion
     return (
         ("data", f"{tables}: snapshot, checks, split"),
-        ("features", f"{counted(len(spec.features), 'feature')} in one graph, fitted on train"),
+        ("features", f"{counted(len(spec.feature_specs()), 'feature')} in one graph, fitted on train"),
         ("train", f"{models}; one ONNX graph is packaged"),
         ("evaluate", f"{spec.problem.metric} on validation, then the sealed test"),
         ("register", f"champion {release.release}" if release else "challenger, then champion"),
