@@ -27,7 +27,8 @@ from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array, fixed_array, known
 from headrace.data.content import ColumnDigest, table_digest
-from headrace.data.lookup import key_codes, moments_of, read_whole
+from headrace.data.keys import Keys
+from headrace.data.lookup import moments_of, read_whole
 from headrace.data.read import workspace
 
 Ints = NDArray[np.int64]
@@ -82,8 +83,9 @@ class _Order:
         keys = (table.key,) if isinstance(table.key, str) else table.key or ()
         times = [c for c in (table.time, table.known_at) if c is not None]
         read = read_whole(path, list(dict.fromkeys([*keys, *times])))
-        group = key_codes([read[k] for k in keys])
-        time, visible = moments_of([read[c] for c in times], len(group))
+        count = len(next(iter(read.values())))
+        _, group = Keys.of([read[k] for k in keys], count)
+        time, visible = moments_of([read[c] for c in times], count)
         usable = np.flatnonzero((group >= 0) & (visible != NULL_TIME))
         ttl = None if table.ttl is None else parse_duration(table.ttl) // timedelta(microseconds=1)
         return cls(group, time, visible, usable.astype(np.int64), ttl)
