@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.core.artifact import Artifact
 from headrace.core.event import Draft, Event
+from headrace.core.online import Fact, Filled, Found, Freshness, Kept, Outcome, Place, Stream
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Store(Protocol):
@@ -76,4 +81,96 @@ class Store(Protocol):
 
     def artifacts(self) -> Iterator[Artifact]:
         """Every artifact that is kept, in no stated order."""
+        ...
+
+
+class OnlineStore(Protocol):
+    """Facts by key and moment, for answering at once: what `core.online` says of facts and streams.
+
+    A store may be shared by many threads and processes at once. What `put` acknowledged survives the death
+    of the process. Facts come in any order; what is found depends on which are there, never on the order in
+    which they came, but for rows of equal times, which lie in the order of their positions.
+    """
+
+    def declare(self, streams: Sequence[Stream]) -> None:
+        """Make streams that are not there yet, empty and not filled. Others stay as they are."""
+        ...
+
+    def streams(self) -> Mapping[str, Filled]:
+        """Every stream, by name."""
+        ...
+
+    def put(
+        self,
+        table: str,
+        facts: Sequence[Fact],
+        *,
+        start: int | None = None,
+        filling: Collection[str] = (),
+        into: Collection[str] = (),
+    ) -> tuple[Outcome, ...]:
+        """Keep facts of a table, all or none, and say what became of each.
+
+        A new fact is put at all its places. One that is known is put nowhere, but for its places in the
+        streams `filling`. `start` is the position of the first fact in its file, the next has the next one;
+        without it facts have arrived one by one: each new one gets a number, and `ARRIVED` and it as its
+        position. `into` are the streams of the table that the caller sees to, also where a fact has no place
+        in them: they hold what arrived up to the newest number, if they held it up to the one before.
+
+        Raises:
+            StoreError: the medium refused; nothing was written.
+            ValueError: a place is in a stream that is not declared, or its payload has another length than
+                its kind of stream holds; nothing was written.
+        """
+        ...
+
+    def place(self, places: Sequence[tuple[int, Place]]) -> None:
+        """Put rows of known facts at places, each with its position. What is there already stays as it is.
+
+        Raises:
+            StoreError: the medium refused; nothing was written.
+            ValueError: as `put`.
+        """
+        ...
+
+    def begin(self, stream: str) -> None:
+        """Empty a stream, to fill it anew."""
+        ...
+
+    def finish(self, stream: str, source: str, upto: int) -> None:
+        """Note that a stream holds every row of a snapshot and every fact that arrived up to a number."""
+        ...
+
+    def kept(self, table: str, after: int = 0) -> Iterator[Kept]:
+        """The facts of a table that arrived one by one, with numbers above `after`, in their order."""
+        ...
+
+    def newest(self, stream: str, asks: Sequence[tuple[bytes, int]]) -> list[Found | None]:
+        """For each key and moment the newest row that was known then (`known <= moment`): of the greatest
+        (on, known, position). None where there is none."""
+        ...
+
+    def window(self, stream: str, key: bytes, start: int, moment: int) -> NDArray[np.int64]:
+        """The rows [n, 4] of a key with `start <= on` and `known < moment`: on, known, position and cell, in
+        the order of the first three."""
+        ...
+
+    def has(self, stream: str, key: bytes) -> bool:
+        """Whether there is any row of a key."""
+        ...
+
+    def freshness(self, table: str) -> Freshness:
+        """How many facts of a table there are, and how new."""
+        ...
+
+    def codes(self, words: Sequence[str]) -> list[int]:
+        """Numbers from 0 on that stand for texts in cells, the same for the same text for ever."""
+        ...
+
+    def words(self, codes: Sequence[int]) -> list[str]:
+        """The texts that numbers stand for.
+
+        Raises:
+            KeyError: no text has this number.
+        """
         ...

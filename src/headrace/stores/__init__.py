@@ -1,6 +1,7 @@
-"""Where the ledger and the artifacts are kept, and the audit of both."""
+"""Where the ledger, the artifacts and facts for answering are kept, and the audit of the first two."""
 
 from headrace.stores.audit import AuditReport, audit
 from headrace.stores.embedded import EmbeddedStore
+from headrace.stores.online import SqliteOnlineStore
 
-__all__ = ["AuditReport", "EmbeddedStore", "audit"]
+__all__ = ["AuditReport", "EmbeddedStore", "SqliteOnlineStore", "audit"]

@@ -122,7 +122,7 @@ def prepare(db: sqlite3.Connection, path: Path, patience: float) -> None:
         if _is_current(db, path):
             return
     db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-    _switch_to_wal(db, path, patience)
+    switch_to_wal(db, path, patience)
     with transaction(db, "BEGIN IMMEDIATE"):
         if not _is_current(db, path):
             for statement in _SCHEMA:
@@ -170,7 +170,7 @@ def _is_current(db: sqlite3.Connection, path: Path) -> bool:
     return False
 
 
-def _switch_to_wal(db: sqlite3.Connection, path: Path, patience: float) -> None:
+def switch_to_wal(db: sqlite3.Connection, path: Path, patience: float) -> None:
     """Turn write-ahead mode on. SQLite ignores its own timeout here, so that starters have to retry."""
     deadline = monotonic() + patience
     while True:
