@@ -23,13 +23,14 @@ from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
+from headrace.data.feed import feed
 from headrace.data.lookup import LookupTable
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
 from headrace.data.privacy.redact import Treatment, treat, treat_one
 from headrace.graph.rows import RowEncoder
 from headrace.graph.run import Runner
 from headrace.release.manifest import Lookup, Serving
-from headrace.serve.cells import feed, shown
+from headrace.serve.cells import shown
 from headrace.serve.why import Reasons, Why
 
 Feeds = Mapping[str, NDArray[Any]]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.core.errors import Problem
-from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.schema import NULL_TEXT, Type
 from headrace.data.buffers import Array, fixed, fixed_array, known, span, text_array, texts
 from headrace.data.times import FORMATS, BadValue, Format, formats_of, parse, to_utc
 
@@ -165,20 +165,6 @@ def _swapped(form: Format) -> str | None:
 def nulls(count: int, kind: Any) -> Array:
     """Nothing but nulls, of an Arrow type."""
     return pa.nulls(count, kind)
-
-
-def feed(values: Array, kind: Type) -> NDArray[Any]:
-    """A column in snapshot form as a graph's raw column [rows] (`graph.build.INPUT_TYPES`)."""
-    if kind is Type.TEXT:
-        coded = values.dictionary_encode()
-        words = np.empty(len(coded.dictionary) + 1, dtype=object)
-        words[:] = [*texts(coded.dictionary.cast(pa.string())), NULL_TEXT]
-        column: NDArray[Any] = words[np.where(known(coded), fixed(coded.indices), -1)]
-        return column
-    if kind is Type.TIME:
-        return np.where(known(values), fixed(values), np.int64(NULL_TIME))
-    numbers = fixed(values).astype(np.float64)
-    return numbers if values.null_count == 0 else np.where(known(values), numbers, np.nan)
 
 
 def numbers_array(values: Sequence[float | None], *, whole: bool) -> Array:
