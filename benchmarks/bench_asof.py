@@ -61,7 +61,7 @@ from headrace.stores.embedded import EmbeddedStore
 plan = json.load(open("plan.json"))
 tables = {n: from_plain(s, Snapshot) for n, s in plan["snapshots"].items()}
 rows = Rows.of("train", store=EmbeddedStore(Path("store")), events=tables["events"],
-               data=Data.model_validate(plan["data"]), tables=tables, parts=Path("parts.npy"))
+               data=Data.model_validate(plan["data"]), tables=tables, parts=Path("parts.npy"), threads=2)
 count, out = 0, None
 for batch in rows.batches(plan["columns"]):
     count += batch.num_rows

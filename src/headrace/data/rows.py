@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from datetime import timedelta
 from itertools import pairwise
@@ -44,12 +45,13 @@ class Rows:
         sides: Mapping[str, tuple[Path, Snapshot]],
         parts: NDArray[np.int8],
         *,
+        threads: int = 1,
         through: object,
     ) -> None:
         if through is not _THROUGH_OF:
             raise TypeError("make rows with Rows.of(...)")
         self._part, self._path, self._events, self._data = part, path, events, data
-        self._sides = sides
+        self._sides, self._threads = sides, threads
         self._selected = parts == PARTS.index(part)
 
     @classmethod
@@ -68,7 +70,8 @@ class Rows:
         """A handle on the part `train`, `validation` or `test`.
 
         `tables` are the snapshots of the side tables by name, `parts` the .npy file of the split (int8 a
-        row: 0 train, 1 validation, 2 test, -1 left out). `threads` name the rows of an opening.
+        row: 0 train, 1 validation, 2 test, -1 left out). `threads` name the rows of an opening
+        and make side tables ready.
 
         Raises:
             HeadraceError: the test rows were asked for without an opening, or with one for other rows.
@@ -96,7 +99,7 @@ class Rows:
                 fix="open the seal over these rows",
             )
         sides = {n: (store.get(s.artifact), s) for n, s in tables.items()}
-        return cls(part, path, events, data, sides, codes, through=_THROUGH_OF)
+        return cls(part, path, events, data, sides, codes, threads=threads, through=_THROUGH_OF)
 
     @property
     def part(self) -> str:
@@ -148,7 +151,7 @@ class Rows:
             DataError: a column is unknown, or a table with times is looked up without `data.time`.
         """
         self.types(columns)
-        plan = _Lookups(self._events, self._data, self._sides, columns)
+        plan = _Lookups(self._events, self._data, self._sides, columns, self._threads)
         read = list(dict.fromkeys([*plan.own, *plan.needed]))
         schema: pa.Schema | None = None
         held: list[pa.RecordBatch] = []
@@ -216,6 +219,7 @@ class _Lookups:
         data: Data,
         sides: Mapping[str, tuple[Path, Snapshot]],
         columns: Sequence[str],
+        threads: int,
     ) -> None:
         self._columns, self._data = tuple(columns), data
         own = events.types()
@@ -225,10 +229,12 @@ class _Lookups:
             if column not in own:
                 table, _, name = column.partition(".")
                 asked.setdefault(table, []).append(name)
-        self._tables = {
-            name: LookupTable.load(name, sides[name][0], data.tables[name], names)
-            for name, names in asked.items()
-        }
+
+        def load(name: str) -> LookupTable:
+            return LookupTable.load(name, sides[name][0], data.tables[name], asked[name])
+
+        with ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-lookup") as pool:
+            self._tables = dict(zip(asked, pool.map(load, asked), strict=True))
         problems = [p for t in self._tables.values() for p in _problems(t, own, sides[t.name][1], data)]
         if problems:
             raise DataError.of(problems)
