@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,10 @@ from headrace.features.clean import (
     cleaned_types,
     flag_features,
     prepares_of,
+    substitute,
 )
 from headrace.features.fit_clean import CellCounter, columns_to_fit, fit_clean
-from headrace.features.plan import Planned, raw_types
+from headrace.features.plan import Planned, column_types
 from headrace.graph.encode import Feeds, encode_batch
 from headrace.graph.texts import SPACE, Prepare
 
@@ -53,9 +54,14 @@ class Cleaning:
         """The features over cleaned columns."""
         return clean_plan(plan, cleaned_nodes(self.ctx.spec.clean, self.fitted, self.types), self.flags)
 
-    def prepares(self, plan: tuple[Planned, ...]) -> dict[str, Prepare]:
-        """What is done to the text columns that the features read, before the graph."""
-        read = raw_types(plan)
+    def inputs(self, exprs: Iterable[Expr]) -> dict[str, Expr]:
+        """Expressions over cleaned columns, by their text."""
+        nodes = cleaned_nodes(self.ctx.spec.clean, self.fitted, self.types)
+        return {e.text: substitute(e, nodes) for e in exprs}
+
+    def prepares(self, exprs: Iterable[Expr]) -> dict[str, Prepare]:
+        """What is done to the text columns that these read, before the graph."""
+        read = column_types(exprs)
         return {n: p for n, p in prepares_of(self.ctx.spec.clean, self.ctx.zone).items() if n in read}
 
     def count(self, part: str, feeds: Feeds, rows: int) -> None:
@@ -130,7 +136,7 @@ def fit_cleaning(ctx: Context, compiled: Compiled, train: Rows) -> Cleaning:
             threads=ctx.spec.limits.threads,
         )
     flags = flag_features(clean, types, ctx.zone)
-    read = {c for e in compiled.features.values() for c in e.columns}
+    read = {c for e in compiled.inputs for c in e.columns}
     counted = tuple(c for c in fitted if c.column in read)
     counter = CellCounter(clean, counted, types, zone=ctx.zone, threads=ctx.spec.limits.threads)
     return Cleaning(ctx, types, fitted, flags, counter)

@@ -14,6 +14,7 @@ from headrace.core.schema import Type
 from headrace.expr import Expr
 from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
+from headrace.graph.texts import Prepare
 
 BATCH = 65_536
 
@@ -55,11 +56,12 @@ def evaluate(
     return {n: join_vectors(p) for n, p in parts.items()}
 
 
-def answering(expressions: Mapping[str, Expr]) -> Runner:
-    """A graph whose outputs are the expressions' values, each named `ANSWER` + its name."""
+def answering(expressions: Mapping[str, Expr], prepares: Mapping[str, Prepare] | None = None) -> Runner:
+    """A graph whose outputs are the expressions' values, each named `ANSWER` + its name. `prepares` says what
+    is done to text columns before they enter."""
     from headrace.expr import compile_exprs
 
-    return Runner(compile_exprs({ANSWER + name: e for name, e in expressions.items()}))
+    return Runner(compile_exprs({ANSWER + name: e for name, e in expressions.items()}, prepares))
 
 
 def join_vectors(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:

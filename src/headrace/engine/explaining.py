@@ -17,6 +17,7 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.data.rows import Rows
 from headrace.engine.columns import EXPLAINED, evenly, join_vectors
 from headrace.engine.context import Context, Made
+from headrace.engine.encoder_columns import reads_of
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of
 from headrace.engine.stages.split import load_array
@@ -200,8 +201,7 @@ def _features(ctx: Context, made: Made, drawn: NDArray[np.int64]) -> _Features:
     kind = Kind(ctx.spec.problem.task)
     model = Runner(ctx.store.get(made["learn"].outputs["model"]), threads=ctx.spec.limits.threads)
     features = tuple(from_plain(f, Feature) for f in made["features"].facts["features"])
-    exprs = compiled_of(ctx, made).features
-    read = {f.name: tuple(sorted(exprs[f.name].columns)) if f.name in exprs else () for f in features}
+    read = reads_of(compiled_of(ctx, made), made, [f.name for f in features])
     X = load_array(ctx, made["features"].outputs["X_validation"])[drawn]
     return _Features(_Graph(model, kind), X, features, read)
 

@@ -22,6 +22,7 @@ from headrace.engine.checking.lint import GATES, thing_of
 from headrace.engine.columns import ANSWER, BATCH, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made
+from headrace.engine.encoder_columns import reads_of
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
@@ -106,7 +107,9 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
     spec, compiled = ctx.spec, compiled_of(ctx, made)
     known = set(compiled.types)
     exprs = {n: e for n, e in compiled.features.items() if _raw(e, compiled, spec.clean.columns)}
-    reads = {n: tuple(c for c in e.columns if c in known) for n, e in compiled.features.items()}
+    listed = [from_plain(f, Feature) for f in made["features"].facts["features"]]
+    behind = reads_of(compiled, made, [f.name for f in listed])
+    reads = {n: tuple(c for c in columns if c in known) for n, columns in behind.items()}
     reads = _with_times_of_static_tables(ctx, compiled, reads)
     group = spec.split.group if spec.split.by in ("group", "column") else None
     wanted = {c for columns in reads.values() for c in columns} | ({group} - {None})
@@ -116,7 +119,6 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
     order = np.argsort(numbers, kind="stable")
     vectors = {n: np.concatenate([p.vectors[n] for p in parts])[order] for n in parts[0].vectors}
     raw = {n: _column(n, compiled.types[n], vectors[n]) for n in sorted(str(w) for w in wanted)}
-    listed = [from_plain(f, Feature) for f in made["features"].facts["features"]]
     features = [
         _evaluated(f, exprs[f.name], vectors[ANSWER + f.name]) if f.name in exprs
         else _from_matrix(f, np.concatenate([p.X[:, i] for p in parts])[order])

@@ -19,10 +19,12 @@ from headrace.core.codec import from_plain, to_json, to_plain
 from headrace.core.evidence import Evidence, Rule, parse_rule
 from headrace.core.task import Feature, Kind
 from headrace.engine.context import Context, Made, Output, Stage
+from headrace.engine.encoder_columns import declared_encoders
 from headrace.engine.evaluation import Watched, watch
 from headrace.engine.explaining import explaining
 from headrace.engine.headlines import headlines
 from headrace.engine.measures import find_metric, metrics_of
+from headrace.engine.refitting import renewing
 from headrace.engine.scores import score_rows
 from headrace.engine.side_by_side import side_by_side
 from headrace.engine.stages.features import rows_of
@@ -52,6 +54,7 @@ def _slice(ctx: Context) -> Any:
         "metric": [problem.metric, problem.value.model_dump(mode="json") if problem.value else None],
         "events": [ctx.spec.data.id, ctx.spec.data.time, ctx.zone],
         "personal": sorted(ctx.spec.data.pii),
+        "encoders": declared_encoders(ctx.spec) if spec.learning_curve else None,
     }
 
 
@@ -221,7 +224,15 @@ def _curve(ctx: Context, made: Made, metric: Metric) -> _Look:
     setting = Setting(features, task_of(made), ctx.spec.seed, ctx.spec.limits.threads)
     member = max(recipe, key=lambda m: abs(m.weight))
     train, scored = (part_of(ctx, made, p) for p in ("train", "validation"))
-    made_ = refit(train, scored, member, setting=setting, metric=metric, progress=ctx.tell("evaluate"))
+    made_ = refit(
+        train,
+        scored,
+        member,
+        setting=setting,
+        metric=metric,
+        renew=renewing(ctx, made),
+        progress=ctx.tell("evaluate"),
+    )
     fits = [Fit(f.share, f.rows, f.units, measure(metric, f.seen), f.scored) for f in made_.fits]
     found = learning_curve(
         member.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from headrace.engine.cleaning import Cleaning, fit_cleaning
 from headrace.engine.columns import ANSWER, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made, Output, Stage
+from headrace.engine.encoder_columns import declared_encoders
+from headrace.engine.encoding import fit_encoders
 from headrace.engine.ranges import Ranges
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, put_array, task_of
@@ -40,6 +42,7 @@ def _slice(ctx: Context) -> Any:
     data, problem = ctx.spec.data, ctx.spec.problem
     return {
         "features": {n: [f.expr, f.kind] for n, f in ctx.spec.expressions().items()},
+        "encoders": declared_encoders(ctx.spec),
         "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
         "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
         "time": [data.time, data.lead, ctx.zone],
@@ -70,27 +73,58 @@ class _Part:
     today: NDArray[np.float64] | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """What computes a part's matrix: a graph, and after its columns those that encoders keep of the very rows
+    they were fitted on (the graph would answer these as if it had not seen them)."""
+
+    runner: Runner | None
+    own: NDArray[np.float32] | None = None
+
+    def matrix(self, feeds: Mapping[str, NDArray[Any]], at: int, rows: int) -> NDArray[np.float32]:
+        """Of the rows from number `at` on, float32 [rows, features]."""
+        parts = [] if self.runner is None else [self.runner.run(feeds, rows)["features"]]
+        parts += [] if self.own is None else [self.own[at : at + rows]]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
 def _work(ctx: Context, made: Made) -> Output:
     compiled, tell = compiled_of(ctx, made), ctx.tell("features")
     columns = raw_columns(compiled)
     kinds = {n: f.kind for n, f in ctx.spec.expressions().items()}
-    plan = plan_features(compiled.features, kinds)
+    plan = plan_features(compiled.features, kinds) if compiled.features or not compiled.encoded else ()
     train, validation = rows_of(ctx, made, "train"), rows_of(ctx, made, "validation")
-    feature_columns = sorted({c for e in compiled.features.values() for c in e.columns})
+    feature_columns = sorted({c for e in compiled.inputs for c in e.columns})
     tell("fitting on train", 0, train.count)
     cleaning = fit_cleaning(ctx, compiled, train)
     plan = cleaning.plan(plan)
-    doors = cleaning.prepares(plan)
-    fitted = fit_features(plan, _feeds(train, feature_columns, compiled.types), prepares=doors)
+    doors = cleaning.prepares(compiled.inputs)
+    planned = fit_features(plan, _feeds(train, feature_columns, compiled.types), prepares=doors)
+    encoders = fit_encoders(
+        ctx,
+        made,
+        compiled,
+        cleaning,
+        {"train": train, "validation": validation},
+        lambda: _targets(made, compiled, train),
+        units_of(ctx, made, train),
+        len(plan),
+    )
+    fitted = replace(planned, encoded=encoders.encoded)
     graph = feature_graph(fitted, doors)
     runner = Runner(graph, threads=ctx.spec.limits.threads)
+    makers = {"train": _Maker(runner), "validation": _Maker(runner)}
+    if encoders.own is not None:
+        alone = Runner(feature_graph(planned, doors), threads=ctx.spec.limits.threads) if plan else None
+        makers["train"] = _Maker(alone, encoders.own)
     ranges = Ranges({c: compiled.types[c] for c in columns})
-    outputs = {"graph": ctx.store.put(graph).digest}
+    outputs = {"graph": ctx.store.put(graph).digest, **encoders.files}
     for rows, part in ((train, "train"), (validation, "validation")):
         tell(f"computing {part}", 0, rows.count)
         seen = ranges if part == "train" else None
         with _scratch(ctx, ".npy") as file:
-            vectors = _matrix(ctx, made, compiled, runner, rows, file, len(fitted.features), seen, cleaning)
+            width = len(fitted.features)
+            vectors = _matrix(ctx, made, compiled, makers[part], rows, file, width, seen, cleaning)
             outputs[f"X_{part}"] = ctx.store.put(file).digest
         outputs[f"y_{part}"] = put_array(ctx, vectors.y).digest
         if vectors.today is not None:
@@ -103,6 +137,7 @@ def _work(ctx: Context, made: Made) -> Output:
         outputs=outputs,
         facts={
             "features": [to_plain(f) for f in fitted.features],
+            "encoders": [to_plain(e) for e in encoders.columns],
             "fields": {n: to_plain(r) for n, r in ranges.result().items()},
             "cleaning": to_plain(report),
         },
@@ -122,7 +157,7 @@ def _scratch(ctx: Context, suffix: str) -> Iterator[Path]:
 def raw_columns(compiled: Compiled) -> list[str]:
     """Every raw column that features, target or today's rule read."""
     expressions = [
-        *compiled.features.values(),
+        *compiled.inputs,
         compiled.target,
         *([compiled.today] if compiled.today else []),
     ]
@@ -145,7 +180,7 @@ def _matrix(
     ctx: Context,
     made: Made,
     compiled: Compiled,
-    runner: Runner,
+    maker: _Maker,
     rows: Rows,
     file: Path,
     width: int,
@@ -166,7 +201,7 @@ def _matrix(
             if ranges is not None:
                 ranges.add(feeds)
             cleaning.count(rows.part, feeds, batch.num_rows)
-            X = runner.run(feeds, batch.num_rows)["features"]
+            X = maker.matrix(feeds, at, batch.num_rows)
             out.write(np.ascontiguousarray(X, "<f4").data)
             answer = answers.run(feeds, batch.num_rows)
             ys.append(codes(task_of(made), compiled.target.type, answer[TARGET]))
@@ -175,6 +210,14 @@ def _matrix(
             at += batch.num_rows
             tell("computing", at, rows.count)
     return _Part(join_vectors(ys), join_vectors(todays) if compiled.today is not None else None)
+
+
+def _targets(made: Made, compiled: Compiled, rows: Rows) -> NDArray[np.float64]:
+    """The target's codes or values of a part's rows."""
+    runner, wanted = answering({"target": compiled.target}), list(compiled.target.columns)
+    feeds = _feeds(rows, wanted, compiled.types)
+    told = [runner.run(f)[TARGET] for f in feeds]
+    return join_vectors(codes(task_of(made), compiled.target.type, values) for values in told)
 
 
 def answer_runner(compiled: Compiled) -> Runner:

@@ -16,8 +16,10 @@ from headrace.engine.beats import Field, evidence_of, worths
 from headrace.engine.code import library_versions, user_modules
 from headrace.engine.columns import EXPLAINED, evenly, read_columns
 from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.encoder_columns import declared_encoders
 from headrace.engine.measures import find_metric
 from headrace.engine.memo import stage_key
+from headrace.engine.refitting import fold_columns
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, put_array, task_of
@@ -45,6 +47,7 @@ def _slice(ctx: Context) -> Any:
         "ensemble": spec.ensemble,
         "calibrate": spec.calibrate,
         "uncertainty": spec.uncertainty.model_dump(mode="json") if spec.uncertainty else None,
+        "encoders": declared_encoders(spec),
         "libraries": _libraries(ctx),
     }
 
@@ -89,23 +92,25 @@ def compared(
     aim = aim_for(ctx, made, scored.units[tested])
     searched = deepen.search is not None or deepen.ensemble != "off"
     judge = _part(ctx, made, "validation") if searched and not holdout else None
-    learned = learn(
-        train,
-        choices,
-        features=features,
-        task=task,
-        metric=metric,
-        aim=aim,
-        folds=drawn,
-        holdout=holdout,
-        judge=judge,
-        deepen=deepen,
-        probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
-        explain=_explained(ctx, made),
-        seed=spec.seed,
-        threads=spec.limits.threads,
-        progress=ctx.tell("learn"),
-    )
+    with fold_columns(ctx, made, drawn) as refits:
+        learned = learn(
+            train,
+            choices,
+            features=features,
+            task=task,
+            metric=metric,
+            aim=aim,
+            folds=drawn,
+            refits=refits,
+            holdout=holdout,
+            judge=judge,
+            deepen=deepen,
+            probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
+            explain=_explained(ctx, made),
+            seed=spec.seed,
+            threads=spec.limits.threads,
+            progress=ctx.tell("learn"),
+        )
     field = Field(scored, name, task, metric, aim or metric, judge)
     return Output(
         outputs=_outputs(ctx, learned),
