@@ -196,6 +196,14 @@ def long_form(feature: str | FeatureSpec) -> FeatureSpec:
     return ExprFeature(expr=feature) if isinstance(feature, str) else feature
 
 
+def _with_tuples(value: Any) -> Any:
+    """Lists as tuples: what a validator has looked at is no JSON to pydantic any more, whose lists it would
+    take."""
+    if isinstance(value, dict):
+        return {k: _with_tuples(v) for k, v in value.items()}
+    return tuple(_with_tuples(v) for v in value) if isinstance(value, list) else value
+
+
 def marked(features: Any) -> Any:
     """`features:` as it is written, with what stands under `auto` told apart: `features: auto` is all of
     it, `auto:` beside named features the settings.
@@ -205,6 +213,8 @@ def marked(features: Any) -> Any:
     """
     if features == AUTO:
         return {AUTO: AutoGiven()}
+    if isinstance(features, dict):
+        features = {n: _with_tuples(f) for n, f in features.items()}
     if not isinstance(features, dict) or AUTO not in features:
         return features
     given = features[AUTO]
