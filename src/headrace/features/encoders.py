@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headrace.core.spec.features import EncodeFeature, FeatureSpec
+from headrace.core.spec.features import EncodeFeature, FeatureSpec, NeighboursFeature
 from headrace.expr.nodes import Expr
 from headrace.features.encode.target import TargetEncoder
 from headrace.features.encoder import Encoder
+from headrace.features.neighbours.encoder import NeighboursEncoder, asked_of
 
 Inputs = Mapping[str, Mapping[str, Expr]]
 """By feature: what it reads of a row, by the text of the SQL expression."""
@@ -21,4 +22,6 @@ def encoders_of(specs: Mapping[str, FeatureSpec], inputs: Inputs) -> tuple[Encod
 def _encoder(name: str, spec: FeatureSpec, inputs: Mapping[str, Expr]) -> Encoder:
     if isinstance(spec, EncodeFeature) and spec.encode == "target":
         return TargetEncoder(name, inputs, spec.smooth)
+    if isinstance(spec, NeighboursFeature):
+        return NeighboursEncoder(name, inputs, asked_of(spec.neighbours))
     raise ValueError(f"{name} is no encoder")

@@ -51,28 +51,51 @@ class HistoryFeature(_Told):
     """A SQL boolean over a row of the table: only rows of which it is true count."""
 
 
+Count = Annotated[int, Field(ge=1, le=1000)]
+Width = Annotated[float, Field(gt=0)]
+
+
 class Neighbours(Model):
     """Nearness, and what is computed over the nearest training rows."""
 
-    of: Annotated[tuple[str, ...], Field(min_length=1)]
+    of: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
     """SQL expressions of numbers whose distance (Euclidean) says how near a row is."""
     scale: bool | None = None
     """Divide each of `of` by its standard deviation over the training rows (default: unless all of them are
-    coordinates in the same unit)."""
-    k: int | tuple[int, ...] = (8,)
+    columns called as coordinates are: latitude, longitude, x, pickup_lat, …)."""
+    k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = (8,)
     """How many neighbours; several make several features each."""
-    stats: tuple[Literal["mean", "weighted", "min", "max", "std", "linear", "distance"], ...] = ("mean",)
-    """What is computed: `weighted` is a mean by inverse distance, `linear` the value at the row of a line
-    fitted to the neighbours, `distance` the distance to the k-th neighbour."""
+    stats: tuple[
+        Literal["mean", "weighted", "min", "max", "std", "linear", "difference", "distance"], ...
+    ] = ("mean",)
+    """What is computed: `weighted` is a mean by inverse distance, `linear` the target's value at the row of a
+    line over `of` and `columns` fitted to the neighbours, `difference` the row's own value of a column less
+    the neighbours' mean, `distance` the distance to the k-th neighbour."""
     target: bool = True
     """Of the target (a class's share in classification)."""
     columns: tuple[str, ...] = ()
     """Of these inputs too: SQL expressions of numbers."""
-    bandwidth: float | tuple[float, ...] | None = None
-    """Kernel means beside those of k neighbours: a Gaussian kernel's standard deviation, in the unit of
+    bandwidth: Width | tuple[Width, ...] | None = None
+    """Kernel means of the target beside those of k neighbours: a bell's standard deviation, in the unit of
     distance, over the largest k of neighbours."""
-    clusters: int | None = None
+    clusters: Annotated[int, Field(ge=2, le=256)] | None = None
     """So many clusters (k-means over `of`): distances to their centres, and the nearest as a category."""
+    points: Annotated[int, Field(ge=2, le=50_000)] | None = None
+    """Keep so many training rows, drawn at random, where there are more (default: all, at most 50,000)."""
+
+    @model_validator(mode="after")
+    def _asks(self) -> Neighbours:
+        if self.bandwidth is not None and not self.target:
+            raise ValueError("bandwidth is of the target: leave it out, or set target: true")
+        if "linear" in self.stats and not self.target:
+            raise ValueError("stats: linear is of the target: leave it out, or set target: true")
+        if "difference" in self.stats and not self.columns:
+            raise ValueError("stats: difference is of columns: name them (columns: [income])")
+        if not (self.target or self.columns or self.clusters or "distance" in self.stats):
+            raise ValueError("nothing is asked: set target: true, name columns, or ask for clusters")
+        if (self.target or self.columns) and not (self.stats or self.bandwidth or self.clusters):
+            raise ValueError("nothing is asked: name stats, such as stats: [mean]")
+        return self
 
 
 class NeighboursFeature(_Told):

@@ -8,13 +8,16 @@ from functools import partial
 from headrace.core.schema import Type
 from headrace.core.spec.features import EncodeFeature, NeighboursFeature
 from headrace.engine.checking.checker import Checker
+from headrace.engine.checking.neighbours import check_neighbours
 from headrace.expr import Expr, parse
 
 Inputs = Mapping[str, Mapping[str, Expr]]
 """By feature: what its encoder reads of a row, by the text of the expression."""
 
 
-def type_encoders(check: Checker, seen: Mapping[str, Type], target: Expr | None) -> dict[str, dict[str, Expr]]:
+def type_encoders(
+    check: Checker, seen: Mapping[str, Type], target: Expr | None
+) -> dict[str, dict[str, Expr]]:
     """The inputs of every encoder, by name. An encoder with a mistake is left out."""
     found: dict[str, dict[str, Expr]] = {}
     for name, feature in sorted(check.parsed.spec.feature_specs().items()):
@@ -24,6 +27,8 @@ def type_encoders(check: Checker, seen: Mapping[str, Type], target: Expr | None)
             _check_inputs(check, name, inputs, target)
             if isinstance(feature, EncodeFeature):
                 _check_encode(check, name, feature, inputs)
+            else:
+                check_neighbours(check, name, feature, inputs)
             if len(check.problems) == before:
                 found[name] = inputs
     return found

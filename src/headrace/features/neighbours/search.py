@@ -1,5 +1,5 @@
-"""The nearest places, exactly: a tree offline, every point in the graph. Of rows equally near those earlier in
-training come first."""
+"""The nearest places, exactly: a tree offline, every point in the graph. Of rows equally near those earlier
+in training come first."""
 
 from __future__ import annotations
 
@@ -36,20 +36,22 @@ def nearest(points: Numbers, places: Numbers, k: int) -> Nearest:
     return Nearest(index, apart)
 
 
-def nearest_others(points: Numbers, units: NDArray[np.int64], k: int) -> Nearest:
-    """The k nearest other points to each point, none of its own unit ([n], which rows depend on each other).
+def nearest_others(points: Numbers, units: Ids, places: Numbers, own: Ids, k: int) -> Nearest:
+    """The k nearest of `points` to each of `places`, none of its own unit.
 
-    As many as there are in its unit are found beyond k, and those of the unit are dropped by their index:
-    many points may lie where a point lies itself. There have to be k points outside of every unit.
+    `units` [points] and `own` [rows] say which rows depend on each other; a row that is a point itself is so
+    left out by what it is, not by where it lies: many points may lie there. As many as the largest unit has
+    are found beyond k; there have to be k points outside of every unit.
     """
-    _, codes, counts = np.unique(units, return_inverse=True, return_counts=True)
-    most = min(k + int(counts.max(initial=0)), len(points))
-    index, apart = np.empty((len(points), k), np.int64), np.empty((len(points), k))
-    tree, size = _Tree(points), max(1, min(BLOCK, 2_000_000 // most))
-    for at in range(0, len(points), size):
+    names, codes = np.unique(np.concatenate([units, own]), return_inverse=True)
+    theirs, mine = codes[: len(units)], codes[len(units) :]
+    most = min(k + int(np.bincount(theirs, minlength=len(names)).max(initial=0)), len(points))
+    index, apart = np.empty((len(places), k), np.int64), np.empty((len(places), k))
+    tree, size = _Tree(points), max(1, min(BLOCK, 2_000_000 // max(most, 1)))
+    for at in range(0, len(places), size):
         block = slice(at, at + size)
-        found, far = tree.ask(points[block], most)
-        other = codes[found] != codes[block, None]
+        found, far = tree.ask(places[block], most)
+        other = theirs[found] != mine[block, None]
         kept = other & (np.cumsum(other, axis=1) <= k)
         index[block], apart[block] = found[kept].reshape(-1, k), far[kept].reshape(-1, k)
     return Nearest(index, apart)
@@ -61,9 +63,7 @@ class _Tree:
     def __init__(self, points: Numbers) -> None:
         from scipy.spatial import cKDTree
 
-        self._places, codes, self._counts = np.unique(
-            points, axis=0, return_inverse=True, return_counts=True
-        )
+        self._places, codes, self._counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
         self._points = np.argsort(codes.reshape(-1), kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]])
         self._tree: Any = cKDTree(self._places)
@@ -100,9 +100,7 @@ class _Tree:
             far += off * off
         return far
 
-    def _points_of(
-        self, found: Ids, far: Numbers, counts: Ids, edge: Numbers, k: int
-    ) -> tuple[Ids, Numbers]:
+    def _points_of(self, found: Ids, far: Numbers, counts: Ids, edge: Numbers, k: int) -> tuple[Ids, Numbers]:
         """The first k points by distance, then training order, of the places up to the edge."""
         counts = np.where(far <= edge[:, None], counts, 0)
         flat = counts.reshape(-1)
