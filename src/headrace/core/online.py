@@ -53,9 +53,10 @@ class Place(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A row of a table. `id` (16 bytes) names it within the table, `content` (8 bytes) stands for what it
-    says, `moment` is when it was known (`schema.NULL_TIME`: nobody can tell), `body` is the row as it
-    arrived, kept so that later streams can be filled with it (empty: it is a snapshot's, which is kept)."""
+    """A row of a table. `id` (16 bytes) names it within the table. `content` (8 bytes) stands for what it
+    says: the first two for what of it was looked at, the rest for that. `moment` is when it was known
+    (`schema.NULL_TIME`: nobody can tell). `body` is the row as it arrived, kept so that later streams can be
+    filled with it (empty: it is a snapshot's, which is kept)."""
 
     id: bytes
     content: bytes
@@ -66,7 +67,7 @@ class Fact(NamedTuple):
 
 class Outcome(IntEnum):
     """What became of a fact: it was new; it was known already; another of this name is known, which says
-    something else, and nothing was done."""
+    something else, and nothing was done. Where other things of the two were looked at, they are one."""
 
     NEW = 0
     KNOWN = 1

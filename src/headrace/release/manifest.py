@@ -46,6 +46,33 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Treated:
+    """A column that is hashed or masked before the graph sees it: `type` is what a caller sends."""
+
+    do: str
+    type: Type
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a row of a looked up table is like when it arrives as a fact.
+
+    `columns` are those of its snapshot, with their types there; `treated` the hashed or masked among them,
+    `dropped` what ingest left out. `id` is the column that names a row. Times without an offset are of
+    `zone`. `filled` are columns that ingest filled forward. `max_age_us` is how old the newest fact may be.
+    """
+
+    columns: Mapping[str, Type]
+    zone: str
+    id: str | None = None
+    treated: Mapping[str, Treated] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+    max_age_us: int | None = None
+
+
+@dataclass(frozen=True)
 class TestEstimate:
     """What the opened seal said. `value` and `interval` are None where only the verdict may be shown."""
 
@@ -70,15 +97,6 @@ class Standing:
     params: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     worth: Worth | None = None
-
-
-@dataclass(frozen=True)
-class Treated:
-    """An event column that is hashed or masked before the graph sees it: `type` is what a caller sends."""
-
-    do: str
-    type: Type
-    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +136,7 @@ class Serving:
     is the method that calibrated the probabilities (empty: none did), `sureness` what answers say of
     themselves. `reference` is the artifact with the rows that answers are explained with (empty: none).
     `decimal` and `nulls` are how the events' CSV files spell fractions and what is missing: files to score
-    are read the same way.
+    are read the same way. `sources` say of every table that rows are looked up in what a fact of it is like.
     """
 
     graph: str
@@ -138,6 +156,7 @@ class Serving:
     reference: str = ""
     decimal: str = "."
     nulls: tuple[str, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def event_types(self) -> dict[str, Type]:
         """The columns that a caller sends: the graph's event columns, lookup keys, and the time column

@@ -404,10 +404,10 @@ def _register(db: sqlite3.Connection, table: int, facts: Sequence[Fact]) -> list
         if done.rowcount:
             outcomes.append(Outcome.NEW)
             continue
-        (content,) = db.execute(
-            "SELECT content FROM fact WHERE tbl = ? AND id = ?", (table, fact.id)
-        ).fetchone()
-        outcomes.append(Outcome.KNOWN if content == fact.content else Outcome.OTHER)
+        sql = "SELECT content FROM fact WHERE tbl = ? AND id = ?"
+        (content,) = db.execute(sql, (table, fact.id)).fetchone()
+        other = content != fact.content and content[:2] == fact.content[:2]
+        outcomes.append(Outcome.OTHER if other else Outcome.KNOWN)
     return outcomes
 
 

@@ -40,7 +40,7 @@ def fact(number: int, key: bytes, on: int, known: int, *, content: int = 0, cell
     cell = Place("cells", key, on, known, struct.pack("<q", number))
     name = struct.pack("<qq", 0, number)
     body = b"body %d" % number
-    return Fact(name, struct.pack("<q", content), known, (row, cell) if cells else (row,), body)
+    return Fact(name, b"ab" + struct.pack("<q", content)[:6], known, (row, cell) if cells else (row,), body)
 
 
 def drawn(count: int, seed: int = 0, span: int = 400) -> list[Fact]:
@@ -153,6 +153,8 @@ class OnlineStoreExam:
         first = fact(1, KEYS[0], 5, 5)
         store.put("weather", [first])
         assert store.put("weather", [fact(1, KEYS[1], 7, 7, content=1)]) == (Outcome.OTHER,)
+        looked_at = first._replace(content=b"cd" + first.content[2:])
+        assert store.put("weather", [looked_at]) == (Outcome.KNOWN,)
         assert store.put("another", [fact(1, KEYS[1], 7, 7, content=1, cells=False)]) == (Outcome.NEW,)
         assert store.freshness("weather").newest == 5
 

@@ -30,7 +30,7 @@ from headrace.graph.join import join
 from headrace.graph.rows import encode_rows
 from headrace.graph.run import Runner
 from headrace.learn.conformal import Conformal
-from headrace.release.manifest import Field, Lookup, Serving, Sureness, Treated
+from headrace.release.manifest import Field, Lookup, Serving, Source, Sureness, Treated
 
 TOLERANCE = 1e-5
 """The largest relative difference of a score that parity allows (double graphs differ by about 1e-12)."""
@@ -40,7 +40,8 @@ SINGLE_ROWS = 300
 
 def _slice(ctx: Context) -> Any:
     data = ctx.spec.data
-    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone]
+    filled = {t: list(c) for t, c in ctx.spec.clean.forward_fill.items()}
+    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone, filled]
 
 
 def _work(ctx: Context, made: Made) -> Output:
@@ -76,7 +77,7 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
     seen = {n: from_plain(r, Range) for n, r in made["features"].facts["fields"].items()}
     events = {c.name: c.type for c in snapshots_of(made)[data.events].columns}
     fields = []
-    treated = _treated(ctx, made)
+    treated = _treated(ctx, made, data.events)
     for name, kind in runner.inputs.items():
         source = "event" if name in events else name.partition(".")[0]
         known = seen[name]
@@ -98,13 +99,16 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         time=data.time,
         lead_us=ctx.lead_us,
         threshold=made["learn"].facts.get("threshold"),
-        unused=tuple(sorted((set(events) | _dropped(ctx)) - set(keys) - {f.name for f in fields})),
+        unused=tuple(
+            sorted((set(events) | _dropped(ctx, data.events)) - set(keys) - {f.name for f in fields})
+        ),
         treated={n: t for n, t in treated.items() if n in keys or n in runner.inputs},
         pii_key=privacy_of(ctx, made).key,
         calibration=made["learn"].facts.get("calibration", ""),
         sureness=_sureness(made),
         decimal=data.tables[data.events].decimal,
         nulls=data.tables[data.events].nulls,
+        sources={table: _source(ctx, made, table) for table in tables},
     )
 
 
@@ -118,19 +122,34 @@ def _sureness(made: Made) -> Sureness | None:
     return None if found is None else Sureness(found.level, found.abstain, found.why_none)
 
 
-def _treated(ctx: Context, made: Made) -> dict[str, Treated]:
-    """The event columns that ingest hashed or masked, and what they were before."""
-    how = treatments_of(ctx.spec)[ctx.spec.data.events]
+def _source(ctx: Context, made: Made, table: str) -> Source:
+    """What a fact of a table looks like when it arrives."""
+    data = ctx.spec.data
+    spec = data.tables[table]
+    return Source(
+        columns=snapshots_of(made)[table].types(),
+        zone=spec.zone or ctx.zone,
+        id=data.id if table == data.events else None,
+        treated=_treated(ctx, made, table),
+        dropped=tuple(sorted(_dropped(ctx, table))),
+        filled=ctx.spec.clean.forward_fill.get(table, ()),
+        max_age_us=micros(spec.max_age) if spec.max_age else None,
+    )
+
+
+def _treated(ctx: Context, made: Made, table: str) -> dict[str, Treated]:
+    """The columns of a table that ingest hashed or masked, and what they were before."""
+    how = treatments_of(ctx.spec)[table]
     return {
         c.name: Treated(how[c.name].do, c.before, how[c.name].length)
-        for c in snapshots_of(made)[ctx.spec.data.events].columns
+        for c in snapshots_of(made)[table].columns
         if c.before is not None and c.name in how
     }
 
 
-def _dropped(ctx: Context) -> set[str]:
-    """The event columns that ingest left out: a caller may send them, and nothing reads them."""
-    return {n for n, how in treatments_of(ctx.spec)[ctx.spec.data.events].items() if how.do == "drop"}
+def _dropped(ctx: Context, table: str) -> set[str]:
+    """The columns of a table that ingest left out: a caller may send them, and nothing reads them."""
+    return {n for n, how in treatments_of(ctx.spec)[table].items() if how.do == "drop"}
 
 
 def _lookup(ctx: Context, made: Made, table: str, fields: Sequence[Field]) -> Lookup:
