@@ -28,10 +28,27 @@ from headrace.core.schema import NULL_TIME
 from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 from headrace.data.keys import Keys, Value
+from headrace.data.order import in_order, last, starts
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.int32] | Ints
 """Positions in a table: of 32 bits where that is enough, for they stay in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Index:
+    """The rows of a table with key and times, in order of (key, visible, row).
+
+    `start` says where the rows of each number of `keys` begin, and where the last end. A row is visible from
+    `known` on (empty without times); of the rows of its key visible then, `best` is the one that is found,
+    and `time` says when that one came to be.
+    """
+
+    keys: Keys
+    start: Places
+    known: Ints
+    best: Places
+    time: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +65,7 @@ class LookupTable:
     columns: tuple[str, ...]
     timed: bool
     _values: Mapping[str, Array]
-    _keys: Keys
-    _start: Places
-    """Where the rows of each key's code begin among those below, and where the last end."""
-    _known: Ints
-    """From when on each row is visible, in order of (key, visible, row); empty without times."""
-    _best: Places
-    """Of the rows of its key that are visible then, the one that is found."""
-    _time: Ints
-    """When that one came to be."""
+    _index: _Index
     _ttl: int | None
 
     @classmethod
@@ -74,32 +83,14 @@ class LookupTable:
             )
         names = (table.key,) if isinstance(table.key, str) else table.key
         times = [c for c in (table.time, table.known_at) if c is not None]
-        keys, codes, time, visible = _read_index(path, names, times)
-        rows = np.flatnonzero((codes >= 0) & (visible != NULL_TIME))
-        if len(rows) == len(codes):
-            rows = rows[:0]  # all: nothing has to be picked
-        else:
-            codes, time, visible = codes[rows], time[rows], visible[rows]
-        start = _starts(codes, keys.count)
-        order = in_order(codes, visible, keys.count)
-        if not times and len(order) and int(np.diff(start).max()) > 1:
-            raise _twice(name, names, path, order if not len(rows) else rows[order], start)
-        shown = visible[order] if times else visible[:0]
-        best = order
-        if len(times) > 1:
-            best = order[_newest(time[order], start)]
-            time = time[best] if table.ttl is not None else time[:0]
+        index = _index(name, path, names, times, table.ttl is not None)
         return cls(
             name=name,
             keys=names,
             columns=tuple(columns),
             timed=bool(times),
             _values=read_whole(path, columns),
-            _keys=keys,
-            _start=_small(start),
-            _known=shown,
-            _best=_small(rows[best] if len(rows) else best),
-            _time=time if len(times) > 1 else shown,
+            _index=index,
             _ttl=None if table.ttl is None else parse_duration(table.ttl) // timedelta(microseconds=1),
         )
 
@@ -112,23 +103,24 @@ class LookupTable:
         Raises:
             ValueError: the table has times and no moments are given.
         """
-        codes = self._keys.match(keys, len(keys[0]))
-        if not len(self._best):
+        index = self._index
+        codes = index.keys.match(keys, len(keys[0]))
+        if not len(index.best):
             return np.full(len(codes), -1, np.int64)
         found = codes >= 0
         codes = np.where(found, codes, 0)
-        first, end = self._start[codes].astype(np.int64), self._start[codes + 1].astype(np.int64)
+        first, end = index.start[codes].astype(np.int64), index.start[codes + 1].astype(np.int64)
         if not self.timed:
             found &= first < end
-            return np.where(found, self._best[np.where(found, first, 0)], np.int64(-1))
+            return np.where(found, index.best[np.where(found, first, 0)], np.int64(-1))
         if moments is None:
             raise ValueError(f"looking up {self.name} needs moments")
-        spot = _last(self._known, first, end, moments)
+        spot = last(index.known, first, end, moments)
         found &= (spot >= first) & (moments != NULL_TIME)
         spot = np.where(found, spot, 0)
         if self._ttl is not None:
-            found &= moments - self._time[spot] <= self._ttl
-        return np.where(found, self._best[spot], np.int64(-1))
+            found &= moments - index.time[spot] <= self._ttl
+        return np.where(found, index.best[spot], np.int64(-1))
 
     def take(self, column: str, rows: Ints) -> Array:
         """A column's values at these rows; null at -1."""
@@ -140,20 +132,21 @@ class LookupTable:
 
         `keys` in the order of `self.keys` (times as microseconds), `moment` UTC microseconds or None.
         """
-        code = self._keys.find(keys)
+        index = self._index
+        code = index.keys.find(keys)
         if code < 0:
             return None
-        first, end = int(self._start[code]), int(self._start[code + 1])
+        first, end = int(index.start[code]), int(index.start[code + 1])
         spot = first
         if self.timed:
             if moment is None or moment == NULL_TIME:
                 return None
-            spot = first + int(np.searchsorted(self._known[first:end], moment, side="right")) - 1
-            if spot < first or (self._ttl is not None and moment - int(self._time[spot]) > self._ttl):
+            spot = first + int(np.searchsorted(index.known[first:end], moment, side="right")) - 1
+            if spot < first or (self._ttl is not None and moment - int(index.time[spot]) > self._ttl):
                 return None
         elif first == end:
             return None
-        row = int(self._best[spot])
+        row = int(index.best[spot])
         return {name: cell[row] for name, cell in self._cells.items()}
 
     @cached_property
@@ -195,13 +188,28 @@ def _single(column: Array) -> Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _read_index(path: Path, keys: Sequence[str], times: Sequence[str]) -> tuple[Keys, Ints, Ints, Ints]:
-    """The keys, and of each row the key's code, when it came to be, and from when on it is visible."""
-    rows = pq.ParquetFile(path).metadata.num_rows
-    learnt, codes = Keys.of(list(read_whole(path, keys).values()), rows)
+def _index(name: str, path: Path, names: Sequence[str], times: Sequence[str], aged: bool) -> _Index:
+    """Sort a table's rows. What this needs beside the index is let go before the values are read."""
+    keys, codes = Keys.of(list(read_whole(path, names).values()), pq.ParquetFile(path).metadata.num_rows)
     read = read_whole(path, times)
-    time, visible = moments_of([read[c] for c in times], len(codes))
-    return learnt, codes, time, visible
+    time, visible = moments_of([read.pop(c) for c in times], len(codes))
+    rows = None
+    usable = (codes >= 0) & (visible != NULL_TIME)
+    if not usable.all():
+        rows = np.flatnonzero(usable)
+        codes, time, visible = codes[rows], time[rows], visible[rows]
+    start = starts(codes, keys.count)
+    order = in_order(codes, visible, keys.count)
+    del codes
+    if not times and int(np.diff(start).max(initial=0)) > 1:
+        raise _twice(name, names, path, order if rows is None else rows[order], start)
+    shown = visible[order] if times else visible[:0].copy()
+    if len(times) < 2:
+        best, time = order, shown
+    else:
+        best = order[_newest(time[order], start)]
+        time = time[best] if aged else shown
+    return _Index(keys, _small(start), shown, _small(best if rows is None else rows[best]), time)
 
 
 def moments_of(times: Sequence[Array], rows: int) -> tuple[Ints, Ints]:
@@ -214,71 +222,6 @@ def moments_of(times: Sequence[Array], rows: int) -> tuple[Ints, Ints]:
     visible = np.maximum.reduce(columns)
     visible = np.where(np.minimum.reduce(columns) == NULL_TIME, NULL_TIME, visible)
     return columns[0], visible
-
-
-def in_order(codes: Ints, visible: Ints, size: int) -> Ints:
-    """The rows in order of (code, visible, row): int64 [rows]. Codes lie between 0 and `size` - 1.
-
-    One sort of one number a row, in which the code, the highest bits of the moment and the row stand side by
-    side; rows of a code whose moments share these bits are put in order afterwards. Several times as fast as
-    sorting by two columns.
-    """
-    if not len(codes):
-        return np.zeros(0, np.int64)
-    row_bits = len(codes).bit_length()
-    room = 63 - row_bits - size.bit_length()
-    if room < 0:
-        return np.lexsort((visible, codes))
-    if (visible[1:] >= visible[:-1]).all():
-        room, span = 0, 0  # in order of time already: the row says it
-    else:
-        low = int(visible.min())
-        span = (int(visible.max()) - low).bit_length()
-    coarse = max(span - room, 0)
-    packed = codes << (span - coarse)
-    if span:
-        packed |= ((visible - low) >> coarse) if coarse else visible - low
-    packed <<= row_bits
-    packed |= np.arange(len(codes))
-    packed.sort()
-    order = packed & ((1 << row_bits) - 1)
-    if coarse:
-        packed >>= row_bits
-        _settle(order, packed, visible)
-    return order
-
-
-def _settle(order: Ints, prefix: Ints, visible: Ints) -> None:
-    """Put in order, in place, the rows whose prefix is the same."""
-    alike = prefix[1:] == prefix[:-1]
-    if not (visible[order[1:][alike]] < visible[order[:-1][alike]]).any():
-        return
-    inside = np.zeros(len(order), np.bool_)
-    inside[1:] |= alike
-    inside[:-1] |= alike
-    spots = np.flatnonzero(inside)
-    rows = order[spots]
-    order[spots] = rows[np.lexsort((rows, visible[rows], prefix[spots]))]
-
-
-def _starts(codes: Ints, size: int) -> Ints:
-    start = np.zeros(size + 1, np.int64)
-    np.cumsum(np.bincount(codes, minlength=size), out=start[1:])
-    return start
-
-
-def _last(known: Ints, first: Ints, end: Ints, moments: Ints) -> Ints:
-    """The last place in [first, end) at which `known` (rising there) is at most the moment; first - 1 for
-    none. All rows that ask halve their ranges together."""
-    spot = first - 1
-    step = 1 << max(int((end - first).max(initial=0)).bit_length() - 1, 0)
-    while step:
-        ahead = spot + step
-        take = ahead < end
-        take &= known[np.minimum(ahead, len(known) - 1)] <= moments
-        spot += np.where(take, step, 0)
-        step >>= 1
-    return spot
 
 
 def _newest(time: Ints, start: Ints) -> Ints:
