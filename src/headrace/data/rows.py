@@ -19,6 +19,9 @@ from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.tables import Data
 from headrace.data.buffers import Array, fixed, fixed_array, known
+from headrace.data.feed import column_of
+from headrace.data.history.index import HistoryTable
+from headrace.data.history.plan import HistoryPlan
 from headrace.data.identity import parquet_row_ids
 from headrace.data.lookup import LookupTable
 from headrace.data.parquet import open_file
@@ -45,6 +48,7 @@ class Rows:
         sides: Mapping[str, tuple[Path, Snapshot]],
         parts: NDArray[np.int8],
         *,
+        histories: HistoryPlan | None = None,
         threads: int = 1,
         through: object,
     ) -> None:
@@ -53,6 +57,8 @@ class Rows:
         self._part, self._path, self._events, self._data = part, path, events, data
         self._sides, self._threads = sides, threads
         self._selected = parts == PARTS.index(part)
+        self._histories = histories or HistoryPlan()
+        self._hidden = parts == TEST if self._histories.sealed and part != PARTS[TEST] else None
 
     @classmethod
     def of(
@@ -64,6 +70,7 @@ class Rows:
         data: Data,
         tables: Mapping[str, Snapshot],
         parts: Path,
+        histories: HistoryPlan | None = None,
         opening: Opening | None = None,
         threads: int = 1,
     ) -> Rows:
@@ -99,7 +106,9 @@ class Rows:
                 fix="open the seal over these rows",
             )
         sides = {n: (store.get(s.artifact), s) for n, s in tables.items()}
-        return cls(part, path, events, data, sides, codes, threads=threads, through=_THROUGH_OF)
+        return cls(
+            part, path, events, data, sides, codes, histories=histories, threads=threads, through=_THROUGH_OF
+        )
 
     @property
     def part(self) -> str:
@@ -123,8 +132,15 @@ class Rows:
         some._selected[self.row_numbers()[chosen]] = True
         return some
 
+    def with_histories(self, histories: HistoryPlan) -> Rows:
+        """The same rows, with other histories in `history.*`; what is sealed stays so."""
+        other = copy(self)
+        other._histories = histories
+        return other
+
     def types(self, columns: Sequence[str]) -> dict[str, Type]:
-        """The types of event columns (`distance`) and of lookups (`weather.temp`).
+        """The types of event columns (`distance`), of lookups (`weather.temp`) and of histories
+        (`history.late`).
 
         Raises:
             DataError: there is no such column.
@@ -133,6 +149,7 @@ class Rows:
         known_columns = own | {
             f"{n}.{c}": t for n, (_, s) in self._sides.items() for c, t in s.types().items()
         }
+        known_columns |= self._histories.types()
         missing = [c for c in columns if c not in known_columns]
         if missing:
             raise DataError.of(
@@ -144,14 +161,14 @@ class Rows:
         """The part's rows with these columns, in order, `size` rows a batch (the last may be shorter).
 
         Event columns are read as they stream by; side tables are held in memory with the columns that are
-        asked for. A lookup sees what was known at the moment of prediction (`data.time` less
-        `data.lead`); see `lookup` for which row it finds.
+        asked for, and so are the tables of histories. Both see what was known at the moment of prediction
+        (`data.time` less `data.lead`); see `lookup` for which row a lookup finds, and `core.history`.
 
         Raises:
             DataError: a column is unknown, or a table with times is looked up without `data.time`.
         """
         self.types(columns)
-        plan = _Lookups(self._events, self._data, self._sides, columns, self._threads)
+        plan = _Filled(self._events, self._data, self._sides, self._past(columns), columns, self._threads)
         read = list(dict.fromkeys([*plan.own, *plan.needed]))
         schema: pa.Schema | None = None
         held: list[pa.RecordBatch] = []
@@ -166,6 +183,17 @@ class Rows:
                 held, count = merged.slice(size).to_batches(), count - size
         if count:
             yield _one(pa.Table.from_batches(held, schema))
+
+    def _past(self, columns: Sequence[str]) -> list[HistoryTable]:
+        """The tables of the histories among these columns."""
+        tables = []
+        for name, histories in self._histories.of(columns).items():
+            own = name == self._data.events
+            path = self._path if own else self._sides[name][0]
+            graph = self._histories.graphs[name]
+            without = self._hidden if own else None
+            tables.append(HistoryTable.load(path, histories, graph, without=without, threads=self._threads))
+        return tables
 
 
 def _names(path: Path, data: Data, rows: NDArray[np.bool_], threads: int) -> NDArray[np.uint64]:
@@ -210,23 +238,25 @@ def _runs(wanted: Sequence[bool]) -> Iterator[list[int]]:
         yield run
 
 
-class _Lookups:
-    """What has to be read and looked up for these columns."""
+class _Filled:
+    """What has to be read, looked up and computed for these columns."""
 
     def __init__(
         self,
         events: Snapshot,
         data: Data,
         sides: Mapping[str, tuple[Path, Snapshot]],
+        past: Sequence[HistoryTable],
         columns: Sequence[str],
         threads: int,
     ) -> None:
-        self._columns, self._data = tuple(columns), data
+        self._columns, self._data, self._past = tuple(columns), data, past
         own = events.types()
         self.own = [c for c in columns if c in own]
+        filled = {h.column for t in past for h in t.histories}
         asked: dict[str, list[str]] = {}
         for column in columns:
-            if column not in own:
+            if column not in own and column not in filled:
                 table, _, name = column.partition(".")
                 asked.setdefault(table, []).append(name)
 
@@ -239,19 +269,26 @@ class _Lookups:
         if problems:
             raise DataError.of(problems)
         self.needed = [k for t in self._tables.values() for k in t.keys]
-        if data.time is not None and any(t.timed for t in self._tables.values()):
+        self.needed += [k for t in past for k in t.by]
+        self._timed = data.time is not None and (bool(past) or any(t.timed for t in self._tables.values()))
+        if data.time is not None and self._timed:
             self.needed.append(data.time)
 
     def answer(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The columns that were asked for, for these rows."""
         found: dict[str, Array] = {c: batch.column(c) for c in self.own}
         now = None
-        if self._data.time is not None and any(t.timed for t in self._tables.values()):
+        if self._data.time is not None and self._timed:
             now = moments(batch.column(self._data.time), self._data.lead)
         for name, table in self._tables.items():
             rows = table.match([batch.column(k) for k in table.keys], now)
             for column in table.columns:
                 found[f"{name}.{column}"] = table.take(column, rows)
+        for past in self._past:
+            if now is None:
+                raise DataError("histories need data.time", fix="name the events' column of times")
+            values = past.compute({k: batch.column(k) for k in past.by}, now)
+            found |= {h.column: column_of(values[h.name], h.type) for h in past.histories}
         if not self._columns:
             return batch
         return pa.RecordBatch.from_arrays([found[c] for c in self._columns], list(self._columns))

@@ -11,14 +11,16 @@ from functools import partial
 
 from headrace.core.errors import SpecError, did_you_mean
 from headrace.core.evidence import Rule
+from headrace.core.history import HISTORY, History
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
-from headrace.core.spec.features import FORMS, EncodeFeature, ExprFeature
+from headrace.core.spec.features import FORMS, EncodeFeature, ExprFeature, HistoryFeature, NeighboursFeature
 from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.clean import add_flags, check_cleaning
 from headrace.engine.checking.data import check_data
 from headrace.engine.checking.encoders import type_encoders
+from headrace.engine.checking.history import expression_of, type_histories
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 
@@ -41,6 +43,8 @@ class Compiled:
     """Every raw column by the name that expressions use: `distance`, `weather.temp`."""
     encoded: Mapping[str, Mapping[str, Expr]]
     """What each encoder reads of a row, by the text of the expression."""
+    histories: tuple[History, ...]
+    """The histories, by name: each fills a raw column."""
 
     @property
     def inputs(self) -> tuple[Expr, ...]:
@@ -61,6 +65,7 @@ class Typed:
     lookups: Mapping[str, tuple[str, ...]]
     types: Mapping[str, Type]
     encoded: Mapping[str, Mapping[str, Expr]]
+    histories: tuple[History, ...]
     events: Mapping[str, Type]
 
     def compiled(self, check: Checker) -> Compiled:
@@ -80,6 +85,7 @@ class Typed:
             self.lookups,
             self.types,
             self.encoded,
+            self.histories,
         )
 
 
@@ -114,16 +120,19 @@ def type_spec(check: Checker) -> Typed:
 
     target = expression(spec.problem.target, events, "problem", "target")
     strata = expression(spec.split.on, events, "split", "on") if spec.split.on else None
+    histories = type_histories(check, target)
+    types |= {h.column: h.type for h in histories}
     today = None
     if spec.problem.today and spec.problem.today.rule is not None:
         today = expression(spec.problem.today.rule, types, "problem", "today", "rule")
-    features: dict[str, Expr] = {}
+    features: dict[str, Expr] = {h.name: expression_of(h, zone) for h in histories}
     seen = cleaned_types(spec.clean, types)
     # By name: the spec is kept and named without the order of its mappings, and so must be the model.
     for name, feature in sorted(spec.expressions().items()):
         compiled = expression(feature.expr, seen, "features", name)
         if compiled is not None:
             features[name] = compiled
+    features = dict(sorted(features.items()))
     _check_forms(check)
     encoded = type_encoders(check, seen, target)
     read = [(n, e) for n, inputs in encoded.items() for e in inputs.values()]
@@ -134,7 +143,7 @@ def type_spec(check: Checker) -> Typed:
     _check_target(check, target, today)
     expectations = _expectations(check)
     lookups = _lookups([*features.values(), *(e for _, e in read)], today, events)
-    return Typed(target, features, today, strata, expectations, lookups, types, encoded, events)
+    return Typed(target, features, today, strata, expectations, lookups, types, encoded, histories, events)
 
 
 def _all_types(check: Checker, events: Mapping[str, Type]) -> dict[str, Type]:
@@ -292,6 +301,10 @@ def _check_forms(check: Checker) -> None:
     for name, feature in check.parsed.spec.feature_specs().items():
         if isinstance(feature, EncodeFeature) and feature.encode == "target":
             continue
+        if isinstance(feature, NeighboursFeature):
+            continue
+        if isinstance(feature, HistoryFeature):
+            continue
         if not isinstance(feature, ExprFeature):
             form = next(f for f in FORMS if f in type(feature).model_fields)
             check.add(
@@ -405,6 +418,6 @@ def _lookups(
     for expression in (*features, *([today] if today else [])):
         for column in expression.columns:
             table, _, name = column.partition(".")
-            if column not in events:
+            if column not in events and table != HISTORY:
                 used.setdefault(table, set()).add(name)
     return {t: tuple(sorted(c)) for t, c in sorted(used.items())}

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from headrace.core.codec import to_json, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.schema import Type
+from headrace.data.history.plan import HistoryPlan, plan_histories
 from headrace.data.rows import Rows
+from headrace.engine.checking.history import declared_histories
 from headrace.engine.cleaning import Cleaning, fit_cleaning
 from headrace.engine.columns import ANSWER, answering, join_vectors
 from headrace.engine.compile import Compiled
@@ -43,9 +45,10 @@ def _slice(ctx: Context) -> Any:
     return {
         "features": {n: [f.expr, f.kind] for n, f in ctx.spec.expressions().items()},
         "encoders": declared_encoders(ctx.spec),
+        "histories": declared_histories(ctx.spec),
         "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
         "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
-        "time": [data.time, data.lead, ctx.zone],
+        "time": [data.events, data.time, data.lead, ctx.zone],
         "target": [problem.task, problem.target, problem.positive],
         "today": problem.today.model_dump(mode="json") if problem.today else None,
     }
@@ -60,9 +63,19 @@ def rows_of(ctx: Context, made: Made, part: str, **opened: Any) -> Rows:
         data=ctx.spec.data,
         tables=snapshots_of(made),
         parts=ctx.store.get(made["split"].outputs["parts"]),
+        histories=histories_of(ctx, made),
         threads=ctx.spec.limits.threads,
         **opened,
     )
+
+
+def histories_of(ctx: Context, made: Made) -> HistoryPlan:
+    """The spec's histories, ready to be computed."""
+    histories = compiled_of(ctx, made).histories
+    if not histories:
+        return HistoryPlan()
+    tables = {n: s.types() for n, s in snapshots_of(made).items()}
+    return plan_histories(histories, tables, zone=ctx.zone, sealed=ctx.spec.split.by == "time")
 
 
 @dataclass(frozen=True)
