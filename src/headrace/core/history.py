@@ -16,7 +16,9 @@ and null to everything else. A row of the events table never sees itself: it is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from headrace.core.clock import format_duration
 from headrace.core.schema import Type
 
 HISTORY = "history"
@@ -58,3 +60,15 @@ class History:
     def column(self) -> str:
         """The raw column that it fills."""
         return f"{HISTORY}.{self.name}"
+
+    @property
+    def text(self) -> str:
+        """The history in one line: `avg(delay) of flights by origin over 3 h where delay > 0`."""
+        inner = self.value or ""
+        if self.argument is not None:
+            inner += f", {self.argument:g}"
+        text = f"{self.function}({inner}) of {self.table}"
+        text += f" by {', '.join(self.by)}" if self.by else ""
+        if self.window_us is not None:
+            text += f" over {format_duration(timedelta(microseconds=self.window_us))}"
+        return text + (f" where {self.where}" if self.where else "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.evidence import Interval, Verdict
+from headrace.core.history import History
 from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
 from headrace.metrics.worth import Worth
@@ -16,7 +17,8 @@ from headrace.metrics.worth import Worth
 class Field:
     """A raw column that the graph reads.
 
-    `source` is "event" (the caller sends it) or the name of the table where the server looks it up.
+    `source` is "event" (the caller sends it), the name of the table where the server looks it up, or
+    "history" (the server computes it).
     `low`, `high` (numbers; microseconds for times) and `categories` (text, most frequent first, at most
     200) are what the training rows held; `null_share` is the share of nulls among them. `description` is
     what the column means (`problem.columns`).
@@ -43,6 +45,15 @@ class Lookup:
     time: str | None = None
     known_at: str | None = None
     ttl_us: int | None = None
+
+
+@dataclass(frozen=True)
+class PastTable:
+    """A table that histories are computed from. `artifact` is its snapshot's Parquet, `graph` the artifact
+    of the graph that gives the values of their expressions (empty: they have none)."""
+
+    artifact: str
+    graph: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,8 @@ class Serving:
     is the method that calibrated the probabilities (empty: none did), `sureness` what answers say of
     themselves. `reference` is the artifact with the rows that answers are explained with (empty: none).
     `decimal` and `nulls` are how the events' CSV files spell fractions and what is missing: files to score
-    are read the same way. `sources` say of every table that rows are looked up in what a fact of it is like.
+    are read the same way. `sources` say of every table that rows are looked up in or histories computed from
+    what a fact of it is like. `histories` are those that the graph reads, `pasts` their tables by name.
     """
 
     graph: str
@@ -157,10 +169,18 @@ class Serving:
     decimal: str = "."
     nulls: tuple[str, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
+    histories: tuple[History, ...] = ()
+    pasts: Mapping[str, PastTable] = field(default_factory=dict)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The event columns by which rows are looked up and histories told apart."""
+        keys = [k for lookup in self.lookups for k in lookup.key] + [k for h in self.histories for k in h.by]
+        return tuple(dict.fromkeys(keys))
 
     def event_types(self) -> dict[str, Type]:
-        """The columns that a caller sends: the graph's event columns, lookup keys, and the time column
-        where a lookup needs the moment. Treated columns have the type that they have before."""
+        """The columns that a caller sends: the graph's event columns, keys of lookups and histories, and the
+        time column where the moment is needed. Treated columns have the type that they have before."""
         sent = {f.name: f.type for f in self.fields if f.source == "event"} | dict(self.keys)
         return {n: self.treated[n].type if n in self.treated else kind for n, kind in sent.items()}
 

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from headrace.core.clock import format_duration
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserError
+from headrace.core.history import HISTORY
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
 from headrace.data.feed import feed
+from headrace.data.history.index import HistoryTable
 from headrace.data.lookup import LookupTable
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
 from headrace.data.privacy.redact import Treatment, treat, treat_one
@@ -58,7 +60,9 @@ class Answerer:
             )
             for lookup in serving.lookups
         }
-        self._looked_up = [(f.name, f.type, f.source) for f in serving.fields if f.source != "event"]
+        self._pasts = [_past(store, serving, table) for table in serving.pasts]
+        kept = ("event", HISTORY)
+        self._looked_up = [(f.name, f.type, f.source) for f in serving.fields if f.source not in kept]
         self._unused = frozenset(serving.unused)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in serving.treated.items()}
         self._secret = _secret(serving)
@@ -95,7 +99,7 @@ class Answerer:
         feeds = self._encoder.encode(rows)
         for name, how in self._treated.items():
             feeds[name] = self._treat(name, how, rows, feeds)
-        if self._looked_up:
+        if self._looked_up or self._pasts:
             feeds.update(self._find(rows, feeds))
         answers = self._labelled(self._runner.run(feeds, len(rows)), len(rows))
         if why is not None:
@@ -146,12 +150,12 @@ class Answerer:
             columns = {**columns, **done}
         kinds = {n: Type.TEXT if n in self._treated else kind for n, kind in self.types.items()}
         feeds = {name: feed(columns[name], kind) for name, kind in kinds.items()}
-        if self._looked_up:
+        if self._looked_up or self._pasts:
             feeds.update(self._match(columns))
         return feeds
 
     def _find(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """The side tables' columns for a request's rows, at each row's moment of prediction."""
+        """Lookups and histories for a request's rows, at each row's moment of prediction."""
         time = self.serving.time
         moments: list[int | None] = [None] * len(rows)
         if time is not None and time in feeds:
@@ -161,10 +165,18 @@ class Answerer:
         for name, table in self._tables.items():
             keys = [self._key(k, rows, feeds) for k in table.keys]
             found[name] = [table.find(key, m) for *key, m in zip(*keys, moments, strict=True)]
-        return {
+        columns = {
             name: _column(kind, found[source], name.partition(".")[2])
             for name, kind, source in self._looked_up
         }
+        for past in self._pasts:
+            sent = [self._key(k, rows, feeds) for k in past.by]
+            told = [
+                past.find(dict(zip(past.by, key, strict=True)), m)
+                for *key, m in zip(*sent, moments, strict=True)
+            ]
+            columns |= {h.column: _column(h.type, told, h.name) for h in past.histories}
+        return columns
 
     def _treat(
         self, name: str, how: Treatment, rows: Sequence[Mapping[str, Any]], feeds: Feeds
@@ -190,7 +202,7 @@ class Answerer:
         return [None if t == NULL_TIME else t for t in feeds[name].tolist()]
 
     def _match(self, columns: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
-        """The side tables' columns for a batch."""
+        """Lookups and histories for a batch."""
         moments = None
         if self.serving.time is not None and self.serving.time in columns:
             times = columns[self.serving.time]
@@ -199,10 +211,16 @@ class Answerer:
             name: table.match([columns[k] for k in table.keys], moments)
             for name, table in self._tables.items()
         }
-        return {
+        found = {
             name: feed(self._tables[source].take(name.partition(".")[2], spots[source]), kind)
             for name, kind, source in self._looked_up
         }
+        for past in self._pasts:
+            if moments is None:
+                raise DataError("histories need the event's time", fix=f"send {self.serving.time}")
+            values = past.compute({k: columns[k] for k in past.by}, moments)
+            found |= {h.column: values[h.name] for h in past.histories}
+        return found
 
     def _labelled(self, outputs: Feeds, rows: int) -> list[dict[str, Any]]:
         """Outputs as one JSON-like object a row: prediction, probability (of the positive class, or by
@@ -275,6 +293,15 @@ def _without(row: Mapping[str, Any], unused: frozenset[str]) -> Mapping[str, Any
     if not isinstance(row, dict) or unused.isdisjoint(row):
         return row
     return {k: v for k, v in row.items() if k not in unused}
+
+
+def _past(store: Store, serving: Serving, table: str) -> HistoryTable:
+    """A table's histories, from the release's own snapshot."""
+    of = serving.pasts[table]
+    graph = store.get(of.graph) if of.graph else None
+    return HistoryTable.load(
+        store.get(of.artifact), [h for h in serving.histories if h.table == table], graph
+    )
 
 
 def _table_spec(lookup: Lookup) -> TableSpec:

@@ -22,9 +22,9 @@ from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed_array, text_array
+from headrace.data.cells import texts_array
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
-from headrace.serve.cells import texts_array
 from headrace.serve.files import open_source
 from headrace.serve.rejects import Rejects, is_rejects
 from headrace.serve.source import Chunk, Source
@@ -85,7 +85,7 @@ def score_file(
     answerer = Answerer(store, manifest.serving, release)
     if explain:
         answerer.can_explain()
-    keys = frozenset(k for lookup in manifest.serving.lookups for k in lookup.key)
+    keys = frozenset(manifest.serving.key_columns)
     serving = manifest.serving
     opened = open_source(
         source, answerer.types, zone=serving.zone, keys=keys, decimal=serving.decimal, nulls=serving.nulls

@@ -20,12 +20,13 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
 
     `fields` are what a caller sends, each with type and, where the model reads it, what the training rows
     held (`low`, `high`, `categories`, `null_share`) and, where the spec says what
-    it means, `description`; `looked_up` is what the server adds, by table and key. `explain` is how to ask
+    it means, `description`; `looked_up` is what the server adds, by table and key, and `histories` say what
+    it computes of earlier rows. `explain` is how to ask
     for contributions (null: the release can't give them).
     """
     serving = manifest.serving
     known = {f.name: f for f in serving.fields}
-    keys = {k for lookup in serving.lookups for k in lookup.key}
+    keys = set(serving.key_columns)
     return {
         "release": release,
         "project": manifest.project,
@@ -60,6 +61,9 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
         "lookups": [
             {"table": t.table, "key": list(t.key), "columns": list(t.columns), "timed": bool(t.time)}
             for t in serving.lookups
+        ],
+        "histories": [
+            {"name": h.column, "is": h.text, "table": h.table, "by": list(h.by)} for h in serving.histories
         ],
         "ignored": list(serving.unused),
         "explain": _explain(serving),

@@ -57,21 +57,8 @@ def declared_histories(spec: Spec) -> dict[str, Any]:
 
 def expression_of(history: History, zone: str) -> Expr:
     """The feature that is the history itself."""
-    return Expr(
-        told(history), Node("col", history.type, param=history.column), history.type, (history.column,), zone
-    )
-
-
-def told(history: History) -> str:
-    """A history in one line: `avg(delay) of flights by origin over 3 h where delay is known`."""
-    inner = history.value or ""
-    if history.argument is not None:
-        inner += f", {history.argument:g}"
-    text = f"{history.function}({inner}) of {history.table}"
-    text += f" by {', '.join(history.by)}" if history.by else ""
-    if history.window_us is not None:
-        text += f" over {format_duration(timedelta(microseconds=history.window_us))}"
-    return text + (f" where {history.where}" if history.where else "")
+    node = Node("col", history.type, param=history.column)
+    return Expr(history.text, node, history.type, (history.column,), zone)
 
 
 class _History:

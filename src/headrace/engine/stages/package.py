@@ -17,20 +17,24 @@ from numpy.typing import NDArray
 from headrace.core.clock import parse_duration
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Evidence, Rule
+from headrace.core.history import HISTORY
 from headrace.core.schema import Type
 from headrace.core.spec.scalars import parse_size
 from headrace.core.task import Kind
+from headrace.data.history.plan import HistoryPlan
+from headrace.engine.checking.history import declared_histories
 from headrace.engine.compile import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
 from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
+from headrace.engine.stages.features import histories_of
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
 from headrace.graph.join import join
 from headrace.graph.rows import encode_rows
 from headrace.graph.run import Runner
 from headrace.learn.conformal import Conformal
-from headrace.release.manifest import Field, Lookup, Serving, Source, Sureness, Treated
+from headrace.release.manifest import Field, Lookup, PastTable, Serving, Source, Sureness, Treated
 
 TOLERANCE = 1e-5
 """The largest relative difference of a score that parity allows (double graphs differ by about 1e-12)."""
@@ -41,7 +45,8 @@ SINGLE_ROWS = 300
 def _slice(ctx: Context) -> Any:
     data = ctx.spec.data
     filled = {t: list(c) for t, c in ctx.spec.clean.forward_fill.items()}
-    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone, filled]
+    histories = declared_histories(ctx.spec)
+    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone, filled, histories]
 
 
 def _work(ctx: Context, made: Made) -> Output:
@@ -84,10 +89,13 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         # What a hash or mask left is nothing that a caller could send.
         seen_as = () if name in treated else known.categories
         fields.append(Field(name, kind, source, known.low, known.high, seen_as, known.null_share))
-    tables = sorted({f.source for f in fields} - {"event"})
+    tables = sorted({f.source for f in fields} - {"event", HISTORY})
     lookups = tuple(_lookup(ctx, made, table, fields) for table in tables)
+    plan = histories_of(ctx, made)
+    histories = tuple(h for h in plan.histories if h.column in runner.inputs)
     keys = {k: events[k] for lookup in lookups for k in lookup.key}
-    if data.time and any(lookup.time or lookup.known_at for lookup in lookups):
+    keys |= {k: events[k] for h in histories for k in h.by}
+    if data.time and (histories or any(lookup.time or lookup.known_at for lookup in lookups)):
         keys[data.time] = Type.TIME
     return Serving(
         graph=graph,
@@ -108,8 +116,16 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         sureness=_sureness(made),
         decimal=data.tables[data.events].decimal,
         nulls=data.tables[data.events].nulls,
-        sources={table: _source(ctx, made, table) for table in tables},
+        sources={t: _source(ctx, made, t) for t in sorted({*tables, *(h.table for h in histories)})},
+        histories=histories,
+        pasts={t: _past(ctx, made, plan, t) for t in sorted({h.table for h in histories})},
     )
+
+
+def _past(ctx: Context, made: Made, plan: HistoryPlan, table: str) -> PastTable:
+    graph = plan.graphs[table]
+    kept = "" if graph is None else ctx.store.put(graph).digest
+    return PastTable(snapshots_of(made)[table].artifact, kept)
 
 
 def _conformal(made: Made) -> Conformal | None:
@@ -256,8 +272,9 @@ def _lineage(ctx: Context, made: Made, serving: Serving) -> Evidence:
     """Every snapshot, graph and stage that the package rests on is kept and named."""
     needed = {f"snapshot of {n}": s.artifact for n, s in snapshots_of(made).items()}
     needed |= {f"{stage} {role}": d for stage, o in made.items() for role, d in o.outputs.items()}
+    needed |= {f"histories of {n}": p.graph for n, p in serving.pasts.items() if p.graph}
+    sources = {f.source for f in serving.fields} - {"event", HISTORY}
     missing = [what for what, digest in needed.items() if not ctx.store.has(digest)]
-    sources = {f.source for f in serving.fields} - {"event"}
     missing += [f"lookup table {t}" for t in sources - {lookup.table for lookup in serving.lookups}]
     where = f"missing: {', '.join(missing)}" if missing else ""
     return Evidence("lineage", float(len(missing)), unit="links missing", n=len(needed), where=where)
