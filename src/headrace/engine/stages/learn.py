@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headrace.core.codec import from_plain, to_json, to_plain
 from headrace.core.evidence import Rule
@@ -86,7 +87,7 @@ def compared(
     metric = find_metric(spec, spec.problem.metric)
     train = _part(ctx, made, "train")
     holdout = _part(ctx, made, "validation") if on_holdout else None
-    drawn = None if holdout else _folds(ctx, made, train, task)
+    drawn = None if holdout else draw_folds(ctx, made, train.y, train.units, task)
     scored, name = (holdout, "validation rows") if holdout else (train, "rows out of fold")
     tested = np.concatenate([rows for _, rows in drawn]) if drawn else np.arange(len(scored.y))
     aim = aim_for(ctx, made, scored.units[tested])
@@ -216,20 +217,29 @@ def _part(ctx: Context, made: Made, part: str) -> Part:
     )
 
 
-def _folds(ctx: Context, made: Made, train: Part, task: Task) -> list[Fold]:
-    """Folds that match the split: forward in time, by group, or keeping the classes' shares."""
+def draw_folds(
+    ctx: Context,
+    made: Made,
+    y: NDArray[np.float64],
+    units: NDArray[np.int64],
+    task: Task,
+    chosen: NDArray[np.int64] | None = None,
+) -> list[Fold]:
+    """Folds that match the split: forward in time, by group, or keeping the classes' shares. y and units are
+    those of the training rows, or of some: `chosen` are their numbers among them."""
     spec = ctx.spec
-    n, k = len(train.y), spec.cv.folds
+    n, k = len(y), spec.cv.folds
     if spec.split.by == "time":
         name = spec.data.time or ""
         path = ctx.store.get(snapshots_of(made)[spec.data.events].artifact)
         times = read_columns(path, {name: compiled_of(ctx, made).types[name]})[name]
         mine = times[rows_of(ctx, made, "train").row_numbers()]
-        plan = FoldPlan(FoldKind.WALK, k, times=mine, blocks=train.units, gap=micros(spec.split.gap))
+        mine = mine if chosen is None else mine[chosen]
+        plan = FoldPlan(FoldKind.WALK, k, times=mine, blocks=units, gap=micros(spec.split.gap))
     elif spec.split.group is not None:
-        plan = FoldPlan(FoldKind.GROUP, k, groups=train.units)
+        plan = FoldPlan(FoldKind.GROUP, k, groups=units)
     elif task.kind != Kind.REGRESSION:
-        plan = FoldPlan(FoldKind.STRATIFIED, k, strata=train.y.astype(np.int64))
+        plan = FoldPlan(FoldKind.STRATIFIED, k, strata=y.astype(np.int64))
     else:
         plan = FoldPlan(FoldKind.RANDOM, k)
     return folds(plan, n, seed=spec.seed)

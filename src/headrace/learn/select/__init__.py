@@ -1,0 +1,1 @@
+"""Choosing features: forward, by cross-validated gain, held against noise."""
