@@ -26,6 +26,10 @@ class ExprFeature(_Told):
     """The SQL expression."""
     kind: Literal["number", "category"] | None = None
     """Read a number or boolean as a category (or say what it is)."""
+    min_count: Annotated[int, Field(ge=1)] | None = None
+    """A category's values in fewer training rows than this are rare and share one code (default: 20)."""
+    max_categories: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """A category's values beyond so many, the most frequent, are rare too (default: 200)."""
 
 
 class HistoryFeature(_Told):
@@ -51,8 +55,21 @@ class HistoryFeature(_Told):
     """A SQL boolean over a row of the table: only rows of which it is true count."""
 
 
+def _one_or_list(value: Any) -> str:
+    """The tag of what may be written as one number or as a list: a mistake is told of that form alone."""
+    return "a list" if isinstance(value, list | tuple) else "one"
+
+
 Count = Annotated[int, Field(ge=1, le=1000)]
+Counts = Annotated[
+    Annotated[Count, Tag("one")] | Annotated[tuple[Count, ...], Field(min_length=1), Tag("a list")],
+    Discriminator(_one_or_list),
+]
 Width = Annotated[float, Field(gt=0)]
+Widths = Annotated[
+    Annotated[Width, Tag("one")] | Annotated[tuple[Width, ...], Field(min_length=1), Tag("a list")],
+    Discriminator(_one_or_list),
+]
 
 
 class Neighbours(Model):
@@ -63,7 +80,7 @@ class Neighbours(Model):
     scale: bool | None = None
     """Divide each of `of` by its standard deviation over the training rows (default: unless all of them are
     columns called as coordinates are: latitude, longitude, x, pickup_lat, …)."""
-    k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = (8,)
+    k: Counts = (8,)
     """How many neighbours; several make several features each."""
     stats: tuple[
         Literal["mean", "weighted", "min", "max", "std", "linear", "difference", "distance"], ...
@@ -75,7 +92,7 @@ class Neighbours(Model):
     """Of the target (a class's share in classification)."""
     columns: tuple[str, ...] = ()
     """Of these inputs too: SQL expressions of numbers."""
-    bandwidth: Width | tuple[Width, ...] | None = None
+    bandwidth: Widths | None = None
     """Kernel means of the target beside those of k neighbours: a bell's standard deviation, in the unit of
     distance, over the largest k of neighbours."""
     clusters: Annotated[int, Field(ge=2, le=256)] | None = None
@@ -116,7 +133,8 @@ class EncodeFeature(_Told):
     encode: Literal["target", "count", "hash", "cycle", "tfidf"]
     """`target`: the smoothed mean of the target by value, out of fold; `count`: how often the value is among
     the training rows; `hash`: one of `size` buckets; `cycle`: sine and cosine of a number with a `period`;
-    `tfidf`: weights of the `size` most frequent words of a text."""
+    `tfidf`: weights of the `size` most frequent words of a text, of two or more letters or digits, in any
+    case."""
     of: str | tuple[str, ...]
     """The SQL expression; with `target` and `count` several make a combination."""
     smooth: Annotated[float, Field(ge=0)] = 20.0
@@ -129,12 +147,19 @@ class EncodeFeature(_Told):
     @property
     def reads(self) -> tuple[str, ...]:
         """The SQL expressions that it reads, each once."""
-        return (self.of,) if isinstance(self.of, str) else tuple(dict.fromkeys(self.of))
+        read = (self.of,) if isinstance(self.of, str) else tuple(dict.fromkeys(self.of))
+        return tuple(f"lower({text})" for text in read) if self.encode == "tfidf" else read
 
     @model_validator(mode="after")
     def _fits(self) -> EncodeFeature:
         if self.encode == "cycle" and self.period is None:
             raise ValueError("encode: cycle needs a period, such as period: 24 for hours")
+        used = {"target": {"smooth"}, "hash": {"size"}, "tfidf": {"size"}, "cycle": {"period"}}
+        fields = type(self).model_fields
+        idle = {k for k in ("smooth", "size", "period") if getattr(self, k) != fields[k].default}
+        if idle - used.get(self.encode, set()):
+            told = " and ".join(sorted(idle - used.get(self.encode, set())))
+            raise ValueError(f"{told} has no meaning for encode: {self.encode}")
         return self
 
 
