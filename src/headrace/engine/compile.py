@@ -19,7 +19,7 @@ from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.clean import add_flags, check_cleaning
 from headrace.engine.checking.data import check_data
-from headrace.engine.checking.encoders import type_encoders
+from headrace.engine.checking.encoders import add_cycles, check_grouping, type_encoders
 from headrace.engine.checking.history import expression_of, type_histories
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
@@ -134,6 +134,8 @@ def type_spec(check: Checker) -> Typed:
             features[name] = compiled
     features = dict(sorted(features.items()))
     _check_forms(check)
+    add_cycles(check, features, seen)
+    check_grouping(check, features)
     encoded = type_encoders(check, seen, target)
     read = [(n, e) for n, inputs in encoded.items() for e in inputs.values()]
     add_flags(check, features, seen)
@@ -299,7 +301,7 @@ def share_of(amount: str | float) -> float | None:
 def _check_forms(check: Checker) -> None:
     """Forms of features that are declared and can't be computed."""
     for name, feature in check.parsed.spec.feature_specs().items():
-        if isinstance(feature, EncodeFeature) and feature.encode == "target":
+        if isinstance(feature, EncodeFeature):
             continue
         if isinstance(feature, NeighboursFeature):
             continue

@@ -30,7 +30,7 @@ class FittedEncoder(Protocol):
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The columns that it makes: of the same names in every fit."""
+        """The columns that it makes; of a supervised encoder they have the same names in every fit."""
         ...
 
     def own(self) -> Columns:

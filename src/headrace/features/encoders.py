@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from headrace.core.spec.features import EncodeFeature, FeatureSpec, NeighboursFeature
 from headrace.expr.nodes import Expr
+from headrace.features.encode.count import CountEncoder
+from headrace.features.encode.hash import HashEncoder
 from headrace.features.encode.target import TargetEncoder
+from headrace.features.encode.tfidf import TfidfEncoder
 from headrace.features.encoder import Encoder
 from headrace.features.neighbours.encoder import NeighboursEncoder, asked_of
 
@@ -20,8 +23,16 @@ def encoders_of(specs: Mapping[str, FeatureSpec], inputs: Inputs) -> tuple[Encod
 
 
 def _encoder(name: str, spec: FeatureSpec, inputs: Mapping[str, Expr]) -> Encoder:
-    if isinstance(spec, EncodeFeature) and spec.encode == "target":
-        return TargetEncoder(name, inputs, spec.smooth)
+    if isinstance(spec, EncodeFeature):
+        match spec.encode:
+            case "target":
+                return TargetEncoder(name, inputs, spec.smooth)
+            case "count":
+                return CountEncoder(name, inputs)
+            case "hash":
+                return HashEncoder(name, inputs, spec.size)
+            case "tfidf":
+                return TfidfEncoder(name, inputs, spec.size)
     if isinstance(spec, NeighboursFeature):
         return NeighboursEncoder(name, inputs, asked_of(spec.neighbours))
     raise ValueError(f"{name} is no encoder")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,20 +21,32 @@ from headrace.graph.encode import Batch
 from headrace.graph.run import Runner
 from headrace.graph.texts import Prepare
 
+MIN_COUNT, MAX_CATEGORIES = 20, 200
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Rare is a value seen fewer than `min_count` times, or beyond the `max_categories` most frequent."""
+
+    min_count: int
+    max_categories: int
+
 
 def fit_features(
     planned: tuple[Planned, ...],
     batches: Iterable[Batch],
     *,
-    min_count: int = 20,
-    max_categories: int = 200,
+    min_count: int = MIN_COUNT,
+    max_categories: int = MAX_CATEGORIES,
+    grouping: Mapping[str, Grouping] | None = None,
     threads: int = 1,
     prepares: Mapping[str, Prepare] | None = None,
 ) -> FittedFeatures:
     """Count the categories' values over the training rows and give the frequent ones codes.
 
     A vocabulary is ordered by falling count, then by text. A value seen fewer than `min_count` times, or
-    beyond the `max_categories` most frequent, is rare: all rare values share the code RARE. A value never
+    beyond the `max_categories` most frequent, is rare (`grouping` says otherwise of features by name): all
+    rare values share the code RARE. A value never
     seen in training gets UNSEEN at prediction. No training row has the code UNSEEN, so a learner has
     nothing to fit for it and has to treat it as a level without effect (a zero one-hot block; in a tree,
     whatever side its split sends it to); a fold of cross-validation that fits its own vocabulary meets it.
@@ -52,8 +65,9 @@ def fit_features(
         for outputs in runner.run_batches(batches):
             for p, values in zip(categories, outputs.values(), strict=True):
                 counts[p.name].add(values)
+    usual = Grouping(min_count, max_categories)
     columns = [
-        _fitted(p, counts[p.name], min_count, max_categories) if p.name in counts else Fitted(p)
+        _fitted(p, counts[p.name], (grouping or {}).get(p.name, usual)) if p.name in counts else Fitted(p)
         for p in planned
     ]
     return FittedFeatures(tuple(columns))
@@ -99,11 +113,11 @@ def _ranked(values: Mapping[str | float, int]) -> list[tuple[str | float, int]]:
     return sorted(values.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _fitted(planned: Planned, counts: Counts, min_count: int, max_categories: int) -> Fitted:
+def _fitted(planned: Planned, counts: Counts, grouping: Grouping) -> Fitted:
     is_bool = planned.expr.type is Type.BOOL
     ranked = _ranked(counts.values)
     capped = counts.capped or len(ranked) > KEPT
-    frequent = [v for v, n in ranked[:max_categories] if n >= min_count]
+    frequent = [v for v, n in ranked[: grouping.max_categories] if n >= grouping.min_count]
     rare = [v for v, _ in ranked[len(frequent) : KEPT]]
     return Fitted(
         planned,

@@ -17,6 +17,9 @@ from headrace.graph.texts import Prepare
 
 OPSET, ML_OPSET, IR = 20, 5, 9
 
+RUNTIME, RUNTIME_OPSET = "com.microsoft", 1
+"""Operators that onnxruntime has beside ONNX's own."""
+
 INPUT_TYPES = {
     Type.NUMBER: TensorProto.DOUBLE,
     Type.BOOL: TensorProto.DOUBLE,
@@ -165,9 +168,12 @@ class GraphBuilder:
             list(self._outputs.values()),
             self._initializers,
         )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        if any(node.domain == RUNTIME for node in self._nodes):
+            opsets.append(helper.make_opsetid(RUNTIME, RUNTIME_OPSET))
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
+            opset_imports=opsets,
             producer_name="headrace",
             ir_version=IR,
         )

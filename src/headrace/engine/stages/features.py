@@ -31,7 +31,7 @@ from headrace.engine.stages.split import load_array, put_array, task_of
 from headrace.engine.targets import codes
 from headrace.features.compile import feature_graph
 from headrace.features.edges import edge_rows
-from headrace.features.fit import fit_features
+from headrace.features.fit import MAX_CATEGORIES, MIN_COUNT, Grouping, fit_features
 from headrace.features.plan import plan_features
 from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
@@ -43,7 +43,9 @@ TARGET, TODAY = ANSWER + "target", ANSWER + "today"
 def _slice(ctx: Context) -> Any:
     data, problem = ctx.spec.data, ctx.spec.problem
     return {
-        "features": {n: [f.expr, f.kind] for n, f in ctx.spec.expressions().items()},
+        "features": {
+            n: [f.expr, f.kind, f.min_count, f.max_categories] for n, f in ctx.spec.expressions().items()
+        },
         "encoders": declared_encoders(ctx.spec),
         "histories": declared_histories(ctx.spec),
         "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
@@ -112,7 +114,8 @@ def _work(ctx: Context, made: Made) -> Output:
     cleaning = fit_cleaning(ctx, compiled, train)
     plan = cleaning.plan(plan)
     doors = cleaning.prepares(compiled.inputs)
-    planned = fit_features(plan, _feeds(train, feature_columns, compiled.types), prepares=doors)
+    feeds = _feeds(train, feature_columns, compiled.types)
+    planned = fit_features(plan, feeds, grouping=_grouping(ctx), prepares=doors)
     encoders = fit_encoders(
         ctx,
         made,
@@ -155,6 +158,14 @@ def _work(ctx: Context, made: Made) -> Output:
             "cleaning": to_plain(report),
         },
     )
+
+
+def _grouping(ctx: Context) -> dict[str, Grouping]:
+    """What is rare, of the features that say so."""
+    return {
+        n: Grouping(f.min_count or MIN_COUNT, f.max_categories or MAX_CATEGORIES)
+        for n, f in ctx.spec.expressions().items()
+    }
 
 
 @contextmanager
