@@ -44,7 +44,8 @@ def test_one_row_and_many(client: Client, binary: Release) -> None:
 def test_what_there_is(client: Client) -> None:
     assert client.get("/health").json() == {"status": "ok", "release": "r7"}
     index = client.get("/").json()
-    assert (index["release"], list(index["paths"])) == ("r7", ["POST /predict", "GET /schema", "GET /health"])
+    paths = ["POST /predict", "POST /events", "GET /online", "GET /schema", "GET /health"]
+    assert (index["release"], list(index["paths"])) == ("r7", paths)
     assert client.request("HEAD", "/health").status_code == 200
 
 

@@ -80,17 +80,26 @@ def predict(
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
 )
-def serve(folder: str, release: str | None, host: str, port: int) -> None:
+@click.option(
+    "--online/--no-online",
+    default=None,
+    help="Look up in the online store, or in the release's snapshots alone (default: where it is filled).",
+)
+def serve(folder: str, release: str | None, host: str, port: int, online: bool | None) -> None:
     """Answer over HTTP: POST /predict for one row or many, GET /schema, GET /health.
 
-    Callers send the event's own columns; lookups are resolved here from the release's tables.
+    Callers send the event's own columns; lookups and histories are resolved here: from the online store, once
+    `headrace materialize` has filled it (it then takes facts too: POST /events, GET /online), else from the
+    release's snapshots.
     """
     import uvicorn
 
-    app = open_project(folder).app(release)
+    app = open_project(folder).app(release, online=online)
     with _listen(host, port) as listening:
         taken = listening.getsockname()[1]
         click.echo(f"serving on http://{host}:{taken} — POST /predict, GET /schema, GET /health", err=True)
+        if app.state.lookups:
+            click.echo(app.state.lookups, err=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False)
         with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
             uvicorn.Server(config).run(sockets=[listening])

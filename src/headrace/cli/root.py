@@ -27,6 +27,7 @@ COMMANDS = {
     "trials": "headrace.cli.trials:trials",
     "release": "headrace.cli.release:release",
     "predict": "headrace.cli.answer:predict",
+    "materialize": "headrace.cli.online:materialize",
     "serve": "headrace.cli.answer:serve",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",

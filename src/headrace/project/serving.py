@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from headrace.core.views import Reign, ReleaseView
 from headrace.engine.context import Progress, silent
-from headrace.project.base import ProjectBase
+from headrace.project.base import STORE_DIR, ProjectBase
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from headrace.core.ports import OnlineStore
+    from headrace.engine.materialize import Materialized
     from headrace.serve.batch import Scored
+
+ONLINE = "online.db"
+"""The online store's file, in the store's folder."""
 
 
 class Serving(ProjectBase):
@@ -86,9 +91,53 @@ class Serving(ProjectBase):
             progress=lambda text, done, total: progress("predict", text, done, total),
         )
 
-    def app(self, release: str | None = None) -> Starlette:
-        """The HTTP application that answers for a release (default: the champion)."""
+    def app(self, release: str | None = None, *, online: bool | None = None) -> Starlette:
+        """The HTTP application that answers for a release (default: the champion).
+
+        It looks up, and takes facts, in the online store, where there is one that holds a table of the
+        release; `online` False: never; True: there has to be one.
+
+        Raises:
+            UserError: `online` is wanted, and no table of the release was materialised.
+        """
+        from headrace.core.errors import UserError
+        from headrace.release.feeds import ready
         from headrace.serve.app import make_app
 
         found, manifest = self.release(release)
-        return make_app(self.store, manifest, found.release)
+        store = self.online()
+        there = online is not False and bool(ready(store, manifest.serving))
+        if online and not there:
+            raise UserError(
+                f"the online store holds no table of the release {found.release}",
+                where=str(self.root / STORE_DIR / ONLINE),
+                fix=f"fill it: headrace materialize --release {found.release}",
+            )
+        return make_app(
+            self.store, manifest, found.release, online=store if there else None, clock=self._clock
+        )
+
+    def online(self) -> OnlineStore:
+        """The project's online store. Its file is made when it is first filled."""
+        from headrace.stores.online import SqliteOnlineStore
+
+        return SqliteOnlineStore(self.root / STORE_DIR / ONLINE)
+
+    def materialize(
+        self, release: str | None = None, *, progress: Progress = silent
+    ) -> tuple[Materialized, ...]:
+        """Fill the online store with what a release (default: the champion) looks up: the rows of its
+        snapshots, and the facts that arrived since. Done again it does nothing.
+
+        Raises:
+            UserError: the release looks nothing up that could be kept online.
+        """
+        from headrace.engine.materialize import materialize
+
+        _, manifest = self.release(release)
+        return materialize(
+            self.store,
+            self.online(),
+            manifest,
+            progress=lambda text, done, total: progress("materialize", text, done, total),
+        )

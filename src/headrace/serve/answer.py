@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -31,8 +31,9 @@ from headrace.data.privacy.key import KEY, KEY_FILE, load_key
 from headrace.data.privacy.redact import Treatment, treat, treat_one
 from headrace.graph.rows import RowEncoder
 from headrace.graph.run import Runner
-from headrace.release.manifest import Lookup, Serving
+from headrace.release.manifest import Lookup, Serving, Treated
 from headrace.serve.cells import shown
+from headrace.serve.online import Notes, Online
 from headrace.serve.why import Reasons, Why
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -46,8 +47,19 @@ class Answerer:
     see them (a whole number without a fraction).
     """
 
-    def __init__(self, store: Store, serving: Serving, release: str, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        serving: Serving,
+        release: str,
+        *,
+        threads: int = 1,
+        online: Online | None = None,
+    ) -> None:
+        """`online` answers for the tables that it holds, in place of the release's snapshots, where `answer`
+        is asked."""
         self.serving = serving
+        self.online = online
         self._store = store
         self.release = release
         self.types = serving.event_types()
@@ -65,7 +77,7 @@ class Answerer:
         self._looked_up = [(f.name, f.type, f.source) for f in serving.fields if f.source not in kept]
         self._unused = frozenset(serving.unused)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in serving.treated.items()}
-        self._secret = _secret(serving)
+        self._secret = secret_of(serving.treated.values(), serving.pii_key)
 
     @cached_property
     def _encoder(self) -> RowEncoder:
@@ -92,6 +104,25 @@ class Answerer:
                 are wanted and the release can't give them.
         """
         why = self._why if explain else None
+        feeds, notes = self._read(rows)
+        answers = self._labelled(self._runner.run(feeds, len(rows)), len(rows))
+        if why is not None:
+            for answer, reasons in zip(answers, why.tell(feeds, len(rows), explain), strict=True):
+                answer["why"] = self._told(reasons)
+        notes.tell(answers)
+        return answers
+
+    def seen(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Feeds, Feeds]:
+        """What the graph reads of JSON-like rows, by raw column, and what it gives: all that `answer` says.
+
+        Raises:
+            DataError: as `answer`.
+        """
+        feeds, _ = self._read(rows)
+        return feeds, self._runner.run(feeds, len(rows))
+
+    def _read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, NDArray[Any]], Notes]:
+        """JSON-like rows as the graph reads them, treated and looked up; and what could not be looked up."""
         if self._unused:
             rows = [_without(row, self._unused) for row in rows]
         if len(rows) == 1 and not isinstance(rows[0], Mapping):
@@ -99,13 +130,10 @@ class Answerer:
         feeds = self._encoder.encode(rows)
         for name, how in self._treated.items():
             feeds[name] = self._treat(name, how, rows, feeds)
+        notes = Notes()
         if self._looked_up or self._pasts:
-            feeds.update(self._find(rows, feeds))
-        answers = self._labelled(self._runner.run(feeds, len(rows)), len(rows))
-        if why is not None:
-            for answer, reasons in zip(answers, why.tell(feeds, len(rows), explain), strict=True):
-                answer["why"] = self._told(reasons)
-        return answers
+            feeds.update(self._find(rows, feeds, notes))
+        return feeds, notes
 
     def _told(self, reasons: Reasons) -> dict[str, Any]:
         """Contributions, ready for JSON."""
@@ -154,27 +182,39 @@ class Answerer:
             feeds.update(self._match(columns))
         return feeds
 
-    def _find(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """Lookups and histories for a request's rows, at each row's moment of prediction."""
+    def _find(
+        self, rows: Sequence[Mapping[str, Any]], feeds: Feeds, notes: Notes | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Lookups and histories for a request's rows, at each row's moment of prediction; `notes` are told
+        what the online store lacks."""
+        notes = notes or Notes()
         time = self.serving.time
         moments: list[int | None] = [None] * len(rows)
         if time is not None and time in feeds:
             lead = self.serving.lead_us
             moments = [None if t == NULL_TIME else t - lead for t in feeds[time].tolist()]
-        found = {}
+        found: dict[str, Sequence[Mapping[str, Any] | None]] = {}
         for name, table in self._tables.items():
             keys = [self._key(k, rows, feeds) for k in table.keys]
-            found[name] = [table.find(key, m) for *key, m in zip(*keys, moments, strict=True)]
+            if self.online is not None and name in self.online.feeds:
+                found[name] = self.online.rows(name, list(zip(*keys, strict=True)), moments, notes)
+            else:
+                found[name] = [table.find(key, m) for *key, m in zip(*keys, moments, strict=True)]
         columns = {
             name: _column(kind, found[source], name.partition(".")[2])
             for name, kind, source in self._looked_up
         }
         for past in self._pasts:
+            source = past.histories[0].table
             sent = [self._key(k, rows, feeds) for k in past.by]
-            told = [
-                past.find(dict(zip(past.by, key, strict=True)), m)
-                for *key, m in zip(*sent, moments, strict=True)
-            ]
+            if self.online is not None and source in self.online.feeds:
+                by = dict(zip(past.by, sent, strict=True))
+                told: Sequence[Mapping[str, Any]] = self.online.histories(source, by, moments, notes)
+            else:
+                told = [
+                    past.find(dict(zip(past.by, key, strict=True)), m)
+                    for *key, m in zip(*sent, moments, strict=True)
+                ]
             columns |= {h.column: _column(h.type, told, h.name) for h in past.histories}
         return columns
 
@@ -259,19 +299,19 @@ class Answerer:
         return answers
 
 
-def _secret(serving: Serving) -> bytes:
-    """The key that the release's hashes were made with.
+def secret_of(treated: Iterable[Treated], fingerprint: str) -> bytes:
+    """The key of this fingerprint, that the release's hashes were made with; empty where nothing is hashed.
 
     Raises:
         UserError: there is none in the environment, or it is another.
     """
-    if not any(t.do == "hash" for t in serving.treated.values()):
+    if not any(t.do == "hash" for t in treated):
         return b""
     key = load_key(os.environ)
-    if key.fingerprint != serving.pii_key:
+    if key.fingerprint != fingerprint:
         raise UserError(
             "the key of hashes is another than the release was made with",
-            why=f"its fingerprint is {key.fingerprint}, the release's {serving.pii_key}: nothing would match",
+            why=f"its fingerprint is {key.fingerprint}, the release's {fingerprint}: nothing would match",
             fix=f"set {KEY} or {KEY_FILE} to the key of training",
         )
     return key.secret

@@ -1,4 +1,4 @@
-"""HTTP over one release: POST /predict, GET /schema, GET /health. Thin: routes and policies come later."""
+"""HTTP over one release: POST /predict and /events, GET /schema, /online and /health."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, Problem
-from headrace.core.ports import Store
+from headrace.core.ports import OnlineStore, Store
 from headrace.release.manifest import Manifest
-from headrace.serve.answer import Answerer
+from headrace.serve.answer import Answerer, secret_of
 from headrace.serve.describe import describe
+from headrace.serve.intake import Intake, treated_of
+from headrace.serve.online import Online
 from headrace.serve.why import TOP
 
 MOST_ROWS = 10_000
@@ -31,19 +34,36 @@ FEW_ROWS = 8
 
 PATHS = {
     "POST /predict": "predictions for one row (an object) or many (a list of objects); with ?explain=5 why",
+    "POST /events": "facts as they become known: {table, rows}, or a list of such",
+    "GET /online": "which tables are looked up in the online store, and how new their facts are",
     "GET /schema": "the columns to send, with types and ranges, and what comes back",
     "GET /health": "whether this process answers, and with which release",
 }
 
 
-def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
+def make_app(
+    store: Store,
+    manifest: Manifest,
+    release: str,
+    online: OnlineStore | None = None,
+    clock: Clock = system_clock,
+) -> Starlette:
     """The application that answers for one release. Loads its graph and lookup tables once, here.
+
+    With `online` it takes facts, and looks up there what of the release was materialised; facts that another
+    process took before are seen to first.
 
     Every error is a JSON object `{"errors": [{what, where, why, fix}, ...]}`: 400 for what is no JSON, 422
     for rows that don't fit (each field is named), 413 for too much, 404 and 405 for other paths and methods,
     500 for our own mistakes (what was raised goes to the server's log, not to the caller).
     """
-    answerer = Answerer(store, manifest.serving, release)
+    live = None if online is None else Online(online, manifest.serving, clock)
+    intake = None
+    if live is not None:
+        secret = secret_of(treated_of(manifest.serving, live.feeds), manifest.serving.pii_key)
+        intake = Intake(store, live.store, manifest.serving, live.feeds, secret)
+        intake.catch_up()
+    answerer = Answerer(store, manifest.serving, release, online=live)
     answerer.warm()
     known = {*answerer.types, *manifest.serving.unused}
     schema = msgspec.json.encode(describe(manifest, release))
@@ -62,6 +82,17 @@ def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
             answers = await run_in_threadpool(partial(answerer.answer, rows, explain=explain))
         return _json({"predictions": answers} if many else answers[0])
 
+    async def events(request: Request) -> Response:
+        body = _decoded(await _body(request))
+        if intake is None or live is None or not live.feeds:
+            raise HTTPException(409, "this server has no online store to keep facts in")
+        taken = await run_in_threadpool(intake.take, body)
+        return _json(taken.plain(), 422 if taken.problems and not (taken.new or taken.known) else 200)
+
+    async def show_online(request: Request) -> Response:
+        del request
+        return _json(None if live is None else await run_in_threadpool(live.describe))
+
     async def index(request: Request) -> Response:
         del request
         return Response(about, media_type="application/json")
@@ -74,15 +105,19 @@ def make_app(store: Store, manifest: Manifest, release: str) -> Starlette:
         del request
         return _json({"status": "ok", "release": release})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", index),
             Route("/predict", predict, methods=["POST"]),
+            Route("/events", events, methods=["POST"]),
+            Route("/online", show_online),
             Route("/schema", show_schema),
             Route("/health", health),
         ],
         exception_handlers={DataError: _bad_input, HTTPException: _http_error, Exception: _our_fault},
     )
+    app.state.lookups = "" if live is None else live.told()
+    return app
 
 
 async def _body(request: Request) -> bytes:
@@ -159,6 +194,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     where, fix = "", ""
+    if error.status_code == 409:
+        fix = "run `headrace materialize`, and start the server again"
     if error.status_code in (404, 405):
         where, fix = request.url.path, f"there are {', '.join(PATHS)}"
     response = _errors([Problem(str(error.detail), where=where, fix=fix)], error.status_code)

@@ -167,32 +167,6 @@ def nulls(count: int, kind: Any) -> Array:
     return pa.nulls(count, kind)
 
 
-def numbers_array(values: Sequence[float | None], *, whole: bool) -> Array:
-    """Python numbers as double (`whole`: as int64 where all of them are), None as null, infinity too."""
-    flags = np.array([v is not None for v in values], dtype=np.bool_)
-    if whole and all(v is None or (type(v) is int and -(2**63) <= v < 2**63) for v in values):
-        return fixed_array(np.array([v or 0 for v in values], dtype=np.int64), pa.int64(), flags)
-    doubles = np.array(values, dtype=np.float64)
-    return fixed_array(doubles, pa.float64(), flags & np.isfinite(doubles))
-
-
-def truths_array(values: Sequence[bool | None]) -> Array:
-    """Python booleans, None as null."""
-    flags = np.array([v is not None for v in values], dtype=np.bool_)
-    return fixed_array(np.array([bool(v) for v in values], dtype=np.bool_), pa.bool_(), flags)
-
-
-def texts_array(values: Sequence[str | None]) -> Array:
-    """Python strings, None as null."""
-    flags = np.array([v is not None for v in values], dtype=np.bool_)
-    given = text_array([v for v in values if v is not None])
-    if flags.all():
-        return given
-    if not len(given):
-        return nulls(len(values), pa.string())
-    return pc.take(given, fixed_array(np.maximum(np.cumsum(flags) - 1, 0), pa.int64(), flags))
-
-
 def _numbers(name: str, given: Array, reasons: Reasons, *, whole: bool, decimal: str) -> Array:
     values = given if decimal == "." else _with_points(given, decimal)
     if whole:

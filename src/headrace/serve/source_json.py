@@ -14,15 +14,13 @@ import pyarrow as pa
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.data.buffers import Array, stream
+from headrace.data.cells import numbers_array, texts_array, truths_array
 from headrace.data.times import Format
 from headrace.serve.cells import (
     Reasons,
     from_text,
     mark,
-    numbers_array,
-    texts_array,
     time_format,
-    truths_array,
 )
 from headrace.serve.source import ROWS, SAMPLE, Chunk, Source, require_columns
 

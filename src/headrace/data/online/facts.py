@@ -22,12 +22,12 @@ from headrace.core.feed import Feed, Newest, Window
 from headrace.core.online import Fact, Place
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.data.buffers import Array, fixed, known, texts
+from headrace.data.cells import Value
 from headrace.data.feed import feed as raw_column
 from headrace.data.history.index import OUTPUT
 from headrace.data.lookup import moments_of
 from headrace.graph.run import Runner
 
-Value = str | float | bool | None
 Codes = Callable[[Sequence[str]], list[int]]
 
 _encode = msgspec.json.Encoder().encode
@@ -65,9 +65,9 @@ class Facts:
         bodies: Sequence[bytes] | None = None,
     ) -> list[Fact]:
         """The facts of rows in snapshot form; `columns` hold all of `reads`. `names` are the facts' names
-        where they are given (`self.named` otherwise)."""
+        where they are given (by their columns `names` otherwise)."""
         values = {n: plain_values(columns[n], self.feed.columns[n]) for n in self.reads}
-        names = names or self.named(values)
+        names = names or _names([values[n] for n in self.names])
         content = self._content(values)
         moments = np.full(rows, NULL_TIME, np.int64)
         places: list[list[Place]] = [[] for _ in range(rows)]
@@ -82,18 +82,14 @@ class Facts:
             Fact(*f) for f in zip(names, content, moments.tolist(), map(tuple, places), told, strict=True)
         ]
 
-    def named(self, values: Mapping[str, Sequence[Value]]) -> list[bytes]:
-        """Names by the columns `names`."""
-        return [name_of(parts) for parts in zip(*(values[n] for n in self.names), strict=True)] or [
-            b""
-        ] * rows
+    def names_of(self, columns: Mapping[str, Array]) -> list[bytes]:
+        """Names of rows by the columns `names`."""
+        return _names([plain_values(columns[n], self.feed.columns[n]) for n in self.names])
 
     def _content(self, values: Mapping[str, Sequence[Value]]) -> list[bytes]:
-        ordered = [values[n] for n in sorted(self.reads)]
-        made = [
-            self._make + blake2b(_encode(row), digest_size=6).digest() for row in zip(*ordered, strict=True)
-        ]
-        return made or [self._make] * rows
+        ordered = [_told(values[n], self.feed.columns[n]) for n in sorted(self.reads)]
+        rest = [blake2b(_encode(row), digest_size=6).digest() for row in zip(*ordered, strict=True)]
+        return [self._make + r for r in rest]
 
     def _computed(self, columns: Mapping[str, Array], rows: int) -> dict[str, NDArray[Any]]:
         """The expressions' values, by their text."""
@@ -166,6 +162,10 @@ def _there(values: NDArray[Any], kind: Type | None) -> NDArray[np.bool_]:
     if kind is Type.TIME:
         return np.asarray(values != NULL_TIME)
     return np.asarray(np.isfinite(values))
+
+
+def _names(columns: Sequence[Sequence[Value]]) -> list[bytes]:
+    return [name_of(parts) for parts in zip(*columns, strict=True)]
 
 
 def name_of(parts: Sequence[Value]) -> bytes:

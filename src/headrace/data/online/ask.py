@@ -1,0 +1,122 @@
+"""What an online store knows at a moment: rows of lookups, and histories by the kernel of training.
+
+This room needs numpy and msgspec alone: serving imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.feed import Newest, Window
+from headrace.core.history import History
+from headrace.core.ports import OnlineStore
+from headrace.core.schema import Type
+from headrace.data.cells import Value
+from headrace.data.history.index import plain
+from headrace.data.history.kernel import Past, aggregate
+from headrace.data.online.facts import key_of
+
+_unpack = msgspec.msgpack.Decoder().decode
+_ALWAYS = 2**63 - 1
+_EVER = -(2**63)
+
+
+class Looked(NamedTuple):
+    """A lookup's values by column (None: no row). `missing`: no row of the key was known; `stale`: the newest
+    that was known is older than it may be."""
+
+    values: dict[str, Value] | None
+    missing: bool = False
+    stale: bool = False
+
+
+_MISSING = Looked(None, missing=True)
+_STALE = Looked(None, stale=True)
+
+
+def look_up(
+    store: OnlineStore,
+    newest: Newest,
+    ttl_us: int | None,
+    keys: Sequence[Sequence[Value]],
+    moments: Sequence[int | None],
+) -> list[Looked]:
+    """The newest row of each key that was known at its moment (UTC microseconds; None: at none), as
+    `LookupTable.find` gives it. Times in keys and values are UTC microseconds."""
+    timed = bool(newest.times)
+    asks = []
+    asked = []
+    for i, (parts, moment) in enumerate(zip(keys, moments, strict=True)):
+        key = key_of(parts)
+        if key is not None and not (timed and moment is None):
+            asks.append((key, moment if timed and moment is not None else _ALWAYS))
+            asked.append(i)
+    answers = [_MISSING] * len(keys)
+    for i, ask, found in zip(asked, asks, store.newest(newest.stream.name, asks), strict=True):
+        if found is None:
+            continue
+        if timed and ttl_us is not None and ask[1] - found.on > ttl_us:
+            answers[i] = _STALE
+        else:
+            answers[i] = Looked(dict(zip(newest.columns, _unpack(found.payload), strict=True)))
+    return answers
+
+
+class Histories:
+    """The histories of one stream, ready to be asked."""
+
+    def __init__(self, store: OnlineStore, histories: Sequence[History]) -> None:
+        self.histories = tuple(histories)
+        self.window = Window.of(histories[0])
+        self._store = store
+        self._stream = self.window.stream.name
+        widths = [h.window_us for h in histories]
+        self._widest = None if None in widths else max(w for w in widths if w is not None)
+
+    def find(self, parts: Sequence[Value], moment: int | None) -> tuple[dict[str, Value], bool]:
+        """By name every history of a key at a moment, null as None; and whether nothing at all is known of
+        the key (or the key, or the moment, is not)."""
+        key = None if moment is None else key_of(parts)
+        if key is None or moment is None:
+            rows, moment = np.empty((0, 4), np.int64), 0
+        else:
+            start = _EVER if self._widest is None else max(moment - self._widest, _EVER)
+            rows = self._store.window(self._stream, key, start, moment)
+        nobody = not len(rows) and (key is None or not self._store.has(self._stream, key))
+        on = rows[:, 0].copy()
+        past = Past(on, rows[:, 1], self._values(rows))
+        ends, moments = np.array([len(on)]), np.array([moment])
+        found: dict[str, Value] = {}
+        for history in self.histories:
+            first = 0
+            if history.window_us is not None and history.window_us != self._widest:
+                first = int(on.searchsorted(moment - history.window_us))
+            value = aggregate(history, past, np.array([first]), ends, moments)
+            found[history.name] = plain(value[0], history.type)
+        return found, nobody
+
+    def _values(self, rows: NDArray[np.int64]) -> NDArray[Any] | None:
+        """Cells as the kernel takes them."""
+        if self.window.value is None:
+            return None
+        cells = rows[:, 3].copy()  # the kernel adds neighbours in memory
+        if self.window.value_type is Type.TIME:
+            return cells
+        if self.window.value_type is not Type.TEXT:
+            return cells.view(np.float64)
+        texts = np.empty(len(cells), dtype=object)
+        texts[:] = self._store.words(cells.tolist())
+        return texts
+
+
+def histories_of(store: OnlineStore, histories: Sequence[History]) -> list[Histories]:
+    """Histories by the streams that they read."""
+    streams: dict[Window, list[History]] = {}
+    for history in histories:
+        streams.setdefault(Window.of(history), []).append(history)
+    return [Histories(store, of) for of in streams.values()]

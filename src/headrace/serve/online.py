@@ -1,0 +1,144 @@
+"""Lookups from the online store, at a request's moment; what is missing or stale is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headrace.core.clock import Clock, iso
+from headrace.core.feed import Feed
+from headrace.core.ports import OnlineStore
+from headrace.data.cells import Value
+from headrace.data.online.ask import histories_of, look_up
+from headrace.release.feeds import newest_of, ready, unfed
+from headrace.release.manifest import Serving
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICRO = timedelta(microseconds=1)
+
+MISSING, STALE = "missing", "stale"
+
+
+class Online:
+    """What of a release the online store answers. `feeds` are the tables that are wholly there; the rest is
+    answered from the release's snapshots. Safe for use by several threads."""
+
+    def __init__(self, store: OnlineStore, serving: Serving, clock: Clock) -> None:
+        self.store = store
+        self.serving = serving
+        self.feeds: Mapping[str, Feed] = ready(store, serving)
+        self.clock = clock
+        self._lookups = {t.table: (newest_of(t), t.ttl_us) for t in serving.lookups if t.table in self.feeds}
+        self._histories = {
+            t: histories_of(store, [h for h in serving.histories if h.table == t])
+            for t in serving.pasts
+            if t in self.feeds
+        }
+        self._ages = {t: age for t in self.feeds if (age := serving.sources[t].max_age_us) is not None}
+
+    def rows(
+        self,
+        table: str,
+        keys: Sequence[Sequence[Value]],
+        moments: Sequence[int | None],
+        notes: Notes,
+    ) -> list[dict[str, Value] | None]:
+        """A table's row for each key and moment, as `LookupTable.find` gives it."""
+        newest, ttl = self._lookups[table]
+        found = look_up(self.store, newest, ttl, keys, moments)
+        names = [f"{table}.{c}" for c in newest.columns]
+        old = self._old(table, moments)
+        for i, looked in enumerate(found):
+            if looked.missing:
+                notes.add(i, MISSING, names)
+            elif looked.stale or (old is not None and old[i]):
+                notes.add(i, STALE, names)
+        return [looked.values for looked in found]
+
+    def histories(
+        self, table: str, keys: Mapping[str, Sequence[Value]], moments: Sequence[int | None], notes: Notes
+    ) -> list[dict[str, Value]]:
+        """A table's histories for each moment, as `HistoryTable.find` gives them; keys by column."""
+        old = self._old(table, moments)
+        found: list[dict[str, Value]] = [{} for _ in moments]
+        for of in self._histories[table]:
+            names = [h.column for h in of.histories]
+            parts = [keys[k] for k in of.window.by]
+            for i, moment in enumerate(moments):
+                values, nobody = of.find([p[i] for p in parts], moment)
+                found[i] |= values
+                if nobody:
+                    notes.add(i, MISSING, names)
+                elif old is not None and old[i]:
+                    notes.add(i, STALE, names)
+        return found
+
+    def _old(self, table: str, moments: Sequence[int | None]) -> list[bool] | None:
+        """Whether the table's newest fact is older than it may be, at each moment (none later than now)."""
+        age = self._ages.get(table)
+        if age is None:
+            return None
+        newest = self.store.freshness(table).newest
+        now = _micros(self.clock())
+        if newest is None:
+            return [True] * len(moments)
+        return [min(now if m is None else m, now) - newest > age for m in moments]
+
+    def describe(self) -> dict[str, Any]:
+        """Table by table where rows come from and how new they are, ready for JSON."""
+        tables = {}
+        now = _micros(self.clock())
+        for table, feed in self.feeds.items():
+            fresh = self.store.freshness(table)
+            tables[table] = {
+                "facts": fresh.facts,
+                "arrived": fresh.arrived,
+                "newest": _moment(fresh.newest),
+                "age_seconds": None if fresh.newest is None else (now - fresh.newest) / 1e6,
+                "streams": [s.about for s in feed.streams],
+            }
+        return {"tables": tables, "from_snapshots": self.elsewhere()}
+
+    def told(self) -> str:
+        """Where rows are looked up, in a line."""
+        here = f"looked up in the online store: {', '.join(sorted(self.feeds))}"
+        there = [f"{table} ({why})" for table, why in self.elsewhere().items()]
+        return f"{here}; in the release's snapshots: {', '.join(there)}" if there else here
+
+    def elsewhere(self) -> dict[str, str]:
+        """The tables that are looked up in the release's snapshots, and why."""
+        why = unfed(self.serving)
+        return {
+            t: why.get(t, "not filled: run `headrace materialize`")
+            for t in sorted({*why, *self.serving.sources})
+            if t not in self.feeds
+        }
+
+
+class Notes:
+    """What was missing or stale for the rows of a request."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, dict[str, list[str]]] = {}
+
+    def add(self, row: int, what: str, names: Iterable[str]) -> None:
+        """Note raw columns of a row."""
+        self._of.setdefault(row, {}).setdefault(what, []).extend(names)
+
+    def tell(self, answers: Sequence[dict[str, Any]]) -> None:
+        """Write `features: {missing: [...], stale: [...]}` into the answers that have any."""
+        for row, what in self._of.items():
+            answers[row]["features"] = {k: sorted(names) for k, names in sorted(what.items())}
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICRO
+
+
+def _moment(micros: int | None) -> str | None:
+    """RFC 3339; None for years that it has no digits for."""
+    try:
+        return None if micros is None else iso(_EPOCH + micros * _MICRO)
+    except OverflowError:
+        return None
