@@ -39,7 +39,8 @@ def parse_duration(text: str) -> timedelta:
     """Read a duration such as `60 min`, `3 h`, `14 days`, `250 ms`.
 
     Raises:
-        ValueError: the text is no number followed by a unit from us to weeks.
+        ValueError: the text is no number followed by a unit from us to weeks, or the span is longer than
+            Python's longest (2.7 million years).
 
     >>> parse_duration("90 min")
     datetime.timedelta(seconds=5400)
@@ -47,7 +48,10 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{text!r} is no duration; write a number and a unit, such as '60 min' or '14 days'")
-    return timedelta(microseconds=round(float(match[1]) * _UNITS[match[2]]))
+    try:
+        return timedelta(microseconds=round(float(match[1]) * _UNITS[match[2]]))
+    except OverflowError:
+        raise ValueError(f"{text!r} is too long; write a shorter span, such as '14 days'") from None
 
 
 def format_duration(span: timedelta) -> str:

@@ -120,8 +120,8 @@ def type_spec(check: Checker) -> Typed:
 
     target = expression(spec.problem.target, events, "problem", "target")
     strata = expression(spec.split.on, events, "split", "on") if spec.split.on else None
-    histories = type_histories(check, target)
-    types |= {h.column: h.type for h in histories}
+    histories, filled = type_histories(check, target)
+    types |= filled
     today = None
     if spec.problem.today and spec.problem.today.rule is not None:
         today = expression(spec.problem.today.rule, types, "problem", "today", "rule")

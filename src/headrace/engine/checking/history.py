@@ -20,8 +20,9 @@ from headrace.expr.nodes import Node
 _LONGEST = timedelta(days=365_000)
 
 
-def type_histories(check: Checker, target: Expr | None) -> tuple[History, ...]:
-    """Every history of the spec with each of its windows, by name; those with mistakes are left out."""
+def type_histories(check: Checker, target: Expr | None) -> tuple[tuple[History, ...], Mapping[str, Type]]:
+    """Every history of the spec with each of its windows, by name, and the raw columns that they fill. Those
+    with mistakes are left out; their columns count as numbers, so that one mistake is not told twice."""
     specs = check.parsed.spec.feature_specs()
     if HISTORY in check.tables and any(isinstance(f, HistoryFeature) for f in specs.values()):
         check.add(
@@ -31,9 +32,11 @@ def type_histories(check: Checker, target: Expr | None) -> tuple[History, ...]:
             fix="give the table another name",
         )
     found: dict[str, History] = {}
+    columns: dict[str, Type] = {}
     for feature, spec in sorted(specs.items()):
         if not isinstance(spec, HistoryFeature):
             continue
+        columns |= {f"{HISTORY}.{n}": Type.NUMBER for n in _names(feature, spec)}
         for history in _History(check, feature, spec, target).typed():
             if history.name in found or (history.name != feature and history.name in specs):
                 check.add(
@@ -43,7 +46,15 @@ def type_histories(check: Checker, target: Expr | None) -> tuple[History, ...]:
                 )
                 continue
             found[history.name] = history
-    return tuple(found[n] for n in sorted(found))
+    histories = tuple(found[n] for n in sorted(found))
+    return histories, columns | {h.column: h.type for h in histories}
+
+
+def _names(feature: str, spec: HistoryFeature) -> list[str]:
+    """What a feature's histories are called."""
+    if not isinstance(spec.window, tuple):
+        return [feature]
+    return [f"{feature}_{window_name(parse_duration(w))}" for w in spec.window]
 
 
 def declared_histories(spec: Spec) -> dict[str, Any]:
@@ -210,10 +221,7 @@ class _History:
         return found
 
     def _span(self, text: str) -> timedelta | None:
-        try:
-            span = parse_duration(text)
-        except OverflowError:
-            span = timedelta.max
+        span = parse_duration(text)
         if not span:
             self._wrong(f"the window {text!r} holds nothing", "window", fix="write a span such as 3 h")
         elif span > _LONGEST:
