@@ -75,12 +75,12 @@ def check(folder: str, as_json: bool) -> None:
         raise
     if as_json:
         warnings = [to_plain(p) for p in project.warnings()]
-        print_json({"ok": True, "problems": [], "warnings": warnings, "features": list(compiled.features)})
+        print_json({"ok": True, "problems": [], "warnings": warnings, "features": list(compiled.names)})
         return
     for problem in project.warnings():
         click.echo(f"warning: {problem.where}: {problem.what}\n  fix: {problem.fix}")
     looked_up = ", ".join(compiled.lookups) or "none"
-    features, expectations = len(compiled.features), len(compiled.expectations)
+    features, expectations = len(compiled.names), len(compiled.expectations)
     click.echo(f"ok: {features} features, {expectations} expectations, lookups: {looked_up}")
 
 

@@ -47,6 +47,11 @@ class Compiled:
     """The histories, by name: each fills a raw column."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Expressions' columns of the matrix, and encoders (each may make several), by name."""
+        return (*self.features, *self.encoded)
+
+    @property
     def inputs(self) -> tuple[Expr, ...]:
         """All that the feature matrix is computed from: features, and what encoders read."""
         return (*self.features.values(), *(e for read in self.encoded.values() for e in read.values()))

@@ -39,6 +39,13 @@ def encoder_columns(made: Made) -> tuple[EncoderColumns, ...]:
     return tuple(from_plain(e, EncoderColumns) for e in made["features"].facts.get("encoders", ()))
 
 
+def learned_of(made: Made, features: Iterable[str]) -> frozenset[str]:
+    """The columns of the matrix that encoders make, by name."""
+    names = list(features)
+    places = encoder_columns(made)
+    return frozenset(n for e in places for n in names[e.first : e.first + e.count])
+
+
 def reads_of(compiled: Compiled, made: Made, features: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The raw columns behind each column of the matrix, by name; none where it is not known."""
     names = list(features)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from headrace.core.errors import SpecError
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import Task
 from headrace.data.rows import Rows
@@ -101,6 +103,7 @@ def fit_encoders(
 
     Raises:
         DataError: an encoder can't learn from these rows.
+        SpecError: two columns of the matrix would have one name.
     """
     encoders = encoders_of(ctx.spec.feature_specs(), compiled.encoded)
     if not encoders:
@@ -125,7 +128,19 @@ def fit_encoders(
         reads = tuple(sorted({c for e in encoder.inputs.values() for c in e.columns}))
         columns.append(EncoderColumns(encoder.name, at, len(fitted.features), reads, encoder.supervised))
         at += len(fitted.features)
+    _check_names([*compiled.features, *(f.name for e in encoded for f in e.encoder.features)])
     return FittedEncoders(tuple(encoded), np.concatenate(own, axis=1), tuple(columns), files)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted(n for n, count in Counter(names).items() if count > 1)
+    if twice:
+        raise SpecError(
+            f"two columns of the feature matrix would be called {twice[0]!r}",
+            where="features",
+            why="an encoder makes several, whose names begin with its own",
+            fix="rename one of the features",
+        )
 
 
 def fit_encoder(

@@ -22,7 +22,7 @@ from headrace.engine.checking.lint import GATES, thing_of
 from headrace.engine.columns import ANSWER, BATCH, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made
-from headrace.engine.encoder_columns import reads_of
+from headrace.engine.encoder_columns import learned_of, reads_of
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
@@ -143,6 +143,7 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
         later=_later(ctx),
         sampled=_sampled(made),
         seed=spec.seed,
+        learned=learned_of(made, [f.name for f in listed]),
     )
 
 

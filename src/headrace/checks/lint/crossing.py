@@ -23,7 +23,7 @@ EXCESS = 3.0
 def find_rows(data: Dataset, alone: Alone) -> Iterator[Finding]:
     """Validation rows that are training rows too: in features and target, or (a warning) in features."""
     del alone
-    keys = [_codes(c) for c in data.features]
+    keys = [_codes(c) for c in data.features if c.name not in data.learned]
     keys = [k for k in keys if k.max(initial=0) > 0]
     if not keys or data.train.all() or not data.train.any():
         return

@@ -121,6 +121,8 @@ class Dataset:
     group: the entities that the split promises to keep apart.
     later: raw columns that are declared to be known later, each with the declaration.
     sampled: says which rows these are, where they are not all.
+    learned: features that were learned of the training rows; of these they hold what was learned without the
+    row, and so differ from those of other rows as no split's fault.
     """
 
     task: Task
@@ -139,6 +141,7 @@ class Dataset:
     later: Mapping[str, str] = field(default_factory=dict)
     sampled: str = ""
     seed: int = 0
+    learned: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         vectors = {"train": self.train, "units": self.units}
@@ -189,4 +192,5 @@ class Dataset:
             self.later,
             self.sampled,
             self.seed,
+            self.learned,
         )

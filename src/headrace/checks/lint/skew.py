@@ -65,7 +65,7 @@ def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
     count = inside.count + outside.count
     marks = _deals(count, outside.count, rng)
     tested = []
-    for feature in data.features:
+    for feature in (f for f in data.features if f.name not in data.learned):
         block = _Block(feature, *_bins(feature))
         found, p = _test(block, units, count, marks)
         tested.append((p, block, found))

@@ -23,11 +23,12 @@ def judged_names(features: Iterable[str]) -> list[str]:
     return [f"{gate}: {thing}" for gate, kinds in GATES.items() for thing in (*things, *kinds)]
 
 
-def check_lint(check: Checker, features: Iterable[str]) -> None:
-    """Every accepted finding is about a feature, or of a kind that speaks of the whole table."""
-    known = [*features, *KINDS]
+def check_lint(check: Checker, features: Iterable[str], encoders: Iterable[str]) -> None:
+    """Every accepted finding is about a feature, or of a kind that speaks of the whole table. An encoder may
+    make several columns, whose names begin with its own."""
+    known, begun = [*features, *encoders, *KINDS], tuple(f"{n}_" for n in encoders)
     for name in check.parsed.spec.inspect.allow:
-        if name not in known:
+        if name not in known and not name.startswith(begun):
             check.add(
                 f"inspect.allow: {name!r} is no feature and no kind of finding",
                 *("inspect", "allow", name),

@@ -28,7 +28,7 @@ def check_settings(check: Checker) -> None:
 def check_meanings(check: Checker, typed: Typed) -> None:
     """Check what speaks of columns or features."""
     check_evaluate(check, typed.types, typed.events)
-    check_lint(check, typed.features)
+    check_lint(check, typed.features, typed.encoded)
     check_plans(check, typed.types)
 
 
