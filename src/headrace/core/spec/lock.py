@@ -96,6 +96,8 @@ class Lock(Model):
     """What is known of them."""
     dropped: dict[str, Tried] = {}
     """What was tried and not kept."""
+    left_out: dict[str, str] = {}
+    """Columns that nothing reads, and why."""
     made: Made
     """What the choice rests on."""
 

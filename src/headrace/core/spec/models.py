@@ -113,6 +113,13 @@ class Spec(Model):
         """Whether proposals are asked for and not made yet."""
         return self.auto is not None and self.auto.lock is None
 
+    def without_lock(self) -> Spec:
+        """The spec as it asks for proposals, without those that were made."""
+        if self.auto is None:
+            return self
+        auto = self.auto.model_copy(update={"lock": None})
+        return self.model_copy(update={"features": {**self.features, AUTO: auto}})
+
     def with_lock(self, kept: Mapping[str, Any]) -> Spec:
         """The spec with these definitions in place of the proposals that it asks for."""
         if self.auto is None:

@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 from headrace.core.spec.lock import Gain
 from headrace.core.task import Kind, Task
-from headrace.learn.select.blocks import Block, Field, firsts
-from headrace.learn.select.screen import Screen, field_seed
 from headrace.learn.candidates.boosting import BOOSTING
 from headrace.learn.links import sigmoid, softmax
+from headrace.learn.select.blocks import Block, Field, firsts
+from headrace.learn.select.screen import Screen, field_seed
 
 STEPS = (0, 10, 25, 50, 100, 200)
 """Numbers of trees among which cross-validation chooses; with none the model is a constant."""
 
-PARAMS = {"learning_rate": 0.1, "leaves": 15, "min_leaf": 20, "columns": 0.8, "rows": 0.8}
+PARAMS = {"learning_rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0}
+"""Nothing is drawn: two fits differ by what one of them sees more, and not by luck."""
 LEARNER = "boosting, up to 200 trees of 15 leaves"
 COPIES = 2
 """Shuffled copies that a proposal is held against."""
@@ -70,14 +71,16 @@ class Selection:
 class _Model:
     """Scores out of fold of the model so far.
 
-    errors: of the model half fitted, when it has told half of what it will. What it ends with holds little
-    of what one good column would have told at once: many trees have pieced that together, and noise with it.
+    errors: what it leaves untold. early: the same of the model half fitted, when it has told half of what it
+    will: its end holds little of what one good column would have told at once, because many trees have
+    pieced that together, and noise with it.
     """
 
     blocks: tuple[Block, ...]
     trees: int
     losses: NDArray[np.float64]
     errors: NDArray[np.float64]
+    early: NDArray[np.float64]
 
     @property
     def loss(self) -> float:
@@ -114,12 +117,12 @@ def select(
     model = _fit(tuple(base), rows)
     first = model.loss
     screen = Screen(proposals, rows)
-    screen.against(model.errors)
+    screen.against(model.errors, model.early)
     bar = screen.bar(names, rules.level) if names and rules.probes else 0.0 if names else np.inf
     fails, ended = 0, "every proposal above the bar was tried"
     statistics = screen.statistics(names)
     while True:
-        waiting = [n for n in names if n not in verdicts and statistics[n] > bar]
+        waiting = [n for n in names if n not in verdicts and max(statistics[n]) > bar]
         kept = sum(v.kept for v in verdicts.values())
         progress("choosing features", len(verdicts), len(verdicts) + len(waiting))
         if not waiting:
@@ -133,22 +136,28 @@ def select(
         if fails >= FAILS:
             ended = f"{FAILS} proposals in a row did not help the model"
             break
-        name = max(waiting, key=lambda n: statistics[n])
+        name = max(waiting, key=lambda n: _rank(statistics[n], bar))
         found, tried = _try(model, by_name[name], rows, rules)
-        verdicts[name] = replace(found, statistic=statistics[name], bar=bar)
+        verdicts[name] = replace(found, statistic=max(statistics[name]), bar=bar)
         if found.kept:
             model, fails = tried, 0
-            screen.against(model.errors)
+            screen.against(model.errors, model.early)
             statistics |= screen.statistics([n for n in names if n not in verdicts])
         else:
             fails += 1
     for name in names:
         if name not in verdicts:
-            low = statistics[name] <= bar
+            low = max(statistics[name]) <= bar
             why = "tells the model's errors no better than shuffled copies" if low else f"not tried: {ended}"
-            verdicts[name] = Verdict(name, False, why, None, statistics[name], bar)
+            verdicts[name] = Verdict(name, False, why, None, max(statistics[name]), bar)
     order = sorted(verdicts.values(), key=lambda v: not v.kept)
     return Selection(tuple(order), ended, first, model.loss)
+
+
+def _rank(statistics: tuple[float, ...], bar: float) -> tuple[bool, float]:
+    """First what tells the errors of the fitted model, then what it might have told at once."""
+    late, early = statistics
+    return (True, late) if late > bar else (False, early)
 
 
 def _try(model: _Model, block: Block, rows: Field, rules: Rules) -> tuple[Verdict, _Model]:
@@ -184,7 +193,8 @@ def _fit(blocks: tuple[Block, ...], rows: Field, most: int | None = None) -> _Mo
     means = np.nanmean(losses, axis=1)
     best = int(np.argmin(means))
     half = int(np.argmax(means <= (means[0] + means[best]) / 2))
-    return _Model(blocks, steps[best], losses[best], _errors(raw[half], rows.y, rows.task))
+    late, early = (_errors(raw[i], rows.y, rows.task) for i in (best, half))
+    return _Model(blocks, steps[best], losses[best], late, early)
 
 
 def _fold(blocks: tuple[Block, ...], rows: Field, number: int, steps: tuple[int, ...]) -> NDArray[np.float64]:

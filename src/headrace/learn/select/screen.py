@@ -1,8 +1,8 @@
 """A cheap look at what a proposal may add: does it tell the errors of the model without it?
 
 For each column the errors of rows out of fold are averaged by bins of the column on the rows that a fold
-fits on, and the averages are held against the rows that it scores. How much of the squared error they explain,
-over its standard error between units, is the column's statistic; of several columns the largest.
+fits on, and the averages are held against the rows that it scores. How much of the squared error they
+explain, over its standard error between units, is the column's statistic; of several columns the largest.
 
 What noise reaches is learnt of probes: the same columns dealt to other rows, all by one permutation, whose
 largest statistic over all proposals is one draw of what nothing reaches (maxT; Westfall and Young,
@@ -79,17 +79,19 @@ class Screen:
         self._field = field
         self._binned = {b.name: binned(b, field) for b in blocks}
         self._units = firsts(field.units)[1]
-        self._errors = np.empty((0, 0))
+        self._errors: tuple[NDArray[np.float64], ...] = ()
 
-    def against(self, errors: NDArray[np.float64]) -> None:
-        """Take these errors [rows, outputs]; NaN where a row was never scored."""
-        spread = np.nanvar(errors, axis=0)
-        most = np.argsort(-spread, kind="stable")[:CLASSES]
-        self._errors = errors[:, np.sort(most)]
+    def against(self, *errors: NDArray[np.float64]) -> None:
+        """Take these errors, each [rows, outputs]; NaN where a row was never scored."""
+        kept = []
+        for one in errors:
+            most = np.argsort(-np.nanvar(one, axis=0), kind="stable")[:CLASSES]
+            kept.append(one[:, np.sort(most)])
+        self._errors = tuple(kept)
 
-    def statistics(self, names: Sequence[str]) -> dict[str, float]:
-        """The statistic of each of these proposals."""
-        return {n: self._of(self._binned[n], None) for n in names}
+    def statistics(self, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """The statistic of each of these proposals, against each of the errors."""
+        return {n: tuple(self._of(self._binned[n], None, e) for e in self._errors) for n in names}
 
     def bar(self, names: Sequence[str], level: float) -> float:
         """What none of these proposals passes but with the chance `level` where they mean nothing."""
@@ -99,21 +101,21 @@ class Screen:
             rows, lumps = (deal(lumpy, field.units, rng) for lumpy in (False, True))
             for name in names:
                 one = self._binned[name]
-                highest = max(highest, self._of(one, lumps if one.lumpy else rows))
+                order = lumps if one.lumpy else rows
+                highest = max(highest, *(self._of(one, order, e) for e in self._errors))
         return highest
 
-    def _of(self, one: Binned, order: NDArray[np.int64] | None) -> float:
+    def _of(self, one: Binned, order: NDArray[np.int64] | None, errors: NDArray[np.float64]) -> float:
         best = -np.inf
         for column in one.whole:
             codes = column if order is None else column[order]
             pairs = [(codes[fit], codes[test]) for fit, test in self._field.folds]
-            best = max(best, self._statistic(pairs, None))
+            best = max(best, self._statistic(pairs, errors))
         for folds in one.folds:  # what learns of the target by fold: deal the errors, which is the same
-            best = max(best, self._statistic(folds, order))
+            best = max(best, self._statistic(folds, errors if order is None else errors[order]))
         return best
 
-    def _statistic(self, folds: _Codes, order: NDArray[np.int64] | None) -> float:
-        errors = self._errors if order is None else self._errors[order]
+    def _statistic(self, folds: _Codes, errors: NDArray[np.float64]) -> float:
         gains = np.full(len(errors), np.nan)
         for (fit, test), (seen, asked) in zip(self._field.folds, folds, strict=True):
             width = int(max(seen.max(initial=0), asked.max(initial=0))) + 1

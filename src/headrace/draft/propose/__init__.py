@@ -1,0 +1,1 @@
+"""Features that headrace proposes, and how those that earn their place are told from noise."""
