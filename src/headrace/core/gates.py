@@ -204,6 +204,14 @@ _ALL = (
         "headrace release promote NAME",
     ),
     Gate(
+        "skew",
+        "promote",
+        "Do rows that are sent as requests get the features and scores that training computed for them? One "
+        "gate for the release's own tables, one for the online store.",
+        "find what differs by the feature and row that are named: a table that has changed since, a function "
+        "that sees its batch; then run again, or fill the online store anew",
+    ),
+    Gate(
         "one-change",
         "promote",
         "Does the release differ from the champion in one of data, features, model, tuning and code?",

@@ -16,6 +16,7 @@ from headrace.engine.checking.evaluate import looked_at
 from headrace.engine.checking.lint import judged_names
 from headrace.engine.context import Context
 from headrace.engine.measures import bars_of
+from headrace.engine.skew import RULES as SKEW
 
 Rules = Mapping[str, Rule]
 """The rule for each judged name."""
@@ -78,7 +79,7 @@ def waive_all(
             is empty, and day that is gone by or no date.
     """
     judged = [e.gate for e in expectations] + [bar.gate for bar in bars_of(ctx.spec) if bar.rule]
-    judged += judged_names(ctx.spec.feature_specs())
+    judged += [*judged_names(ctx.spec.feature_specs()), *SKEW]
     judged += looked_at(ctx.spec, [_plain(w["gate"]) for w in wanted])
     problems = [p for w in wanted for p in _check_waiver(ctx, w, judged)]
     if problems:

@@ -10,7 +10,7 @@ from headrace.core.digest import digest
 from headrace.core.errors import GateBlocked
 from headrace.core.evidence import Evidence, Verdict
 from headrace.core.views import Releases, ReleaseView, State
-from headrace.engine import contest, releases
+from headrace.engine import contest, releases, skew
 from headrace.engine.ages import tables_used
 from headrace.engine.author import commit
 from headrace.engine.code import library_versions
@@ -18,6 +18,7 @@ from headrace.engine.context import Context
 from headrace.engine.gates import enforce, judge_all
 from headrace.engine.recheck import recheck
 from headrace.engine.result import Trail
+from headrace.engine.skew import Ways
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.package import serving_of
 from headrace.release.manifest import Manifest, Serving, Standing, TestEstimate
@@ -26,8 +27,9 @@ LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb
 ID_LENGTH = 12
 
 
-def promote_run(ctx: Context, name: str, trail: Trail) -> None:
-    """Make the run's release and move it as far as gates and approvals let it go.
+def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None) -> None:
+    """Make the run's release and move it as far as gates and approvals let it go. `ways` are how it is asked
+    as it will be served.
 
     Raises:
         GateBlocked: the go or an assumption no longer holds, it is worse than the champion, or it was
@@ -40,7 +42,9 @@ def promote_run(ctx: Context, name: str, trail: Trail) -> None:
     champion = state.champion
     again, rules = recheck(ctx)
     compared = _contest(ctx, trail, state)
-    verdicts = judge_all(ctx, "promote", [*again, *compared], {**rules, **contest.rules(ctx, compared)})
+    asked = _skew(ctx, trail, champion, ways)
+    held = {**rules, **contest.rules(ctx, compared), **skew.RULES}
+    verdicts = judge_all(ctx, "promote", [*again, *compared, *asked], held)
     trail.verdicts += verdicts
     release = champion if champion is not None and _is(ctx, trail, champion) else _make(ctx, name, trail)
     trail.release = release.release
@@ -69,6 +73,12 @@ def _contest(ctx: Context, trail: Trail, state: Releases) -> list[Evidence]:
     if _is(ctx, trail, champion):
         return contest.not_asked("the release is the champion itself")
     return contest.contest(ctx, trail.made, state, champion)
+
+
+def _skew(ctx: Context, trail: Trail, champion: ReleaseView | None, ways: Ways | None) -> list[Evidence]:
+    if champion is not None and _is(ctx, trail, champion):
+        return skew.not_asked("the release is the champion itself")
+    return skew.skew(ctx, trail.made, ways)
 
 
 def _waived(verdicts: Iterable[Verdict]) -> list[str]:

@@ -22,6 +22,7 @@ from headrace.engine.naming import declared, name_run, origin, parent_of, rename
 from headrace.engine.plan import Step, steps
 from headrace.engine.promote import promote_run
 from headrace.engine.result import RunResult, Trail
+from headrace.engine.skew import Ways
 
 STATUS_OF = {GateBlocked: "blocked", AwaitingApproval: "awaiting approval"}
 
@@ -73,10 +74,10 @@ def number_run(ctx: Context, payload: Callable[[Mapping[str, RunView]], Mapping[
         return run
 
 
-def execute(ctx: Context, *, until: str = "") -> RunResult:
+def execute(ctx: Context, *, until: str = "", ways: Ways | None = None) -> RunResult:
     """Run the spine, to its end or to the end of the stage `until`. Gates and awaited approvals end a run
     in good order; where a stage met a mistake of the user's or a fault of ours, the result carries it as
-    `error`.
+    `error`. `ways` are how a release is asked before it is promoted.
 
     Raises:
         StoreError: the ledger can't be written.
@@ -89,7 +90,7 @@ def execute(ctx: Context, *, until: str = "") -> RunResult:
             run_step(ctx, step, trail)
             if step.stage.name == until:
                 return _finish(ctx, name, trail, started, "stopped", None)
-        promote_run(ctx, name, trail)
+        promote_run(ctx, name, trail, ways)
     except (GateBlocked, AwaitingApproval) as stop:
         status = NO_GO if keeps_today(trail.verdicts) else STATUS_OF[type(stop)]
         return _finish(ctx, name, trail, started, status, stop)

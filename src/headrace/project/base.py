@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import NotFound, SpecError, did_you_mean
 from headrace.core.html import table
-from headrace.core.ports import Store
+from headrace.core.ports import OnlineStore, Store
 from headrace.core.spec import FILE_NAME, LOCK_NAME, ParsedLock, ParsedSpec, parse_lock, parse_spec
 from headrace.core.views import RUN_KINDS, Releases, ReleaseView, RunView, runs
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headrace.release.manifest import Manifest
 
 STORE_DIR = ".headrace"
+ONLINE = "online.db"
+"""The online store's file, in the store's folder."""
 
 
 def _text(file: Path) -> str | None:
@@ -64,6 +66,12 @@ class ProjectBase:
             self._store = EmbeddedStore(folder)
         return self._store
 
+    def online(self) -> OnlineStore:
+        """The project's online store. Its file is made when it is first filled."""
+        from headrace.stores.online import SqliteOnlineStore
+
+        return SqliteOnlineStore(self.root / STORE_DIR / ONLINE)
+
     def _no_spec(self) -> SpecError:
         return SpecError(
             f"there is no {FILE_NAME} in {self.root}",
@@ -77,8 +85,9 @@ class ProjectBase:
 
         return actor(self.root, self._actor)
 
-    def spec(self) -> ParsedSpec:
-        """The spec as it stands in the file, with the features of the lock where it asks for proposals.
+    def spec(self, *, locked: bool = True) -> ParsedSpec:
+        """The spec as it stands in the file, with the features of the lock where it asks for proposals
+        (`locked=False`: without).
 
         Raises:
             SpecError: there is no spec, or it or the lock has mistakes (all of them are named).
@@ -87,7 +96,7 @@ class ProjectBase:
         if text is None:
             raise self._no_spec()
         parsed = parse_spec(text, name=FILE_NAME)
-        lock = self.lock() if parsed.spec.awaits_proposals else None
+        lock = self.lock() if locked and parsed.spec.awaits_proposals else None
         return parsed if lock is None else parsed.locked(lock)
 
     def lock(self) -> ParsedLock | None:

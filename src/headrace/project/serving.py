@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 from headrace.core.views import Reign, ReleaseView
 from headrace.engine.context import Progress, silent
-from headrace.project.base import STORE_DIR, ProjectBase
+from headrace.project.base import ONLINE, STORE_DIR, ProjectBase
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from headrace.core.ports import OnlineStore
     from headrace.engine.materialize import Materialized
     from headrace.serve.batch import Scored
-
-ONLINE = "online.db"
-"""The online store's file, in the store's folder."""
 
 
 class Serving(ProjectBase):
@@ -116,12 +112,6 @@ class Serving(ProjectBase):
         return make_app(
             self.store, manifest, found.release, online=store if there else None, clock=self._clock
         )
-
-    def online(self) -> OnlineStore:
-        """The project's online store. Its file is made when it is first filled."""
-        from headrace.stores.online import SqliteOnlineStore
-
-        return SqliteOnlineStore(self.root / STORE_DIR / ONLINE)
 
     def materialize(
         self, release: str | None = None, *, progress: Progress = silent

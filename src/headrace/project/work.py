@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace.core.errors import HeadraceError, NotFound, Problem
-from headrace.core.spec import ParsedSpec
+from headrace.core.errors import GateBlocked, HeadraceError, NotFound, Problem, UserError
+from headrace.core.spec import LOCK_NAME, ParsedLock, ParsedSpec, parse_lock
 from headrace.core.views import RunView
 from headrace.engine.context import Context, Progress, silent
+from headrace.engine.result import RunResult
+from headrace.project.asking import ways_of
 from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
     from headrace.core.schema import Snapshot
     from headrace.engine.compile import Compiled
     from headrace.engine.reproduce import Reproduction
-    from headrace.engine.result import RunResult
     from headrace.engine.tracking.live import TrackedRun
     from headrace.engine.tracking.mirror import Mirror
     from headrace.engine.tracking.record import Given
     from headrace.policy.changes import Ablation
+
+
+BEFORE_FEATURES = ("frame", "ingest", "split")
+"""The stages that need no features."""
 
 
 class Working(ProjectBase):
@@ -40,8 +47,6 @@ class Working(ProjectBase):
 
     def warnings(self) -> list[Problem]:
         """What `check` lets pass, and should be known: models whose library is not installed."""
-        from dataclasses import replace
-
         from headrace.learn.registry import missing_libraries
 
         parsed = self.spec()
@@ -89,7 +94,12 @@ class Working(ProjectBase):
         try:
             mirror = self._mirror(tracking)
             parsed = spec or self.spec()
-            pinned = self._snapshots(snapshots) if snapshots else {}
+            if parsed.spec.awaits_proposals and to not in BEFORE_FEATURES:
+                proposed = self._propose(parsed, None, snapshots, waive, progress)
+                if isinstance(proposed, RunResult):
+                    return proposed  # it did not come to its split
+                parsed = parsed.locked(proposed)
+            pinned = self._pinned(snapshots)
             compiled = check(parsed, self.root, pinned)
             given = self._given(model) if model else None
             context = Context(
@@ -100,12 +110,102 @@ class Working(ProjectBase):
             if raises:
                 raise
             return not_begun(error)
-        result = execute(context, until=to)
+        ways = ways_of(self.store, self.online, self._clock)
+        result = execute(context, until=to, ways=ways)
         if mirror is not None:
             show_safely(mirror, self.store, parsed.spec.project, self.show(result.run))
         if raises and result.error is not None:
             raise result.error
+        self._tell_stale(context, result.run)
         return result
+
+    def propose(
+        self, *, again: bool = False, budget: str | None = None, progress: Progress = silent
+    ) -> ParsedLock:
+        """Propose features, choose among them on the training rows, and write `features.lock.yaml`.
+
+        Args:
+            again: make it anew where there is one; its pinned features stay.
+            budget: the time that choosing may take, such as `60 s` (default: the spec's).
+            progress: told of every stage.
+
+        Raises:
+            UserError: the spec asks for no proposals, there is a lock already, or a stage met a mistake.
+            GateBlocked: a gate before the features blocks.
+        """
+        parsed = self.spec(locked=False)
+        if parsed.spec.auto is None:
+            raise UserError(
+                "the spec asks for no proposals",
+                where=parsed.where("features"),
+                fix="write `features: auto`, or `auto: {}` beside named features",
+            )
+        if not again and self.lock() is not None:
+            raise UserError(
+                f"there is a {LOCK_NAME} already",
+                where=str(self.root / LOCK_NAME),
+                why="it may hold your own changes",
+                fix="add --again to make it anew (what `pin:` names stays), or edit it",
+            )
+        found = self._propose(parsed, budget, "", (), progress)
+        if isinstance(found, RunResult):
+            raise GateBlocked.of(found.problems)
+        return found
+
+    def _propose(
+        self,
+        parsed: ParsedSpec,
+        budget: str | None,
+        snapshots: str,
+        waive: Sequence[Mapping[str, str]],
+        progress: Progress,
+    ) -> ParsedLock | RunResult:
+        """Run to the split, then choose; the run itself where it did not come that far."""
+        from headrace.project.proposing import make_lock, write_lock
+
+        before = self.lock()
+        open_ = replace(parsed, spec=parsed.spec.without_lock(), lock=None)
+        first = self.run(
+            spec=open_, to=BEFORE_FEATURES[-1], snapshots=snapshots, waive=waive, progress=progress
+        )
+        if first.exit_code:
+            return first
+        progress("propose", "starts", 0, 0)
+        ctx = Context(
+            self.root,
+            self.store,
+            open_,
+            self._clock,
+            self.actor,
+            first.run,
+            progress,
+            self._pinned(snapshots),
+        )
+        lock = make_lock(ctx, self.show(first.run), before, budget)
+        text = write_lock(self.root, lock)
+        kept = ctx.store.put(text.encode()).digest
+        told = {"lock": kept, "kept": list(lock.features), "dropped": list(lock.dropped), "run": first.run}
+        ctx.store.append([ctx.draft("features.proposed", kept, **told)])
+        progress("propose", "ran", 1, 1)
+        return parse_lock(text)
+
+    def _pinned(self, snapshots: str) -> dict[str, Snapshot]:
+        return self._snapshots(snapshots) if snapshots else {}
+
+    def _tell_stale(self, ctx: Context, run: str) -> None:
+        """Warn where the lock was made of other data, or for another question; it is not made anew."""
+        if ctx.parsed.lock is None:
+            return
+        from headrace.engine.choosing import stale
+
+        why = stale(ctx, self.show(run))
+        if why:
+            warnings.warn(
+                f"{LOCK_NAME} {why}: its features are used as they stand; "
+                "`headrace features propose --again` makes it anew",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def track(
         self,

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from headrace.engine.compile import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
 from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
+from headrace.engine.requests import as_requests
 from headrace.engine.stages.features import histories_of
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
@@ -62,7 +62,7 @@ def _work(ctx: Context, made: Made) -> Output:
     serving = _serving(ctx, made, runner, kept.digest)
     probe = pq.read_table(ctx.store.get(made["features"].outputs["probe"]))
     tell("comparing with the trained model", 0, probe.num_rows)
-    feeds = encode_rows(_as_requests(probe), runner.inputs, zone=ctx.zone)
+    feeds = encode_rows(as_requests(probe), runner.inputs, zone=ctx.zone)
     evidence = (
         *_parity(ctx, made, runner, feeds, probe.num_rows),
         _latency(runner, feeds),
@@ -180,34 +180,6 @@ def _lookup(ctx: Context, made: Made, table: str, fields: Sequence[Field]) -> Lo
         known_at=spec.known_at,
         ttl_us=micros(spec.ttl) if spec.ttl else None,
     )
-
-
-def _as_requests(probe: pa.Table) -> list[dict[str, Any]]:
-    """Rows as a caller would send them: times as text, as JSON has no times."""
-    plain: list[dict[str, Any]] = (_texts(probe) if _has_times(probe) else probe).to_pylist()
-    return plain
-
-
-def _has_times(probe: pa.Table) -> bool:
-    return any(pa.types.is_timestamp(f.type) for f in probe.schema)
-
-
-def _texts(probe: pa.Table) -> pa.Table:
-    """Times as RFC 3339 text. By hand, because Arrow has no text for years beyond what Python holds."""
-    columns = []
-    for name in probe.column_names:
-        column: Any = probe.column(name)
-        if pa.types.is_timestamp(column.type):
-            column = pa.array([_rfc3339(v) for v in column.cast(pa.int64()).to_pylist()], pa.string())
-        columns.append(column)
-    return pa.table(dict(zip(probe.column_names, columns, strict=True)))
-
-
-def _rfc3339(value: int | None) -> str | None:
-    if value is None:
-        return None
-    moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=value)
-    return moment.isoformat()
 
 
 def _parity(

@@ -1,0 +1,114 @@
+"""The gate skew: requests get what training computed, and what was planted is found and named."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from spine import begin, verdict
+from worlds import homes, wine
+
+from headrace.data.lookup import LookupTable
+from headrace.project import Project
+
+HISTORY = (
+    "  wind: weather.wind\n",
+    "  wind: weather.wind\n  busy: {aggregate: count(), by: depot, window: [3 h, 1 day]}\n",
+)
+
+
+def judged(result: Any, way: str = "requests") -> Any:
+    return verdict(result, f"skew: {way}")
+
+
+def test_an_honest_run_agrees_row_by_row(tmp_path: Path) -> None:
+    result = begin(tmp_path, HISTORY).run()
+    assert result.status == "released"
+    found = judged(result)
+    assert (found.outcome, found.evidence.value, found.evidence.n) == ("pass", 0.0, 238)
+    assert found.evidence.details["features"] == {}
+    assert judged(result, "online").outcome == "not applicable"
+    again = begin_again(tmp_path).run()
+    assert judged(again).reason == "the release is the champion itself"
+
+
+def begin_again(folder: Path) -> Project:
+    return Project(folder, actor="author@example.com")
+
+
+def test_three_classes_agree(tmp_path: Path) -> None:
+    result = wine(tmp_path).run()
+    assert judged(result).outcome == "pass"
+    assert judged(result).evidence.n > 20
+
+
+def test_a_regression_agrees(tmp_path: Path, housing: Path) -> None:
+    found = judged(homes(tmp_path, housing).run())
+    assert (found.outcome, found.evidence.n) == ("pass", 400)
+
+
+def test_a_lookup_that_sees_ahead_for_one_request_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server whose single lookups forget the lead: what training never saw."""
+    honest = LookupTable.find
+
+    def early(self: LookupTable, key: Any, moment: int | None = None) -> Any:
+        return honest(self, key, None if moment is None else moment + 3_600_000_000)
+
+    monkeypatch.setattr(LookupTable, "find", early)
+    project = begin(tmp_path)
+    result = project.run()
+    assert result.status == "blocked"
+    found = judged(result)
+    assert found.outcome == "fail"
+    assert found.evidence.value > 200
+    told = found.evidence.details["features"]
+    assert list(told) == ["wind"]
+    assert told["wind"]["rows"] <= found.evidence.value
+    assert told["wind"]["trained"] != told["wind"]["served"]
+    assert "wind in " in found.evidence.where
+    assert "in training" in found.evidence.where
+    assert any("skew: requests" in p.what for p in result.problems)
+    waiver = {"gate": "skew: requests", "reason": "known", "by": "me@example.com", "until": "2027-01-01"}
+    assert project.run(waive=[waiver]).status == "released"
+
+
+def test_a_changed_table_in_the_online_store_blocks(tmp_path: Path) -> None:
+    """Facts that came later and say that they were known before: training has not seen them."""
+    project = begin(tmp_path, HISTORY)
+    assert project.run().status == "released"
+    project.materialize()
+    app_take(
+        project,
+        [
+            {"depot": d, "seen": f"2024-02-{day:02}T{h:02}:30:00+00:00", "wind": 99.0}
+            for d in ("north", "south")
+            for day in (8, 9, 10, 11)
+            for h in range(24)
+        ],
+    )
+    (tmp_path / "headrace.yaml").write_text(
+        (tmp_path / "headrace.yaml").read_text().replace("cv: {folds: 3}", "cv: {folds: 4}")
+    )
+    result = project.run()
+    assert judged(result).outcome == "pass"
+    found = judged(result, "online")
+    assert found.outcome == "fail"
+    assert list(found.evidence.details["features"]) == ["wind"]
+    assert found.evidence.details["features"]["wind"]["served"] == 99.0
+    assert result.status == "blocked"
+
+
+def app_take(project: Project, rows: list[dict[str, Any]]) -> None:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=project.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post("/events", json={"table": "weather", "rows": rows})
+
+    done = asyncio.run(send())
+    assert done.status_code == 200, done.text
+    assert done.json()["new"] == len(rows)
