@@ -86,6 +86,16 @@ def test_names_that_clash(tmp_path: Path) -> None:
     assert "makes 'old_3h', which there is already" in found
 
 
+def test_a_hidden_history_is_for_others(tmp_path: Path) -> None:
+    hidden = "{aggregate: count(), window: [3 h, 1 day], hide: true}"
+    found = mistakes(tmp_path / "one", f"{hidden}\n  share: history.old_3h / 3")
+    assert "nothing reads history.old_1d" in found and "nothing reads history.old_3h" not in found
+    ratio = f"  wind: {hidden}\n  ratio: history.wind_3h / history.wind_1d\n"
+    compiled = begin(tmp_path / "two", ("  wind: weather.wind\n", ratio)).check()
+    assert list(compiled.features) == ["depot", "distance", "hour", "ratio"]
+    assert [h.name for h in compiled.histories] == ["wind_1d", "wind_3h"]
+
+
 def test_a_broken_history_is_told_once(tmp_path: Path) -> None:
     found = mistakes(
         tmp_path, "{aggregate: avg(wnd), over: weather, window: [3 h]}\n  twice: history.old_3h * 2"

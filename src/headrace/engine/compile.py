@@ -20,7 +20,7 @@ from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.clean import add_flags, check_cleaning
 from headrace.engine.checking.data import check_data
 from headrace.engine.checking.encoders import add_cycles, check_grouping, type_encoders
-from headrace.engine.checking.history import expression_of, type_histories
+from headrace.engine.checking.history import check_hidden, expression_of, shown_of, type_histories
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 
@@ -130,7 +130,7 @@ def type_spec(check: Checker) -> Typed:
     today = None
     if spec.problem.today and spec.problem.today.rule is not None:
         today = expression(spec.problem.today.rule, types, "problem", "today", "rule")
-    features: dict[str, Expr] = {h.name: expression_of(h, zone) for h in histories}
+    features: dict[str, Expr] = {h.name: expression_of(h, zone) for h in shown_of(spec, histories)}
     seen = cleaned_types(spec.clean, types)
     # By name: the spec is kept and named without the order of its mappings, and so must be the model.
     for name, feature in sorted(spec.expressions().items()):
@@ -150,6 +150,7 @@ def type_spec(check: Checker) -> Typed:
     _check_target(check, target, today)
     expectations = _expectations(check)
     lookups = _lookups([*features.values(), *(e for _, e in read)], today, events)
+    check_hidden(check, histories, [*features.values(), *(e for _, e in read)])
     return Typed(target, features, today, strata, expectations, lookups, types, encoded, histories, events)
 
 

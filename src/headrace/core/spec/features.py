@@ -53,6 +53,8 @@ class HistoryFeature(_Told):
     """The column of times that the window is measured on (default: the table's `time`)."""
     where: str | None = None
     """A SQL boolean over a row of the table: only rows of which it is true count."""
+    hide: bool = False
+    """Fill `history.NAME` for other features to read, and be no feature itself."""
 
 
 def _one_or_list(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -55,6 +55,27 @@ def _names(feature: str, spec: HistoryFeature) -> list[str]:
     if not isinstance(spec.window, tuple):
         return [feature]
     return [f"{feature}_{window_name(parse_duration(w))}" for w in spec.window]
+
+
+def shown_of(spec: Spec, histories: Iterable[History]) -> list[History]:
+    """Those that are features themselves."""
+    features = spec.feature_specs()
+    return [h for h in histories if not getattr(features[h.feature], "hide", False)]
+
+
+def check_hidden(check: Checker, histories: Iterable[History], read: Iterable[Expr]) -> None:
+    """Histories that are no features have to be read by one. Said last: a feature with a mistake may do."""
+    if check.problems:
+        return
+    columns = {c for e in read for c in e.columns}
+    shown = {h.name for h in shown_of(check.parsed.spec, histories)}
+    for history in histories:
+        if history.name not in shown and history.column not in columns:
+            check.add(
+                f"nothing reads {history.column}",
+                *("features", history.feature),
+                fix=f"write a feature that does, such as {history.column} / 60, or remove `hide`",
+            )
 
 
 def declared_histories(spec: Spec) -> dict[str, Any]:
