@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from encoders import BINARY, REGRESSION, THREE
 
 from headrace.checks.lint import LEAKAGE, Column, Dataset, lint
 from headrace.core.schema import Type
 from headrace.core.task import Kind, Task
 from headrace.expr import parse
 from headrace.features.encode.target import TargetEncoder
-from tests.encoders import BINARY, REGRESSION, THREE
 
 
 def encoded(seed: int, task: Task, values: int, *, effect: float, honest: bool = True) -> Dataset:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from encoders import BINARY, REGRESSION, THREE, check_agreement, evaluated, fit
 
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TEXT, Type
@@ -15,7 +16,6 @@ from headrace.features.edges import NUMBERS, TEXTS
 from headrace.features.encode.count import CountEncoder
 from headrace.features.encode.hash import HashEncoder
 from headrace.features.encode.tfidf import TfidfEncoder
-from tests.encoders import BINARY, REGRESSION, THREE, check_agreement, evaluated, fit
 
 TYPES = {"city": Type.TEXT, "zip": Type.NUMBER, "note": Type.TEXT}
 WORDS = ("Wind", "RAIN,", "late-night", "Zoë", "東京", "x", "a_1", "30", "it's", "—", "ĳ", "снег", "🙂", "\n")

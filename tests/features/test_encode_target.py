@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from encoders import BINARY, REGRESSION, THREE, check_agreement, evaluated, fit
 
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import Feature, FeatureKind, Kind, Task
@@ -15,7 +16,6 @@ from headrace.learn.folds import FoldKind, FoldPlan, folds
 from headrace.learn.records import ModelChoice, Part
 from headrace.learn.run import learn
 from headrace.metrics.catalog import METRICS
-from tests.encoders import BINARY, REGRESSION, THREE, check_agreement, evaluated, fit
 
 TYPES = {"city": Type.TEXT, "zip": Type.NUMBER, "new": Type.BOOL}
 
