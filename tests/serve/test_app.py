@@ -159,7 +159,7 @@ def test_other_paths_and_methods(client: Client) -> None:
     response = client.get("/predict")
     (problem,) = errors(response, 405)
     assert response.headers["allow"] == "POST"
-    assert problem["fix"] == "there are POST /predict, GET /schema, GET /health"
+    assert problem["fix"] == "there are POST /predict, POST /events, GET /online, GET /schema, GET /health"
     assert errors(client.request("OPTIONS", "/predict"), 405)
     assert client.request("HEAD", "/predict").status_code == 405
 

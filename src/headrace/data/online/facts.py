@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from headrace.core.feed import Feed, Newest, Window
 from headrace.core.online import Fact, Place
-from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.schema import NULL_TIME, Type
 from headrace.data.buffers import Array, fixed, known, texts
 from headrace.data.cells import Value
 from headrace.data.feed import feed as raw_column
+from headrace.data.feed import there
 from headrace.data.history.index import OUTPUT
 from headrace.data.lookup import moments_of
 from headrace.graph.run import Runner
@@ -114,7 +115,7 @@ class Facts:
             counts &= computed[window.where] == 1.0
         held = None if window.value is None or not rows else computed[window.value]
         if held is not None:
-            counts &= _there(held, window.value_type)
+            counts &= there(held, window.value_type or Type.NUMBER)
         chosen = np.flatnonzero(counts)
         cells = self._cells(window.value_type, held, chosen)
         keys = keys_of([values[k] for k in window.by], rows)
@@ -153,15 +154,6 @@ def _put_newest(
         if key is not None and s != NULL_TIME:
             at.append(Place(stream, key, o, s, _pack(payload)))
     return seen
-
-
-def _there(values: NDArray[Any], kind: Type | None) -> NDArray[np.bool_]:
-    """Where a raw column is not null."""
-    if kind is Type.TEXT:
-        return np.asarray(values != NULL_TEXT, dtype=np.bool_)
-    if kind is Type.TIME:
-        return np.asarray(values != NULL_TIME)
-    return np.asarray(np.isfinite(values))
 
 
 def _names(columns: Sequence[Sequence[Value]]) -> list[bytes]:
