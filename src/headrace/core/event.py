@@ -19,6 +19,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "run.reproduced": (1, "a run was done again: which digests and metrics agree"),
     "stage.finished": (1, "a stage made its outputs; the subject is the stage's key"),
     "stage.failed": (1, "a stage raised an error: what, why, fix"),
+    "features.proposed": (1, "proposals were put to the training rows, and a lock was written"),
     "gate.judged": (1, "a check's evidence was judged against its rule"),
     "gate.waived": (1, "somebody waived a gate: reason, name, last day"),
     "table.snapshot": (1, "a source was snapshotted: digests, schema, rows"),

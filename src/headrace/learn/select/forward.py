@@ -26,12 +26,12 @@ from headrace.learn.links import sigmoid, softmax
 from headrace.learn.select.blocks import Block, Field, firsts
 from headrace.learn.select.screen import Screen, field_seed
 
-STEPS = (0, 10, 25, 50, 100, 200)
+STEPS = (0, 8, 20, 50, 120)
 """Numbers of trees among which cross-validation chooses; with none the model is a constant."""
 
-PARAMS = {"learning_rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0}
+PARAMS = {"learning_rate": 0.15, "leaves": 15, "columns": 1.0, "rows": 1.0}
 """Nothing is drawn: two fits differ by what one of them sees more, and not by luck."""
-LEARNER = "boosting, up to 200 trees of 15 leaves"
+LEARNER = "boosting, up to 120 trees of 15 leaves"
 COPIES = 2
 """Shuffled copies that a proposal is held against."""
 

@@ -94,7 +94,8 @@ class Screen:
         return {n: tuple(self._of(self._binned[n], None, e) for e in self._errors) for n in names}
 
     def bar(self, names: Sequence[str], level: float) -> float:
-        """What none of these proposals passes but with the chance `level` where they mean nothing."""
+        """What none of these proposals passes but with the chance `level` where they mean nothing, by the
+        first of the errors: where nothing is to be found, the model is a constant and all of them are one."""
         field, rng = self._field, np.random.default_rng([field_seed(self._field), 1])
         highest = 0.0  # what does not lessen the error at all passes no bar
         for _ in range(ceil(1 / level) - 1):
@@ -102,7 +103,7 @@ class Screen:
             for name in names:
                 one = self._binned[name]
                 order = lumps if one.lumpy else rows
-                highest = max(highest, *(self._of(one, order, e) for e in self._errors))
+                highest = max(highest, self._of(one, order, self._errors[0]))
         return highest
 
     def _of(self, one: Binned, order: NDArray[np.int64] | None, errors: NDArray[np.float64]) -> float:
