@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import postgres as postgres_programs
 import pytest
 
 
@@ -17,3 +19,13 @@ def housing() -> Path:
     if not file.is_file():
         pytest.skip("housing.csv is absent: set HEADRACE_HOUSING to the California districts file")
     return file
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    binaries = postgres_programs.programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    with postgres_programs.server(binaries) as url:
+        yield url

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -27,46 +21,11 @@ from headrace.stores import EmbeddedStore
 TODAY = date(2026, 1, 15)
 
 
-def _binaries() -> Path | None:
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return homes[-1].parent if homes else None
-
-
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own, with a table of orders."""
-    programs = _binaries()
-    if programs is None:
-        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
-    # Not below pytest's own folder: that is root's alone where root runs the tests.
-    folder = Path(tempfile.mkdtemp(prefix="headrace-postgres-"))
-    as_user: list[str] = []
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        done = subprocess.run([*as_user, *command], capture_output=True, text=True, timeout=120, cwd=folder)
-        assert done.returncode == 0, done.stderr
-
-    run(str(programs / "initdb"), "-D", str(data), "-U", "owner", "-A", "trust", "--no-sync")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    log = str(folder / "log")
-    run(str(programs / "pg_ctl"), "-D", str(data), "-o", options, "-l", log, "-w", "start")
-    try:
-        url = f"postgresql://owner@127.0.0.1:{port}/postgres"
-        _fill(url)
-        yield url
-    finally:
-        run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+def postgres(postgres_server: str) -> str:
+    """The URL of a PostgreSQL server, with a table of orders."""
+    _fill(postgres_server)
+    return postgres_server
 
 
 def _fill(url: str) -> None:
