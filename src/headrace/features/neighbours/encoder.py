@@ -38,8 +38,8 @@ SHARE = 8
 by its own target alone; of a few, next to nothing of it can be read off."""
 SOFT = 3
 """The median distance to the neighbour of this rank is added to distances that become weights."""
-CELLS = 1_000_000
-"""Distances that the graph holds at a time."""
+CELLS = 200_000
+"""Distances that the graph holds at a time: what stays in a processor's cache."""
 AT_ONCE = 256
 
 COORDINATES = {"latitude", "longitude", "lat", "lon", "lng", "long", "x", "y", "z", "easting", "northing"}

@@ -117,14 +117,18 @@ class _Tree:
 
 def emit_apart(g: GraphBuilder, points: Numbers, places: str) -> str:
     """Squared distances of every row to every point, double [rows, points]; `places` are double
-    [rows, axes] on the grid, without nulls."""
-    apart = ""
-    for axis in range(points.shape[1]):
-        own = g.node("Slice", places, *(g.constant([v], np.int64) for v in (axis, axis + 1, 1)))
-        off = g.node("Sub", own, g.constant(np.ascontiguousarray(points[None, :, axis])))
-        square = g.node("Mul", off, off)
-        apart = square if not apart else g.node("Add", apart, square)
-    return apart
+    [rows, axes] on the grid, without nulls.
+
+    |q|^2 + |p|^2 - 2qp as one product of matrices: all of it whole numbers of at most 2^53 in sum, so that
+    nothing is rounded, in whatever order it is added up.
+    """
+    axis = g.constant([1], np.int64)
+    size = g.node("ReduceSum", g.node("Mul", places, places), axis, keepdims=1)
+    ones = g.node("Add", g.node("Mul", size, g.constant(0.0)), g.constant(1.0))
+    left = g.node("Concat", g.node("Mul", places, g.constant(-2.0)), ones, size, axis=1)
+    sizes = (points**2).sum(axis=1)
+    right = np.concatenate([points.T, sizes[None], np.ones((1, len(points)))])
+    return g.node("MatMul", left, g.constant(right))
 
 
 def emit_nearest(g: GraphBuilder, points: Numbers, places: str, k: int) -> tuple[str, str]:
