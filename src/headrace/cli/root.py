@@ -18,6 +18,7 @@ COMMANDS = {
     "schema": "headrace.cli.start:schema",
     "run": "headrace.cli.run:run",
     "profile": "headrace.cli.profile:profile",
+    "sql": "headrace.cli.sql:sql",
     "data": "headrace.cli.data:data",
     "runs": "headrace.cli.runs:runs",
     "show": "headrace.cli.runs:show",

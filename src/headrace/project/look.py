@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,22 @@ class Looking(ProjectBase):
         from headrace.data.profile.file import profile_file
 
         return profile_file(Path(file))
+
+    def sql(
+        self, dialect: str = "duckdb", *, tables: Mapping[str, str] | None = None, position: str | None = None
+    ) -> str:
+        """The spec's lookups and histories as one SQL query of `duckdb`, `postgres` or `spark`, for a
+        database that holds the tables. `tables` says what a table is called there, `position` names a column
+        that tells a row's place: it decides between rows of the same time.
+
+        Raises:
+            SpecError: the spec has mistakes.
+            UserError: there is no such dialect or table.
+            ExprError: the dialect has no exact form of an operation.
+        """
+        from headrace.engine.sql import spec_sql
+
+        return spec_sql(self.spec(), self.root, dialect, relations=tables, position=position)
 
     def data(self) -> tuple[Version, ...]:
         """Every snapshot of every table: rows, age, and the runs that used it."""

@@ -48,4 +48,5 @@ def _heading(plan: Plan, name: str) -> str:
         lines.append(f"moment of prediction: {data.time}" + (f" - {data.lead}" if data.lead else ""))
     ties = f"the column {plan.position}" if plan.position is not None else "their values"
     lines.append(f"rows of the same key and times are put in order by {ties}")
-    return "".join(f"-- {line}\n".replace("\r", " ") for line in lines)
+    # A name may hold any character: none of them ends the comment.
+    return "".join("-- " + " ".join(line.split()) + "\n" for line in (*lines, *plan.notes))

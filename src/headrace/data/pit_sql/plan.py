@@ -20,7 +20,8 @@ class Plan:
     `tables` are the columns of every table with their types, `lookups` the columns wanted of side tables,
     `relations` what stands in FROM for a table that is called otherwise in the database. `position` is a
     column, of every table that is looked into, which says a row's place in it: it decides between rows of
-    the same time, as a row's place in the file does. Without one the values decide.
+    the same time, as a row's place in the file does. Without one the values decide. `notes` stand above the
+    query.
     """
 
     data: Data
@@ -29,6 +30,7 @@ class Plan:
     histories: tuple[History, ...] = ()
     relations: Mapping[str, str] | None = None
     position: str | None = None
+    notes: tuple[str, ...] = ()
 
     def relation(self, table: str, quoted: str) -> str:
         """What stands in FROM."""
