@@ -47,7 +47,7 @@ def test_the_result_has_the_promised_shape(finished: Project) -> None:
             "size",
             "lineage",
         ),
-        *("ship-at", "champion", "best-so-far", "one-change"),
+        *("ship-at", "champion", "best-so-far", "one-change", "skew", "skew"),
     ]
     for line in plain["leaderboard"]:
         assert {"model", "mean", "std", "seconds"} <= set(line)
