@@ -13,7 +13,8 @@ from headrace.core.document import Bar, Design, DesignColumn, DesignFeature, Ris
 from headrace.core.errors import NotFound, SpecError
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot, Type
-from headrace.core.spec import ParsedSpec, Spec
+from headrace.core.spec import FeatureSpec, ParsedSpec, Spec
+from headrace.core.spec.features import EncodeFeature, ExprFeature
 from headrace.core.spec.tables import ColumnCleaning, TableSpec
 from headrace.core.task import Task
 from headrace.core.views import RELEASE_KINDS, RUN_KINDS, RunView, releases, runs
@@ -22,6 +23,7 @@ from headrace.engine.compile import Compiled, keys_of
 from headrace.engine.measures import bars_of, find_metric
 from headrace.engine.pins import output_of, snapshots_of_run
 from headrace.engine.stages.features import raw_columns
+from headrace.expr import Expr
 from headrace.policy.changes import features_of
 
 
@@ -125,20 +127,19 @@ def _features(
     kinds = {f["name"]: f["kind"] for f in _facts(store, inspected, "features").get("features", ())}
     findings = inspected.summary.get("findings", ()) if inspected else ()
     found = []
-    for name, feature in spec.expressions().items():
-        expr = compiled.features.get(name) if compiled else None
-        columns = tuple(expr.columns) if expr else ()
+    for name, feature in spec.feature_specs().items():
+        exprs = _read_by(compiled, name, feature) if compiled else ()
+        columns = tuple(dict.fromkeys(c for e in exprs for c in e.columns))
         same = inspected is not None and _seen_alike(spec, before, name, columns)
-        types = {Type.TEXT: "category", Type.TIME: "number"}
-        typed = types.get(expr.type, expr.type.value) if expr else ""
+        typed = _type_of(feature, exprs)
         risk, why = _risk(spec, name, columns, inspected if same else None, findings)
         found.append(
             DesignFeature(
                 name=name,
-                expression=feature.expr,
+                expression=feature.text,
                 source=_sources(spec, columns),
                 columns=columns,
-                type=feature.kind or (kinds.get(name, typed) if same else typed),
+                type=kinds.get(name, typed) if same else typed,
                 cleaning=tuple(
                     t for c in columns if c in spec.clean.columns for t in _cleaning(c, spec.clean.columns[c])
                 ),
@@ -148,6 +149,24 @@ def _features(
             )
         )
     return tuple(found)
+
+
+def _read_by(compiled: Compiled, name: str, feature: FeatureSpec) -> tuple[Expr, ...]:
+    """The expressions behind a feature: its own, what its encoder reads, or those that its form makes."""
+    if isinstance(feature, ExprFeature):
+        return (compiled.features[name],) if name in compiled.features else ()
+    if name in compiled.encoded:
+        return tuple(compiled.encoded[name].values())
+    return tuple(e for n, e in compiled.features.items() if n == name or n.startswith(f"{name}_"))
+
+
+def _type_of(feature: FeatureSpec, exprs: Sequence[Expr]) -> str:
+    if isinstance(feature, EncodeFeature):
+        return "category" if feature.encode == "hash" else "number"
+    if not isinstance(feature, ExprFeature):
+        return "number"
+    types = {Type.TEXT: "category", Type.TIME: "number"}
+    return feature.kind or next((types.get(e.type, e.type.value) for e in exprs), "")
 
 
 def _came_to(run: RunView, stage: str) -> bool:
@@ -202,7 +221,7 @@ def _risk(
     findings: Sequence[Mapping[str, Any]],
 ) -> tuple[Risk, str]:
     """What is known of a feature's leakage: findings first, then what the declarations let it see."""
-    mine = [f for f in findings if f["feature"] == name and f["kind"] in LEAKAGE] if run else []
+    mine = [f for f in findings if _is_of(f["feature"], name, spec) and f["kind"] in LEAKAGE] if run else []
     for severity, risk in (("blocks", Risk.BLOCKS), ("warns", Risk.LOOK), ("accepted", Risk.ACCEPTED)):
         of = [f for f in mine if f["severity"] == severity]
         if of:
@@ -216,6 +235,13 @@ def _risk(
     if run is None:
         return Risk.OPEN, declared
     return Risk.LOW, f"{declared}; nothing found in {run.run}".removeprefix("; ")
+
+
+def _is_of(found: str | None, name: str, spec: Spec) -> bool:
+    """Whether a column of the matrix is a feature's: of its name, or begun with it."""
+    names = spec.feature_specs()
+    several = not isinstance(names[name], ExprFeature) and found not in names
+    return found == name or (several and found is not None and found.startswith(f"{name}_"))
 
 
 def _declared(spec: Spec, columns: Sequence[str]) -> tuple[str, bool]:
@@ -266,7 +292,7 @@ def _columns(spec: Spec, compiled: Compiled | None) -> tuple[DesignColumn, ...]:
 def _tables(spec: Spec, compiled: Compiled | None) -> tuple[ServedTable, ...]:
     """Side tables that features read; today's rule is not served."""
     used: dict[str, set[str]] = {}
-    for expression in compiled.features.values() if compiled else ():
+    for expression in compiled.inputs if compiled else ():
         for column in expression.columns:
             table, dot, name = column.partition(".")
             if dot and table in spec.data.tables and table != spec.data.events:

@@ -139,7 +139,7 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         spec=ctx.store.put(to_json(spec.plain())).digest,
         spec_digest=spec.digest(),
         model=learned.facts["model"],
-        features={n: f.expr for n, f in spec.expressions().items()},
+        features={n: f.text for n, f in spec.feature_specs().items()},
         seed=spec.seed,
         leaderboard=tuple(
             from_plain({**line, "seconds": seconds.get(line["model"], 0.0)}, Standing)

@@ -18,6 +18,25 @@ class _Told(Model):
     owner: str = ""
     """Who answers for it (default: the owner of the stage features)."""
 
+    @property
+    def text(self) -> str:
+        """What it is, on one line: the expression, or the form with its settings."""
+        plain = self.model_dump(mode="json", exclude_defaults=True, exclude={"description", "owner"})
+        return str(plain["expr"]) if "expr" in plain else _inline(plain)
+
+
+def _inline(value: Any) -> str:
+    """A mapping's entries on one line, as YAML writes them in braces."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_braced(v)}" for k, v in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _braced(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_braced(v) for v in value)}]"
+    return f"{{{_inline(value)}}}" if isinstance(value, dict) else _inline(value)
+
 
 class ExprFeature(_Told):
     """A feature of one row: a SQL expression over the events' columns, lookups and histories."""
