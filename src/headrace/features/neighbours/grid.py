@@ -1,7 +1,7 @@
 """Places as whole numbers: distances between them are exact, so that every search finds the same neighbours.
 
 A coordinate becomes the number of its grid's steps, at most 2^24. Squares and products of two are at most
-2^48, |q|^2 + |p|^2 - 2qp of eight axes at most 2^53: a double holds it exactly, whatever the order of the sum.
+2^48, |q|^2 + |p|^2 - 2qp of eight axes at most 2^53: a double holds it exactly, in any order of the sum.
 What is equally far stays equally far, and the order of the training rows decides.
 """
 
