@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "headrace.cli.start:check",
     "schema": "headrace.cli.start:schema",
     "run": "headrace.cli.run:run",
+    "features": "headrace.cli.features:features",
     "profile": "headrace.cli.profile:profile",
     "sql": "headrace.cli.sql:sql",
     "data": "headrace.cli.data:data",

@@ -18,8 +18,10 @@ from headrace.cli.common import (
     told_warnings,
     with_json,
 )
+from headrace.cli.features import lock_summary
 from headrace.cli.verdict import advice_text, leaderboard_text, worth_text
 from headrace.core.gates import STAGES
+from headrace.core.spec import LOCK_NAME
 from headrace.engine.result import RunResult
 
 
@@ -53,6 +55,7 @@ def run(
 ) -> None:
     """Run the spine: frame, ingest, split, features, learn, package, evaluate, test, promote.
 
+    Where the spec has `features: auto` and there is no features.lock.yaml, it is made behind the split.
     Stages whose inputs have not changed are not run again. Every gate is judged anew. With `--to evaluate`
     the sealed test stays closed. Exit codes: 0 released, or stopped where you asked; 3 a gate blocked
     (`no-go`: today's solution is as good, within noise), 4 awaiting an approval, 2 a
@@ -60,6 +63,7 @@ def run(
     """
     waive = [{"gate": g, "reason": reason, "by": by, "until": until} for g in gate]
     project = open_project(folder)
+    locked = (project.root / LOCK_NAME).exists()
     with told_warnings():
         result = project.run(
             waive=waive,
@@ -73,6 +77,9 @@ def run(
     if as_json:
         print_json(result.plain())
     else:
+        lock = None if locked else project.lock()
+        if lock is not None:
+            click.echo(lock_summary(lock) + "\n")
         click.echo(render(result))
     for problem in result.problems:
         click.echo(f"{result.status}: {problem}", err=True)

@@ -13,6 +13,7 @@ from headrace.engine.context import Context, Progress, silent
 from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
+    from headrace.core.catalogue import FeatureTold
     from headrace.core.told import RunTold
     from headrace.data.profile.record import Profile
     from headrace.data.versions import TableDiff
@@ -177,6 +178,21 @@ class Looking(ProjectBase):
         from headrace.report.document import document_of
 
         return document_of(gather(self.store, self.spec(), self.root))
+
+    def features(self) -> tuple[FeatureTold, ...]:
+        """Every feature of the spec and of its lock, and the proposals that were not kept.
+
+        Raises:
+            SpecError: the spec or the lock has mistakes.
+        """
+        from headrace.engine.needs import require_training
+
+        require_training()
+        from headrace.engine.catalogue import catalogue
+        from headrace.engine.document_data import gather
+
+        parsed = self.spec()
+        return catalogue(self.store, parsed, gather(self.store, parsed, self.root))
 
     def health(self) -> Health:
         """How well the project is kept: lineage, reproducibility, gates, waivers, times, cadence."""
