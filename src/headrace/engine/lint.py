@@ -23,6 +23,7 @@ from headrace.engine.columns import ANSWER, BATCH, answering, join_vectors
 from headrace.engine.compile import Compiled
 from headrace.engine.context import Context, Made
 from headrace.engine.encoder_columns import learned_of, reads_of
+from headrace.engine.seen import columns_of, histories_read, seen_of
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
@@ -114,6 +115,8 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
     group = spec.split.group if spec.split.by in ("group", "column") else None
     wanted = {c for columns in reads.values() for c in columns} | ({group} - {None})
     wanted |= {spec.data.time} - {None}
+    histories = histories_read(compiled)
+    wanted |= columns_of(histories, spec.data)
     parts = [_part(ctx, made, compiled, part, sorted(str(w) for w in wanted), exprs) for part in PARTS]
     numbers = np.concatenate([p.numbers for p in parts])
     order = np.argsort(numbers, kind="stable")
@@ -144,6 +147,7 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
         sampled=_sampled(made),
         seed=spec.seed,
         learned=learned_of(made, [f.name for f in listed]),
+        past=seen_of(histories, compiled, spec.data, raw),
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from headrace.checks.lint.alone import Alone, auc, ranks
+from headrace.checks.lint.past import ahead
 from headrace.checks.lint.record import Bools, Column, Dataset, Finding, Floats, Ints, Severity
 from headrace.core.schema import NULL_TIME, Type
 
@@ -20,6 +21,9 @@ KIND = "known-later"
 WINDOW = 6
 GAIN = 0.15
 """Share of a feature's variance that later targets have to explain beyond this row's and earlier ones'."""
+
+AHEAD = 0.08
+"""The same of a history, whose own window is looked at: less would be chance."""
 
 BY_OUTCOME = 0.85
 """Cohen's kappa between being filled and one class, from which a column is filled because of it."""
@@ -47,6 +51,7 @@ def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
             or _filled_by_outcome(data.fit, feature)
             or _after(data, feature)
             or _knows_the_future(data, feature)
+            or _sees_ahead(data, feature)
             or _is_a_rate(data, feature)
             or _knows_the_mean(data, feature)
         )
@@ -186,6 +191,34 @@ def _knows_the_future(data: Dataset, feature: Column) -> Finding | None:
         REMEDY,
         {"with later targets": full, "without": past, "rows": data.rows},
     )
+
+
+def _sees_ahead(data: Dataset, feature: Column) -> Finding | None:
+    """A history that later outcomes of its entities explain, or whose table says that they are known at
+    once."""
+    found = ahead(data, feature)
+    gain = found.full - found.past if found else 0.0
+    if found and gain > AHEAD:
+        return Finding(
+            KIND,
+            feature.name,
+            Severity.BLOCKS if gain > 2 * AHEAD else Severity.WARNS,
+            f"the outcomes of later rows explain this history: {found.full:.1%} of its variance with them, "
+            f"{found.past:.1%} by this row's and earlier outcomes alone",
+            "look at the times of its table: `time`, `known_at` or `on` says rows were known too early",
+            {"with later targets": found.full, "without": found.past, "rows": found.rows},
+        )
+    seen = data.past.get(feature.name)
+    if seen is not None and seen.at_once:
+        return Finding(
+            KIND,
+            feature.name,
+            Severity.WARNS,
+            f"it reads outcomes of earlier rows, and {seen.at_once}",
+            "let `known_at` name the moment at which an outcome was known; where it is known at once, say so "
+            "under inspect.allow",
+        )
+    return None
 
 
 def _lags(y: Floats, entity: Ints | None) -> Floats:

@@ -107,6 +107,17 @@ class Unlabelled:
     nulls: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a feature that is a history looks at: earlier rows with the same values in the columns `by`, in a
+    window of microseconds (None: without end). `at_once` says of outcomes that are declared to be known the
+    moment they happen, and where (empty: they are not, or it reads none)."""
+
+    by: tuple[str, ...] = ()
+    window_us: int | None = None
+    at_once: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """The training and validation rows, in the order of the events table. Test rows are not among them.
@@ -123,6 +134,7 @@ class Dataset:
     sampled: says which rows these are, where they are not all.
     learned: features that were learned of the training rows; of these they hold what was learned without the
     row, and so differ from those of other rows as no split's fault.
+    past: features that are histories; the columns `by` are among `raw`.
     """
 
     task: Task
@@ -142,6 +154,7 @@ class Dataset:
     sampled: str = ""
     seed: int = 0
     learned: frozenset[str] = frozenset()
+    past: Mapping[str, Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         vectors = {"train": self.train, "units": self.units}
@@ -193,4 +206,5 @@ class Dataset:
             self.sampled,
             self.seed,
             self.learned,
+            self.past,
         )
