@@ -10,14 +10,12 @@ from headrace.core.clock import Clock, iso
 from headrace.core.feed import Feed
 from headrace.core.ports import OnlineStore
 from headrace.data.cells import Value
-from headrace.data.online.ask import histories_of, look_up
+from headrace.data.online.ask import MISSING, STALE, Rows, histories_of
 from headrace.release.feeds import newest_of, ready, unfed
 from headrace.release.manifest import Serving
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
-
-MISSING, STALE = "missing", "stale"
 
 
 class Online:
@@ -29,7 +27,9 @@ class Online:
         self.serving = serving
         self.feeds: Mapping[str, Feed] = ready(store, serving)
         self.clock = clock
-        self._lookups = {t.table: (newest_of(t), t.ttl_us) for t in serving.lookups if t.table in self.feeds}
+        self._rows = {
+            t.table: Rows(store, newest_of(t), t.ttl_us) for t in serving.lookups if t.table in self.feeds
+        }
         self._histories = {
             t: histories_of(store, [h for h in serving.histories if h.table == t])
             for t in serving.pasts
@@ -45,16 +45,14 @@ class Online:
         notes: Notes,
     ) -> list[dict[str, Value] | None]:
         """A table's row for each key and moment, as `LookupTable.find` gives it."""
-        newest, ttl = self._lookups[table]
-        found = look_up(self.store, newest, ttl, keys, moments)
-        names = [f"{table}.{c}" for c in newest.columns]
+        rows = self._rows[table]
+        found = rows.find(keys, moments)
+        names = [f"{table}.{c}" for c in rows.columns]
         old = self._old(table, moments)
-        for i, looked in enumerate(found):
-            if looked.missing:
-                notes.add(i, MISSING, names)
-            elif looked.stale or (old is not None and old[i]):
-                notes.add(i, STALE, names)
-        return [looked.values for looked in found]
+        for i, (_, why) in enumerate(found):
+            if why or (old is not None and old[i]):
+                notes.add(i, why or STALE, names)
+        return [values for values, _ in found]
 
     def histories(
         self, table: str, keys: Mapping[str, Sequence[Value]], moments: Sequence[int | None], notes: Notes

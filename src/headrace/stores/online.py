@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import struct
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,7 +76,9 @@ _OF_KEY = (
 _BEST = "SELECT payload FROM row " + _OF_KEY.format(*"????")
 _BEST_OF = f"SELECT (SELECT payload FROM row {_OF_KEY.format('?1', 'q.k', 'q.m', 'q.m')}) FROM q"
 _NOBODY = (b"", NULL_TIME)
-_HEAD = struct.Struct("<qq")  # on and known, before a row's payload: a subquery gives one column alone
+# A row's payload, with its times in it: a subquery gives one column alone.
+_packed = msgspec.msgpack.Encoder().encode
+_found = msgspec.msgpack.Decoder(Found).decode
 _INSERT = "INSERT OR IGNORE INTO row VALUES (?,?,?,?,?,?)"
 
 
@@ -248,7 +250,7 @@ class SqliteOnlineStore:
         for position, (stream, key, on, known, payload) in placed:
             number, kind = self._streams[stream]
             if kind == NEWEST:
-                single.append((number, key, on, known, position, _HEAD.pack(on, known) + payload))
+                single.append((number, key, on, known, position, _packed((payload, on, known))))
             else:
                 windows.setdefault((number, key), []).append((on, known, position, payload))
         db.executemany(_INSERT, single)
@@ -378,11 +380,6 @@ def _reopen(path: Path, patience: float) -> SqliteOnlineStore:
 def _statement(asks: int) -> str:
     marks = ",".join(f"(?{2 * i + 2},?{2 * i + 3})" for i in range(asks))
     return f"WITH q(k, m) AS (VALUES {marks}) {_BEST_OF}"
-
-
-def _found(payload: bytes) -> Found:
-    on, known = _HEAD.unpack_from(payload)
-    return Found(payload[_HEAD.size :], on, known)
 
 
 def _table(db: sqlite3.Connection, name: str) -> int:

@@ -27,7 +27,7 @@ _BETWEEN = (
 _FIRSTS = 'SELECT "on", known, pos FROM block WHERE stream = ? AND key = ? ORDER BY "on", known, pos'
 _ONE = 'SELECT rows FROM block WHERE stream = ? AND key = ? AND "on" = ? AND known = ? AND pos = ?'
 _REMOVE = 'DELETE FROM block WHERE stream = ? AND key = ? AND "on" = ? AND known = ? AND pos = ?'
-_KEEP = "INSERT INTO block VALUES (?,?,?,?,?,?)"
+_KEEP = "INSERT OR REPLACE INTO block VALUES (?,?,?,?,?,?)"
 
 
 def read_rows(db: sqlite3.Connection, stream: int, key: bytes, start: int, moment: int) -> Ints:
@@ -38,8 +38,8 @@ def read_rows(db: sqlite3.Connection, stream: int, key: bytes, start: int, momen
     if not len(rows):
         return rows
     rows = rows[rows[:, 0].searchsorted(start) :]
-    late = rows[:, 1] >= moment
-    return rows[~late] if late.any() else rows
+    in_time = (rows[:, 1] < moment).nonzero()[0]
+    return rows if len(in_time) == len(rows) else rows.take(in_time, axis=0)
 
 
 def add_rows(
@@ -60,7 +60,8 @@ def add_rows(
         merged = _merged(old, part)
         if len(merged) == len(old):
             continue
-        db.execute(_REMOVE, (stream, key, *block))
+        if tuple(merged[0, :3].tolist()) != tuple(block):
+            db.execute(_REMOVE, (stream, key, *block))
         _keep(db, stream, key, merged, appended=tuple(part[0, :3]) > tuple(old[-1, :3]))
 
 

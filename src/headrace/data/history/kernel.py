@@ -33,6 +33,8 @@ CHUNK = 1_000_000
 """Rows gathered at once; a longer slice is gathered whole."""
 
 _EXACT = 2.0**53
+_FEW = 1_000
+"""Fewer values are added for each slice: that takes less than to find out whether running sums are exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ class Past:
     def running(self) -> NDArray[np.float64] | None:
         """Sums up to each row, [rows + 1]; None where they would not be exact."""
         v = self.values
-        if v is None or v.dtype != np.float64 or not len(v):
+        if v is None or v.dtype != np.float64 or len(v) < _FEW:
             return None
         scaled = np.ldexp(v, _places(v))
         # Beyond 2^53 a sum is rounded; the bound itself may be, by far less than a half.

@@ -6,7 +6,7 @@ This room needs numpy and msgspec alone: serving imports it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,47 +24,50 @@ from headrace.data.online.facts import key_of
 _unpack = msgspec.msgpack.Decoder().decode
 _ALWAYS = 2**63 - 1
 _EVER = -(2**63)
+_FIRST = np.zeros(1, np.int64)
+_NO_ROWS = np.empty((0, 4), np.int64)
 
 
-class Looked(NamedTuple):
-    """A lookup's values by column (None: no row). `missing`: no row of the key was known; `stale`: the newest
-    that was known is older than it may be."""
+MISSING, STALE = "missing", "stale"
 
-    values: dict[str, Value] | None
-    missing: bool = False
-    stale: bool = False
+Looked = tuple[dict[str, Value] | None, str]
+"""A row's values by column, or None and why: `MISSING` where no row of the key was known, `STALE` where the
+newest that was known is older than it may be."""
 
-
-_MISSING = Looked(None, missing=True)
-_STALE = Looked(None, stale=True)
+_MISSING: Looked = (None, MISSING)
+_STALE: Looked = (None, STALE)
 
 
-def look_up(
-    store: OnlineStore,
-    newest: Newest,
-    ttl_us: int | None,
-    keys: Sequence[Sequence[Value]],
-    moments: Sequence[int | None],
-) -> list[Looked]:
-    """The newest row of each key that was known at its moment (UTC microseconds; None: at none), as
-    `LookupTable.find` gives it. Times in keys and values are UTC microseconds."""
-    timed = bool(newest.times)
-    asks = []
-    asked = []
-    for i, (parts, moment) in enumerate(zip(keys, moments, strict=True)):
-        key = key_of(parts)
-        if key is not None and not (timed and moment is None):
-            asks.append((key, moment if timed and moment is not None else _ALWAYS))
-            asked.append(i)
-    answers = [_MISSING] * len(keys)
-    for i, ask, found in zip(asked, asks, store.newest(newest.stream.name, asks), strict=True):
-        if found is None:
-            continue
-        if timed and ttl_us is not None and ask[1] - found.on > ttl_us:
-            answers[i] = _STALE
-        else:
-            answers[i] = Looked(dict(zip(newest.columns, _unpack(found.payload), strict=True)))
-    return answers
+class Rows:
+    """A lookup's rows, ready to be asked. `ttl_us` is how old a row may be (None: as old as it is)."""
+
+    def __init__(self, store: OnlineStore, newest: Newest, ttl_us: int | None) -> None:
+        self.columns = newest.columns
+        self._store = store
+        self._stream = newest.stream.name
+        self._timed = bool(newest.times)
+        self._ttl = ttl_us if self._timed else None
+
+    def find(self, keys: Sequence[Sequence[Value]], moments: Sequence[int | None]) -> list[Looked]:
+        """The newest row of each key that was known at its moment (UTC microseconds; None: at none), as
+        `LookupTable.find` gives it. Times in keys and values are UTC microseconds."""
+        asks, spots = [], []
+        for i, (parts, moment) in enumerate(zip(keys, moments, strict=True)):
+            key = key_of(parts)
+            at = moment if self._timed else _ALWAYS
+            if key is not None and at is not None:
+                asks.append((key, at))
+                spots.append(i)
+        answers = [_MISSING] * len(keys)
+        columns, ttl = self.columns, self._ttl
+        for i, ask, found in zip(spots, asks, self._store.newest(self._stream, asks), strict=True):
+            if found is None:
+                continue
+            if ttl is not None and ask[1] - found[1] > ttl:
+                answers[i] = _STALE
+            else:
+                answers[i] = (dict(zip(columns, _unpack(found[0]), strict=True)), "")
+        return answers
 
 
 class Histories:
@@ -83,20 +86,20 @@ class Histories:
         the key (or the key, or the moment, is not)."""
         key = None if moment is None else key_of(parts)
         if key is None or moment is None:
-            rows, moment = np.empty((0, 4), np.int64), 0
+            rows, moment = _NO_ROWS, 0
         else:
             start = _EVER if self._widest is None else max(moment - self._widest, _EVER)
             rows = self._store.window(self._stream, key, start, moment)
         nobody = not len(rows) and (key is None or not self._store.has(self._stream, key))
-        on = rows[:, 0].copy()
+        on = rows[:, 0]
         past = Past(on, rows[:, 1], self._values(rows))
         ends, moments = np.array([len(on)]), np.array([moment])
         found: dict[str, Value] = {}
         for history in self.histories:
-            first = 0
+            starts = _FIRST
             if history.window_us is not None and history.window_us != self._widest:
-                first = int(on.searchsorted(moment - history.window_us))
-            value = aggregate(history, past, np.array([first]), ends, moments)
+                starts = on.searchsorted(np.array([moment - history.window_us]))
+            value = aggregate(history, past, starts, ends, moments)
             found[history.name] = plain(value[0], history.type)
         return found, nobody
 

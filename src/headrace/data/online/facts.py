@@ -169,7 +169,10 @@ def key_of(parts: Sequence[Value]) -> bytes | None:
     """The key that rows with these values lie under; None where one of them is null."""
     if None in parts:
         return None
-    return _encode([_plain(p) for p in parts])
+    for part in parts:
+        if type(part) is float:
+            return _encode([_plain(p) for p in parts])
+    return _encode(parts)
 
 
 def keys_of(columns: Sequence[Sequence[Value]], rows: int) -> list[bytes | None]:
