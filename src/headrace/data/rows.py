@@ -19,7 +19,8 @@ from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.tables import Data
 from headrace.data.buffers import Array, fixed, fixed_array, known
-from headrace.data.feed import column_of
+from headrace.data.feed import column_of, feed
+from headrace.data.functions.call import FunctionPlan
 from headrace.data.history.index import HistoryTable
 from headrace.data.history.plan import HistoryPlan
 from headrace.data.identity import parquet_row_ids
@@ -49,6 +50,7 @@ class Rows:
         parts: NDArray[np.int8],
         *,
         histories: HistoryPlan | None = None,
+        functions: FunctionPlan | None = None,
         threads: int = 1,
         through: object,
     ) -> None:
@@ -58,6 +60,7 @@ class Rows:
         self._sides, self._threads = sides, threads
         self._selected = parts == PARTS.index(part)
         self._histories = histories or HistoryPlan()
+        self._functions = functions or FunctionPlan()
         self._hidden = parts == TEST if self._histories.sealed and part != PARTS[TEST] else None
 
     @classmethod
@@ -71,6 +74,7 @@ class Rows:
         tables: Mapping[str, Snapshot],
         parts: Path,
         histories: HistoryPlan | None = None,
+        functions: FunctionPlan | None = None,
         opening: Opening | None = None,
         threads: int = 1,
     ) -> Rows:
@@ -107,7 +111,16 @@ class Rows:
             )
         sides = {n: (store.get(s.artifact), s) for n, s in tables.items()}
         return cls(
-            part, path, events, data, sides, codes, histories=histories, threads=threads, through=_THROUGH_OF
+            part,
+            path,
+            events,
+            data,
+            sides,
+            codes,
+            histories=histories,
+            functions=functions,
+            threads=threads,
+            through=_THROUGH_OF,
         )
 
     @property
@@ -138,9 +151,15 @@ class Rows:
         other._histories = histories
         return other
 
+    def with_functions(self, functions: FunctionPlan) -> Rows:
+        """The same rows, with other functions in `python.*`."""
+        other = copy(self)
+        other._functions = functions
+        return other
+
     def types(self, columns: Sequence[str]) -> dict[str, Type]:
-        """The types of event columns (`distance`), of lookups (`weather.temp`) and of histories
-        (`history.late`).
+        """The types of event columns (`distance`), of lookups (`weather.temp`), of histories
+        (`history.late`) and of functions (`python.risk`).
 
         Raises:
             DataError: there is no such column.
@@ -149,7 +168,7 @@ class Rows:
         known_columns = own | {
             f"{n}.{c}": t for n, (_, s) in self._sides.items() for c, t in s.types().items()
         }
-        known_columns |= self._histories.types()
+        known_columns |= self._histories.types() | self._functions.types()
         missing = [c for c in columns if c not in known_columns]
         if missing:
             raise DataError.of(
@@ -162,20 +181,26 @@ class Rows:
 
         Event columns are read as they stream by; side tables are held in memory with the columns that are
         asked for, and so are the tables of histories. Both see what was known at the moment of prediction
-        (`data.time` less `data.lead`); see `lookup` for which row a lookup finds, and `core.history`.
+        (`data.time` less `data.lead`); see `lookup` for which row a lookup finds, and `core.history`. The
+        user's functions are given what was found.
 
         Raises:
             DataError: a column is unknown, or a table with times is looked up without `data.time`.
+            UserCodeError: a function raised, or gave something else than its feature's values.
         """
         self.types(columns)
-        plan = _Filled(self._events, self._data, self._sides, self._past(columns), columns, self._threads)
+        called = self._functions.of(columns)
+        inner = [c for c in dict.fromkeys([*columns, *called.reads]) if c not in called.types()]
+        plan = _Filled(self._events, self._data, self._sides, self._past(inner), inner, self._threads)
         read = list(dict.fromkeys([*plan.own, *plan.needed]))
         schema: pa.Schema | None = None
         held: list[pa.RecordBatch] = []
-        count = 0
+        count = at = 0
         for batch in _selected(self._path, read, self._selected):
-            held.append(plan.answer(batch))
+            found = plan.answer(batch)
+            held.append(self._called(called, found, columns, at) if called.functions else found)
             count += batch.num_rows
+            at += batch.num_rows
             schema = schema or held[0].schema
             while count >= size:
                 merged = pa.Table.from_batches(held, schema)
@@ -183,6 +208,20 @@ class Rows:
                 held, count = merged.slice(size).to_batches(), count - size
         if count:
             yield _one(pa.Table.from_batches(held, schema))
+
+    def _called(
+        self, called: FunctionPlan, batch: pa.RecordBatch, columns: Sequence[str], at: int
+    ) -> pa.RecordBatch:
+        """The columns, functions called; `batch` begins with row number `at` of these rows."""
+
+        def where(row: int) -> str:
+            return f"row {self.row_numbers()[at + row]} of {self._data.events}"
+
+        feeds = {c: feed(batch.column(c), t) for c, t in called.reads.items()}
+        values = called.compute(feeds, batch.num_rows, where)
+        types = called.types()
+        arrays = [column_of(values[c], types[c]) if c in types else batch.column(c) for c in columns]
+        return pa.RecordBatch.from_arrays(arrays, list(columns))
 
     def _past(self, columns: Sequence[str]) -> list[HistoryTable]:
         """The tables of the histories among these columns."""

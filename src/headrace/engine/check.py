@@ -14,6 +14,7 @@ from headrace.data.privacy.redact import Redaction
 from headrace.data.read import describe, open_source, resolve
 from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.data import key_problems
+from headrace.engine.checking.functions import function_problems
 from headrace.engine.checking.settings import check_meanings, check_settings
 from headrace.engine.compile import Compiled, type_spec
 from headrace.engine.privacy import treatments_of
@@ -59,6 +60,7 @@ def check(parsed: ParsedSpec, root: Path, pinned: Mapping[str, Snapshot] | None 
     for i, problem in check_models(parsed.spec.models, root, Kind(parsed.spec.problem.task)):
         problems.append(Problem(problem.what, parsed.where("models", i), problem.why, problem.fix))
     problems += [] if pinned else key_problems(parsed, root)
+    problems += function_problems(parsed, root)
     if problems or compiled is None:
         raise SpecError.of((not pinned and _without_rows(parsed, root)) or problems)
     return compiled

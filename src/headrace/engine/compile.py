@@ -5,21 +5,22 @@ checked in `engine.checking.settings`, so that a changed learner or check reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from headrace.core.errors import SpecError, did_you_mean
 from headrace.core.evidence import Rule
+from headrace.core.function import PYTHON, Function
 from headrace.core.history import HISTORY, History
 from headrace.core.schema import Type
 from headrace.core.spec import ParsedSpec
-from headrace.core.spec.features import FORMS, EncodeFeature, ExprFeature, HistoryFeature, NeighboursFeature
 from headrace.data.expect import Expectation, plan_expectations
 from headrace.engine.checking.checker import Checker, Tables
 from headrace.engine.checking.clean import add_flags, check_cleaning
 from headrace.engine.checking.data import check_data
 from headrace.engine.checking.encoders import add_cycles, check_grouping, type_encoders
+from headrace.engine.checking.functions import expression_of_function, type_functions
 from headrace.engine.checking.history import check_hidden, expression_of, shown_of, type_histories
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
@@ -45,6 +46,8 @@ class Compiled:
     """What each encoder reads of a row, by the text of the expression."""
     histories: tuple[History, ...]
     """The histories, by name: each fills a raw column."""
+    functions: tuple[Function, ...]
+    """The Python functions, by name: each fills a raw column."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,6 +74,7 @@ class Typed:
     types: Mapping[str, Type]
     encoded: Mapping[str, Mapping[str, Expr]]
     histories: tuple[History, ...]
+    functions: tuple[Function, ...]
     events: Mapping[str, Type]
 
     def compiled(self, check: Checker) -> Compiled:
@@ -91,6 +95,7 @@ class Typed:
             self.types,
             self.encoded,
             self.histories,
+            self.functions,
         )
 
 
@@ -127,10 +132,13 @@ def type_spec(check: Checker) -> Typed:
     strata = expression(spec.split.on, events, "split", "on") if spec.split.on else None
     histories, filled = type_histories(check, target)
     types |= filled
+    functions, given = type_functions(check, types, target)
+    types |= given
     today = None
     if spec.problem.today and spec.problem.today.rule is not None:
         today = expression(spec.problem.today.rule, types, "problem", "today", "rule")
     features: dict[str, Expr] = {h.name: expression_of(h, zone) for h in shown_of(spec, histories)}
+    features |= {f.name: expression_of_function(f, zone) for f in functions}
     seen = cleaned_types(spec.clean, types)
     # By name: the spec is kept and named without the order of its mappings, and so must be the model.
     for name, feature in sorted(spec.expressions().items()):
@@ -138,7 +146,6 @@ def type_spec(check: Checker) -> Typed:
         if compiled is not None:
             features[name] = compiled
     features = dict(sorted(features.items()))
-    _check_forms(check)
     add_cycles(check, features, seen)
     check_grouping(check, features)
     encoded = type_encoders(check, seen, target)
@@ -149,9 +156,23 @@ def type_spec(check: Checker) -> Typed:
     _check_names(check, [*features.items(), *read])
     _check_target(check, target, today)
     expectations = _expectations(check)
-    lookups = _lookups([*features.values(), *(e for _, e in read)], today, events)
-    check_hidden(check, histories, [*features.values(), *(e for _, e in read)])
-    return Typed(target, features, today, strata, expectations, lookups, types, encoded, histories, events)
+    columns = {c for e in (*features.values(), *(e for _, e in read)) for c in e.columns}
+    columns |= {c for f in functions for c in f.reads}
+    lookups = _lookups(columns | set(today.columns if today else ()), events)
+    check_hidden(check, histories, columns)
+    return Typed(
+        target,
+        features,
+        today,
+        strata,
+        expectations,
+        lookups,
+        types,
+        encoded,
+        histories,
+        functions,
+        events,
+    )
 
 
 def _all_types(check: Checker, events: Mapping[str, Type]) -> dict[str, Type]:
@@ -304,24 +325,6 @@ def share_of(amount: str | float) -> float | None:
     return float(amount)
 
 
-def _check_forms(check: Checker) -> None:
-    """Forms of features that are declared and can't be computed."""
-    for name, feature in check.parsed.spec.feature_specs().items():
-        if isinstance(feature, EncodeFeature):
-            continue
-        if isinstance(feature, NeighboursFeature):
-            continue
-        if isinstance(feature, HistoryFeature):
-            continue
-        if not isinstance(feature, ExprFeature):
-            form = next(f for f in FORMS if f in type(feature).model_fields)
-            check.add(
-                f"feature {name!r}: {form!r} can't be computed by this version",
-                *("features", name),
-                fix="write an expression",
-            )
-
-
 def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr | None) -> None:
     if features and not any(f.columns for f in features.values()):
         check.add(
@@ -419,13 +422,10 @@ def rules_of(expectations: tuple[Expectation, ...]) -> dict[str, Rule]:
     return {e.gate: e.rule for e in expectations}
 
 
-def _lookups(
-    features: Sequence[Expr], today: Expr | None, events: Mapping[str, Type]
-) -> dict[str, tuple[str, ...]]:
+def _lookups(columns: Collection[str], events: Mapping[str, Type]) -> dict[str, tuple[str, ...]]:
     used: dict[str, set[str]] = {}
-    for expression in (*features, *([today] if today else [])):
-        for column in expression.columns:
-            table, _, name = column.partition(".")
-            if column not in events and table != HISTORY:
-                used.setdefault(table, set()).add(name)
+    for column in columns:
+        table, _, name = column.partition(".")
+        if column not in events and table not in (HISTORY, PYTHON):
+            used.setdefault(table, set()).add(name)
     return {t: tuple(sorted(c)) for t, c in sorted(used.items())}

@@ -14,6 +14,7 @@ from headrace.core.digest import digest_bytes
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
 from headrace.core.spec import Spec
+from headrace.core.spec.features import PythonFeature
 from headrace.core.views import RUN_KINDS, RunView, runs
 from headrace.engine.code import module_digests
 from headrace.engine.context import Context, Made
@@ -47,6 +48,9 @@ def origin(ctx: Context) -> dict[str, Any]:
 def user_code(root: Path, spec: Spec) -> dict[str, str]:
     """Digests of the project's own Python files that the spec names, and of those that they import."""
     waiting = [t.read.rpartition(":")[0] for t in spec.data.tables.values() if ".py:" in t.read]
+    waiting += [
+        f.python.rpartition(":")[0] for f in spec.feature_specs().values() if isinstance(f, PythonFeature)
+    ]
     models = [m.use for m in spec.model_specs().values() if ":" in m.use]
     waiting += [m.partition(":")[0].replace(".", "/") + ".py" for m in models]
     found: dict[str, str] = {}

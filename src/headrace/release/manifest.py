@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.evidence import Interval, Verdict
+from headrace.core.function import Function
 from headrace.core.history import History
 from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
@@ -17,8 +18,8 @@ from headrace.metrics.worth import Worth
 class Field:
     """A raw column that the graph reads.
 
-    `source` is "event" (the caller sends it), the name of the table where the server looks it up, or
-    "history" (the server computes it).
+    `source` is "event" (the caller sends it), the name of the table where the server looks it up, "history"
+    (the server computes it) or "python" (a function of the user's own does).
     `low`, `high` (numbers; microseconds for times) and `categories` (text, most frequent first, at most
     200) are what the training rows held; `null_share` is the share of nulls among them. `description` is
     what the column means (`problem.columns`).
@@ -148,7 +149,10 @@ class Serving:
     themselves. `reference` is the artifact with the rows that answers are explained with (empty: none).
     `decimal` and `nulls` are how the events' CSV files spell fractions and what is missing: files to score
     are read the same way. `sources` say of every table that rows are looked up in or histories computed from
-    what a fact of it is like. `histories` are those that the graph reads, `pasts` their tables by name.
+    what a fact of it is like. `histories` are those that the graph or a function reads, `pasts` their tables
+    by name. `functions` are the user's own that fill raw columns, `code` is the artifact of the source files
+    that they run from. `not_at_edge` says why the release can't leave this server, as a graph alone (empty:
+    nothing of the user's own code is needed to answer).
     """
 
     graph: str
@@ -171,6 +175,9 @@ class Serving:
     sources: Mapping[str, Source] = field(default_factory=dict)
     histories: tuple[History, ...] = ()
     pasts: Mapping[str, PastTable] = field(default_factory=dict)
+    functions: tuple[Function, ...] = ()
+    code: str = ""
+    not_at_edge: str = ""
 
     @property
     def key_columns(self) -> tuple[str, ...]:

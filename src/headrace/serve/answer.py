@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -16,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.clock import format_duration
-from headrace.core.codec import to_plain
-from headrace.core.errors import DataError, UserError
-from headrace.core.history import HISTORY
+from headrace.core.codec import from_json, to_plain
+from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
 from headrace.data.feed import feed
+from headrace.data.functions.call import FunctionPlan, Where
 from headrace.data.history.index import HistoryTable
 from headrace.data.lookup import LookupTable
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
@@ -73,8 +74,9 @@ class Answerer:
             for lookup in serving.lookups
         }
         self._pasts = [_past(store, serving, table) for table in serving.pasts]
-        kept = ("event", HISTORY)
-        self._looked_up = [(f.name, f.type, f.source) for f in serving.fields if f.source not in kept]
+        self._functions = functions_of(store, serving)
+        self._functions.load()
+        self._looked_up = _looked_up(serving)
         self._unused = frozenset(serving.unused)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in serving.treated.items()}
         self._secret = secret_of(serving.treated.values(), serving.pii_key)
@@ -91,7 +93,8 @@ class Answerer:
 
     def warm(self) -> None:
         """Make now what the first answer would make: indexes, zone table, the graph's buffers."""
-        self.answer([dict.fromkeys(self.types)])
+        with suppress(UserCodeError):  # a function of the user's may not take a row without any value
+            self.answer([dict.fromkeys(self.types)])
 
     def answer(self, rows: Sequence[Mapping[str, Any]], *, explain: int = 0) -> list[dict[str, Any]]:
         """Answer JSON-like rows. Every column of `types` has to be sent (null where unknown); columns of the
@@ -102,6 +105,7 @@ class Answerer:
         Raises:
             DataError: every missing, unknown or wrongly typed field of every row, at once; or contributions
                 are wanted and the release can't give them.
+            UserCodeError: a function of the user's raised.
         """
         why = self._why if explain else None
         feeds, notes = self._read(rows)
@@ -133,6 +137,8 @@ class Answerer:
         notes = Notes()
         if self._looked_up or self._pasts:
             feeds.update(self._find(rows, feeds, notes))
+        if self._functions.functions:
+            feeds.update(self._functions.compute(feeds, len(rows), "rows[{}]".format))
         return feeds, notes
 
     def _told(self, reasons: Reasons) -> dict[str, Any]:
@@ -144,23 +150,30 @@ class Answerer:
             "rest": reasons.rest,
         }
 
-    def score(self, columns: Mapping[str, Array], rows: int) -> dict[str, NDArray[Any]]:
-        """The graph's outputs, each [rows, ...], for Arrow columns `types` in snapshot form.
+    def score(
+        self, columns: Mapping[str, Array], rows: int, where: Where = "row {}".format
+    ) -> dict[str, NDArray[Any]]:
+        """The graph's outputs, each [rows, ...], for Arrow columns `types` in snapshot form. `where` says
+        what a row is called.
 
         The same as `answer` gives for these rows, but for the last bit of a probability: onnxruntime
         computes exp of one number by another routine than exp of several.
+
+        Raises:
+            UserCodeError: a function of the user's raised.
         """
-        return self._runner.run(self._feeds(columns), rows)
+        return self._runner.run(self._feeds(columns, rows, where), rows)
 
     def explained(
-        self, columns: Mapping[str, Array], rows: int, top: int
+        self, columns: Mapping[str, Array], rows: int, top: int, where: Where = "row {}".format
     ) -> tuple[dict[str, NDArray[Any]], list[Reasons]]:
         """`score`, and the `top` largest contributions to each row's answer.
 
         Raises:
             DataError: the release can't explain its answers.
+            UserCodeError: a function of the user's raised.
         """
-        feeds = self._feeds(columns)
+        feeds = self._feeds(columns, rows, where)
         return self._runner.run(feeds, rows), self._why.tell(feeds, rows, top)
 
     def can_explain(self) -> None:
@@ -171,7 +184,7 @@ class Answerer:
         """
         _ = self._why
 
-    def _feeds(self, columns: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+    def _feeds(self, columns: Mapping[str, Array], rows: int, where: Where) -> dict[str, NDArray[Any]]:
         """What the graph reads, of Arrow columns `types`: treated, and looked up."""
         if self._treated:
             done = {n: treat(columns[n], how, self._secret) for n, how in self._treated.items()}
@@ -180,6 +193,8 @@ class Answerer:
         feeds = {name: feed(columns[name], kind) for name, kind in kinds.items()}
         if self._looked_up or self._pasts:
             feeds.update(self._match(columns))
+        if self._functions.functions:
+            feeds.update(self._functions.compute(feeds, rows, where))
         return feeds
 
     def _find(
@@ -342,6 +357,26 @@ def _past(store: Store, serving: Serving, table: str) -> HistoryTable:
     return HistoryTable.load(
         store.get(of.artifact), [h for h in serving.histories if h.table == table], graph
     )
+
+
+def functions_of(store: Store, serving: Serving) -> FunctionPlan:
+    """A release's functions, with the code that they were trained with."""
+    if not serving.functions:
+        return FunctionPlan()
+    return FunctionPlan(serving.functions, from_json(store.get(serving.code).read_bytes(), dict[str, str]))
+
+
+def _looked_up(serving: Serving) -> list[tuple[str, Type, str]]:
+    """The raw columns that side tables fill, for the graph and for functions: name, type and table."""
+    tables = {lookup.table for lookup in serving.lookups}
+    found = {f.name: (f.type, f.source) for f in serving.fields if f.source in tables}
+    sent = serving.event_types()
+    for function in serving.functions:
+        for name, kind in zip(function.reads, function.types, strict=True):
+            table = name.partition(".")[0]
+            if name not in sent and table in tables:
+                found.setdefault(name, (kind, table))
+    return [(n, kind, table) for n, (kind, table) in found.items()]
 
 
 def _table_spec(lookup: Lookup) -> TableSpec:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import to_plain
-from headrace.core.errors import DataError, Problem
+from headrace.core.errors import DataError, Problem, UserCodeError
 from headrace.core.ports import OnlineStore, Store
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, secret_of
@@ -55,7 +55,8 @@ def make_app(
 
     Every error is a JSON object `{"errors": [{what, where, why, fix}, ...]}`: 400 for what is no JSON, 422
     for rows that don't fit (each field is named), 413 for too much, 404 and 405 for other paths and methods,
-    500 for our own mistakes (what was raised goes to the server's log, not to the caller).
+    500 for a function of the release's owner that raised (it and the row are named) and for our own mistakes
+    (what was raised goes to the server's log, not to the caller).
     """
     live = None if online is None else Online(online, manifest.serving, clock)
     intake = None
@@ -114,7 +115,12 @@ def make_app(
             Route("/schema", show_schema),
             Route("/health", health),
         ],
-        exception_handlers={DataError: _bad_input, HTTPException: _http_error, Exception: _our_fault},
+        exception_handlers={
+            DataError: _bad_input,
+            UserCodeError: _their_fault,
+            HTTPException: _http_error,
+            Exception: _our_fault,
+        },
     )
     app.state.lookups = "" if live is None else live.told()
     return app
@@ -188,6 +194,14 @@ async def _bad_input(request: Request, error: Exception) -> Response:
     if not isinstance(error, DataError):
         raise error
     return _errors(error.problems, 422)
+
+
+async def _their_fault(request: Request, error: Exception) -> Response:
+    """A function of the release's owner raised: which, and for which row."""
+    del request
+    if not isinstance(error, UserCodeError):
+        raise error
+    return _errors(error.problems, 500)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -192,9 +192,13 @@ def _scored(
             mask = fixed_array(good, pa.bool_())
             columns = {n: values.filter(mask) for n, values in columns.items()}
         rows = chunk.rows[good]
+
+        def where(row: int) -> str:
+            return f"row {rows[row]}"
+
         if explain:
-            return table.batch(rows, *answerer.explained(columns, len(rows), explain))
-        return table.batch(rows, answerer.score(columns, len(rows)))
+            return table.batch(rows, *answerer.explained(columns, len(rows), explain, where))
+        return table.batch(rows, answerer.score(columns, len(rows), where))
 
     waiting: deque[tuple[Chunk, Future[pa.RecordBatch | None]]] = deque()
     workers = min(_WORKERS, os.cpu_count() or 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -63,11 +63,11 @@ def shown_of(spec: Spec, histories: Iterable[History]) -> list[History]:
     return [h for h in histories if not getattr(features[h.feature], "hide", False)]
 
 
-def check_hidden(check: Checker, histories: Iterable[History], read: Iterable[Expr]) -> None:
-    """Histories that are no features have to be read by one. Said last: a feature with a mistake may do."""
+def check_hidden(check: Checker, histories: Iterable[History], columns: Collection[str]) -> None:
+    """Histories that are no features have to be among the `columns` that features read. Said last: a feature
+    with a mistake may read them."""
     if check.problems:
         return
-    columns = {c for e in read for c in e.columns}
     shown = {h.name for h in shown_of(check.parsed.spec, histories)}
     for history in histories:
         if history.name not in shown and history.column not in columns:

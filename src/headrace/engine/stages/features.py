@@ -13,11 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.core.codec import to_json, to_plain
+from headrace.core.codec import from_json, to_json, to_plain
 from headrace.core.evidence import Rule
+from headrace.core.function import PYTHON
 from headrace.core.schema import Type
+from headrace.data.functions.call import FunctionPlan
+from headrace.data.functions.code import read_sources
 from headrace.data.history.plan import HistoryPlan, plan_histories
 from headrace.data.rows import Rows
+from headrace.engine.checking.functions import code_digests, declared_functions
 from headrace.engine.checking.history import declared_histories
 from headrace.engine.cleaning import Cleaning, fit_cleaning
 from headrace.engine.columns import ANSWER, answering, join_vectors
@@ -48,6 +52,7 @@ def _slice(ctx: Context) -> Any:
         },
         "encoders": declared_encoders(ctx.spec),
         "histories": declared_histories(ctx.spec),
+        "functions": [declared_functions(ctx.spec), code_digests(ctx.root, ctx.spec)],
         "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
         "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
         "time": [data.events, data.time, data.lead, ctx.zone],
@@ -66,6 +71,7 @@ def rows_of(ctx: Context, made: Made, part: str, **opened: Any) -> Rows:
         tables=snapshots_of(made),
         parts=ctx.store.get(made["split"].outputs["parts"]),
         histories=histories_of(ctx, made),
+        functions=functions_of(ctx, made),
         threads=ctx.spec.limits.threads,
         **opened,
     )
@@ -78,6 +84,18 @@ def histories_of(ctx: Context, made: Made) -> HistoryPlan:
         return HistoryPlan()
     tables = {n: s.types() for n, s in snapshots_of(made).items()}
     return plan_histories(histories, tables, zone=ctx.zone, sealed=ctx.spec.split.by == "time")
+
+
+def functions_of(ctx: Context, made: Made) -> FunctionPlan:
+    """The spec's functions, with the code that this run keeps: the stage features reads the files, and
+    whatever comes after runs what it read."""
+    functions = compiled_of(ctx, made).functions
+    if not functions:
+        return FunctionPlan()
+    if STAGE.name not in made:
+        return FunctionPlan(functions, read_sources(ctx.root, functions))
+    kept = ctx.store.get(made[STAGE.name].outputs[PYTHON])
+    return FunctionPlan(functions, from_json(kept.read_bytes(), dict[str, str]))
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,8 @@ def _work(ctx: Context, made: Made) -> Output:
     outputs |= _probe(ctx, compiled, runner, train, feature_columns, cleaning)
     report = cleaning.report(made["split"].facts.get("cleaned", {}), train.count, validation.count)
     outputs["cleaning"] = ctx.store.put(to_json(report)).digest
+    if compiled.functions:
+        outputs[PYTHON] = ctx.store.put(to_json(functions_of(ctx, made).sources)).digest
     return Output(
         outputs=outputs,
         facts={

@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 from headrace.core.clock import parse_duration
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Evidence, Rule
+from headrace.core.function import PYTHON, Function
 from headrace.core.history import HISTORY
 from headrace.core.schema import Type
 from headrace.core.spec.scalars import parse_size
 from headrace.core.task import Kind
 from headrace.data.history.plan import HistoryPlan
+from headrace.engine.checking.functions import declared_functions
 from headrace.engine.checking.history import declared_histories
 from headrace.engine.compile import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
 from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
 from headrace.engine.requests import as_requests
-from headrace.engine.stages.features import histories_of
+from headrace.engine.stages.features import functions_of, histories_of
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
 from headrace.graph.join import join
@@ -41,12 +43,16 @@ TOLERANCE = 1e-5
 
 SINGLE_ROWS = 300
 
+_COMPUTED = {"event", HISTORY, PYTHON}
+"""Sources of raw columns that are no tables."""
+
 
 def _slice(ctx: Context) -> Any:
     data = ctx.spec.data
     filled = {t: list(c) for t, c in ctx.spec.clean.forward_fill.items()}
     histories = declared_histories(ctx.spec)
-    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone, filled, histories]
+    functions = declared_functions(ctx.spec)
+    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone, filled, histories, functions]
 
 
 def _work(ctx: Context, made: Made) -> Output:
@@ -89,12 +95,17 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         # What a hash or mask left is nothing that a caller could send.
         seen_as = () if name in treated else known.categories
         fields.append(Field(name, kind, source, known.low, known.high, seen_as, known.null_share))
-    tables = sorted({f.source for f in fields} - {"event", HISTORY})
-    lookups = tuple(_lookup(ctx, made, table, fields) for table in tables)
+    functions = functions_of(ctx, made).of(list(runner.inputs)).functions
+    given = {c for f in functions for c in f.reads}
     plan = histories_of(ctx, made)
-    histories = tuple(h for h in plan.histories if h.column in runner.inputs)
+    histories = tuple(h for h in plan.histories if h.column in {*runner.inputs, *given})
+    beside = given - set(events) - {h.column for h in histories}
+    read = beside | {f.name for f in fields if f.source not in _COMPUTED}
+    tables = sorted(({f.source for f in fields} | {c.partition(".")[0] for c in beside}) - _COMPUTED)
+    lookups = tuple(_lookup(ctx, made, table, read) for table in tables)
     keys = {k: events[k] for lookup in lookups for k in lookup.key}
     keys |= {k: events[k] for h in histories for k in h.by}
+    keys |= {c: events[c] for c in sorted(given) if c in events and c not in runner.inputs}
     if data.time and (histories or any(lookup.time or lookup.known_at for lookup in lookups)):
         keys[data.time] = Type.TIME
     return Serving(
@@ -119,6 +130,16 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         sources={t: _source(ctx, made, t) for t in sorted({*tables, *(h.table for h in histories)})},
         histories=histories,
         pasts={t: _past(ctx, made, plan, t) for t in sorted({h.table for h in histories})},
+        functions=functions,
+        code=made["features"].outputs[PYTHON] if functions else "",
+        not_at_edge=_not_at_edge(functions),
+    )
+
+
+def _not_at_edge(functions: Sequence[Function]) -> str:
+    told = ", ".join(f"{f.name} ({f.label})" for f in functions)
+    return (
+        f"it answers with Python functions of the project's own, which no graph holds: {told}" if told else ""
     )
 
 
@@ -168,9 +189,10 @@ def _dropped(ctx: Context, table: str) -> set[str]:
     return {n for n, how in treatments_of(ctx.spec)[table].items() if how.do == "drop"}
 
 
-def _lookup(ctx: Context, made: Made, table: str, fields: Sequence[Field]) -> Lookup:
+def _lookup(ctx: Context, made: Made, table: str, read: Collection[str]) -> Lookup:
     spec = ctx.spec.data.tables[table]
-    columns = tuple(f.name.partition(".")[2] for f in fields if f.source == table)
+    split = (c.partition(".") for c in sorted(read))
+    columns = tuple(name for of, dot, name in split if dot and of == table)
     return Lookup(
         table=table,
         artifact=snapshots_of(made)[table].artifact,
@@ -245,7 +267,8 @@ def _lineage(ctx: Context, made: Made, serving: Serving) -> Evidence:
     needed = {f"snapshot of {n}": s.artifact for n, s in snapshots_of(made).items()}
     needed |= {f"{stage} {role}": d for stage, o in made.items() for role, d in o.outputs.items()}
     needed |= {f"histories of {n}": p.graph for n, p in serving.pasts.items() if p.graph}
-    sources = {f.source for f in serving.fields} - {"event", HISTORY}
+    needed |= {"code of functions": serving.code} if serving.code else {}
+    sources = {f.source for f in serving.fields} - _COMPUTED
     missing = [what for what, digest in needed.items() if not ctx.store.has(digest)]
     missing += [f"lookup table {t}" for t in sources - {lookup.table for lookup in serving.lookups}]
     where = f"missing: {', '.join(missing)}" if missing else ""

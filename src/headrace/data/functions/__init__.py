@@ -1,0 +1,1 @@
+"""Features that are functions of the user's own: their code, kept as it is, and the calls."""

@@ -1,0 +1,215 @@
+"""Features that are Python functions, end to end: trained, packaged, answered over HTTP and over files."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from spine import begin, verdict
+from worlds import homes, wine
+
+from headrace.core.errors import SpecError, UserCodeError
+from headrace.project import Project
+
+CODE = '''
+import pyarrow.compute as pc
+
+from helper import FACTOR
+
+
+def chill(batch):
+    """Wind times distance: null where one of them is."""
+    return pc.multiply(pc.multiply(batch["weather.wind"], batch["distance"]), FACTOR)
+
+
+def night(batch):
+    return pc.greater_equal(pc.hour(batch["at"]), 20)
+'''
+FEATURES = (
+    "  wind: weather.wind\n",
+    '  chill: {python: "features.py:chill", of: [weather.wind, distance]}\n'
+    '  night: {python: "features.py:night", of: [at], type: bool}\n'
+    "  chill_log: ln(abs(python.chill) + 1)\n",
+)
+
+
+def project(folder: Path, code: str = CODE, *changes: tuple[str, str]) -> Project:
+    made = begin(folder, FEATURES, *changes)
+    (folder / "features.py").write_text(code)
+    (folder / "helper.py").write_text("FACTOR = 0.5\n")
+    return made
+
+
+def raising(distance: str) -> str:
+    """The code, which can't take one distance."""
+    test = f'if {distance} in batch["distance"].to_pylist():'
+    return CODE.replace(
+        '    """Wind times', f'    {test}\n        raise ValueError("no such road")\n    """Wind times'
+    )
+
+
+def post(made: Project, row: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=made.app(), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post("/predict", json=row)
+
+    return asyncio.run(send())
+
+
+def rows(folder: Path, count: int) -> list[dict[str, Any]]:
+    with (folder / "data" / "parcels.csv").open(newline="") as f:
+        read = list(csv.DictReader(f))[-count:]
+    return [{"at": r["at"], "depot": r["depot"], "distance": float(r["distance"])} for r in read]
+
+
+def test_trained_and_served_by_the_very_code(tmp_path: Path) -> None:
+    made = project(tmp_path / "p")
+    result = made.run()
+    assert result.status == "released"
+    for gate in ("parity: scores", "parity: decisions", "skew: requests"):
+        assert verdict(result, gate).outcome == "pass"
+    _, manifest = made.release()
+    assert {f.name: (f.label, f.reads) for f in manifest.serving.functions} == {
+        "chill": ("features.py:chill", ("weather.wind", "distance")),
+        "night": ("features.py:night", ("at",)),
+    }
+    assert "chill (features.py:chill)" in manifest.serving.not_at_edge
+    kept = json.loads(made.store.get(manifest.serving.code).read_bytes())
+    assert kept == {"features.py": CODE, "helper.py": "FACTOR = 0.5\n"}
+    asked = rows(made.root, 30)
+    before = post(made, asked).json()["predictions"]
+    # The files are gone, and the release answers as before.
+    (made.root / "features.py").unlink()
+    (made.root / "helper.py").write_text("FACTOR = 1 / 0\n")
+    assert post(made, asked).json()["predictions"] == before
+    assert [post(made, r).json()["prediction"] for r in asked[:5]] == [b["prediction"] for b in before[:5]]
+    scored = made.predict(made.root / "data" / "parcels.csv", tmp_path / "out.csv")
+    assert (scored.rows, scored.rejected) == (1200, 0)
+    with (tmp_path / "out.csv").open(newline="") as f:
+        told = list(csv.DictReader(f))[-30:]
+    for one, other in zip(told, before, strict=True):
+        assert float(one["probability"]) == pytest.approx(other["probability"], abs=1e-9)
+
+
+def test_a_changed_helper_is_another_feature(tmp_path: Path) -> None:
+    made = project(tmp_path / "p")
+    first = made.run(to="features")
+    again = made.run(to="features")
+    (made.root / "helper.py").write_text("FACTOR = 2.0\n")
+    changed = made.run(to="features")
+    keys = [r.stages[-1].key for r in (first, again, changed)]
+    assert keys[0] == keys[1] != keys[2]
+    assert [s.status for s in changed.stages] == ["cached", "cached", "cached", "ran"]
+    assert "helper.py" in json.dumps(made.show(changed.run).name) or "code" in made.show(changed.run).name
+
+
+def test_done_again_it_is_the_same(tmp_path: Path) -> None:
+    made = project(tmp_path / "p")
+    made.run(to="evaluate")
+    found = made.reproduce(new_environment=False)
+    assert found.agrees, found
+
+
+def test_a_function_that_looks_at_its_batch_is_caught_by_the_skew_gate(tmp_path: Path) -> None:
+    code = CODE.replace('batch["distance"])', 'pc.subtract(batch["distance"], pc.mean(batch["distance"])))')
+    result = project(tmp_path / "p", code).run()
+    judged = verdict(result, "skew: requests")
+    assert judged.outcome == "fail"
+    assert set(judged.evidence.details["features"]) <= {"chill", "chill_log"}
+    assert judged.evidence.details["features"]["chill"]["served"] == 0.0
+    assert verdict(result, "parity: scores").outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return pa.array([1.0] * (batch.num_rows - 1))", "1 values for"),
+        ("return pa.array(['a'] * batch.num_rows)", "it gave string, and the feature is a number"),
+        ("return [1.0] * batch.num_rows", "it gave a list"),
+        ("return batch", "it gave 2 columns"),
+        ("return np.zeros((batch.num_rows, 2))", "a numpy array of float64"),
+        ("return None", "it gave a NoneType"),
+    ],
+)
+def test_what_is_no_value_a_row_is_refused(tmp_path: Path, body: str, told: str) -> None:
+    head = "import numpy as np\nimport pyarrow as pa\nimport pyarrow.compute as pc\n"
+    night = CODE[CODE.index("def night") :]
+    made = project(tmp_path / "p", f"{head}def chill(batch):\n    {body}\n{night}")
+    result = made.run(to="features", raises=False)
+    problem = result.problems[0]
+    assert result.exit_code == 2
+    assert problem.what.startswith("feature 'chill': features.py:chill: ")
+    assert told.removeprefix("1 ") in problem.what
+
+
+def test_a_function_that_raises_is_named_with_its_row(tmp_path: Path) -> None:
+    made = project(tmp_path / "p", raising("17.3"))
+    with (made.root / "data" / "parcels.csv").open(newline="") as f:
+        at = [i for i, r in enumerate(csv.DictReader(f)) if float(r["distance"]) == 17.3]
+    with pytest.raises(UserCodeError) as raised:
+        made.run()
+    problem = raised.value.problems[0]
+    assert problem.what == "feature 'chill': features.py:chill raised ValueError: no such road"
+    assert problem.where == f"features.py:9, row {at[0]} of parcels"
+
+
+def test_a_server_names_the_feature_and_the_row(tmp_path: Path) -> None:
+    made = project(tmp_path / "p", raising("1e9"))
+    assert made.run().status == "released"
+    asked = rows(made.root, 3)
+    asked[1]["distance"] = 1e9
+    done = post(made, asked)
+    assert done.status_code == 500
+    (error,) = done.json()["errors"]
+    assert error["what"] == "feature 'chill': features.py:chill raised ValueError: no such road"
+    assert "rows[1]" in error["where"]
+    (tmp_path / "asked.csv").write_text(
+        "parcel,at,depot,distance\n" + "".join(f"1,{r['at']},{r['depot']},{r['distance']}\n" for r in asked)
+    )
+    with pytest.raises(UserCodeError, match="row 2"):
+        made.predict(tmp_path / "asked.csv", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_check_names_what_is_missing(tmp_path: Path) -> None:
+    made = project(tmp_path / "p")
+    made.check()
+    text = (made.root / "headrace.yaml").read_text()
+
+    def told(old: str, new: str) -> str:
+        (made.root / "headrace.yaml").write_text(text.replace(old, new))
+        with pytest.raises(SpecError) as raised:
+            made.check()
+        return "\n".join(str(p) for p in raised.value.problems)
+
+    assert "did you mean 'chill'?" in told("features.py:chill", "features.py:chil")
+    assert "there is no file feature.py" in told("features.py:chill", "feature.py:chill")
+    assert "did you mean 'features.py'?" in told("features.py:chill", "feature.py:chill")
+    assert "did you mean 'distance'?" in told("wind, distance]", "wind, distanc]")
+    assert "uses the target's column 'late'" in told("wind, distance]", "wind, late]")
+    assert "lies outside the project" in told("features.py:chill", "../features.py:chill")
+    assert "names no function" in told("features.py:chill", "features.py")
+    assert "names a column twice" in told("wind, distance]", "wind, weather.wind]")
+    (made.root / "features.py").write_text("def chill(:\n")
+    assert "features.py:1 can't be read" in told("features.py:chill", "features.py:chill")
+
+
+def test_three_classes_and_values_learn_from_functions(tmp_path: Path, housing: Path) -> None:
+    code = "def twice(batch):\n    import numpy as np\n    return 2 * np.asarray(batch.column(0))\n"
+    for name, make in (
+        ("alcohol", lambda f, c: wine(f, c)),
+        ("median_income", lambda f, c: homes(f, housing, c)),
+    ):
+        folder = tmp_path / name
+        feature = {"python": "code/own.py:twice", "of": [name]}
+        made = make(folder, {"features": {name: feature}, "models": ["linear"]})
+        (folder / "code").mkdir()
+        (folder / "code" / "own.py").write_text(code)
+        result = made.run(to="package")
+        assert verdict(result, "parity: scores").outcome == "pass"
