@@ -25,6 +25,8 @@ from headrace.data.feed import feed, there
 from headrace.data.history.kernel import Ints, Past, Values, aggregate
 from headrace.data.keys import Keys, Value
 from headrace.data.lookup import moments_of, read_whole
+from headrace.data.order import in_order
+from headrace.data.order import starts as row_starts
 from headrace.graph.run import Runner
 
 OUTPUT = "="
@@ -91,15 +93,15 @@ class HistoryTable:
         moment (`NULL_TIME`) has no rows.
         """
         asked = [h for h in self.histories if only is None or h.name in only]
-        groups, spots, found = {}, {}, {}
+        asks, spots, found = {}, {}, {}
         for history in asked:
             at = (history.by, history.on, history.known_at)
             view = self._views[at]
-            if at not in groups:
-                groups[at] = view.groups([keys[k] for k in history.by], moments)
+            if at not in asks:
+                asks[at] = view.ask([keys[k] for k in history.by], moments)
             window = (*at, history.window_us)
             if window not in spots:
-                spots[window] = view.slices(groups[at], moments, history.window_us)
+                spots[window] = view.slices(asks[at], history.window_us)
             found[history.name] = self._bases[history.name].value(history, spots[window], moments)
         return found
 
@@ -181,30 +183,27 @@ class _View:
         if without is not None:
             usable &= ~without
         rows = np.flatnonzero(usable)
-        order = rows[np.lexsort((rows, known[rows], on[rows], group[rows]))]
-        group, on, known = group[order], on[order], known[order]
+        group, on, known = group[rows], on[rows], known[rows]
         late = bool((known > on).any())
+        order = np.lexsort((known, on, group)) if late else in_order(group, on, max(keys.count, 1))
+        group, on, known, rows = group[order], on[order], known[order], rows[order]
         latest = _highest(known, group) if late else known
-        start = np.searchsorted(group, np.arange(keys.count + 1)).astype(np.int64)
-        return cls(keys, order, start, on, known, late, latest)
+        return cls(keys, rows, row_starts(group, keys.count), on, known, late, latest)
 
-    def groups(self, keys: Sequence[Array], moments: Ints) -> Ints:
-        """The key's number for each event; -1 where there is none, or no moment."""
-        return np.where(moments == NULL_TIME, -1, self.keys.match(keys, len(moments)))
+    def ask(self, keys: Sequence[Array], moments: Ints) -> _Ask:
+        """Events by key and moment, ready to be searched for."""
+        groups = np.where(moments == NULL_TIME, -1, self.keys.match(keys, len(moments)))
+        rows = np.flatnonzero(groups >= 0)
+        order = in_order(groups[rows], moments[rows], max(self.keys.count, 1))
+        return _Ask(len(moments), rows[order], groups[rows][order], moments[rows][order])
 
-    def slices(self, groups: Ints, moments: Ints, window: int | None) -> Slices:
+    def slices(self, ask: _Ask, window: int | None) -> Slices:
         """The rows in each event's window."""
-        at = np.maximum(groups, 0)
-        found = groups >= 0
-        if not self.keys.count:
-            none = np.zeros(len(groups), np.int64)
-            return Slices(none, none, None)
+        at, moments = ask.groups, ask.moments
         ends = self._on.search(at, moments)
-        starts = self.start[at] if window is None else self._on.search(at, _before(moments, window))
-        ends, starts = np.where(found, ends, 0), np.where(found, starts, 0)
-        if not self.late:
-            return Slices(starts, ends, None)
-        return Slices(starts, ends, np.clip(self._settling.search(at, moments), starts, ends))
+        starts = self.start[at] if window is None else self._on.search(at, moments - window)
+        settled = np.clip(self._settling.search(at, moments), starts, ends) if self.late else None
+        return Slices(ask.spread(starts), ask.spread(ends), None if settled is None else ask.spread(settled))
 
     def slice(self, group: int, moment: int, window: int | None) -> Slices:
         """`slices` of one request."""
@@ -228,9 +227,21 @@ class _View:
         return _Timeline.of(self._latest, self.start)
 
 
-def _before(moments: Ints, window: int) -> Ints:
-    """Window's begin; a null moment stays far in the past."""
-    return np.where(moments == NULL_TIME, moments, np.maximum(moments, -(2**62)) - window)
+@dataclass(frozen=True, eq=False)
+class _Ask:
+    """The events of a batch that have a key and a moment, in order of both: what is searched for in order is
+    found several times as fast. `events` are their positions among the `count` of the batch."""
+
+    count: int
+    events: Ints
+    groups: Ints
+    moments: Ints
+
+    def spread(self, values: Ints) -> Ints:
+        """Values in this order as values of all events; 0 for the others."""
+        spread = np.zeros(self.count, np.int64)
+        spread[self.events] = values
+        return spread
 
 
 def _highest(known: Ints, group: Ints) -> Ints:
@@ -242,21 +253,32 @@ def _highest(known: Ints, group: Ints) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class _Timeline:
-    """Ascending moments within each key, as one ascending array of (key, moment) to search in."""
+    """Ascending moments within each key, as one ascending array of (key, moment) to search in. `distinct` are
+    the moments that stand for themselves by their rank, where (key, moment) would not fit one number; else
+    None, and they count from `low`."""
 
-    distinct: Ints
+    low: int
+    span: int
+    distinct: Ints | None
     lifted: Ints
 
     @classmethod
     def of(cls, moments: Ints, start: Ints) -> _Timeline:
-        distinct, rank = np.unique(moments, return_inverse=True)
         group = np.repeat(np.arange(len(start) - 1), np.diff(start))
-        return cls(distinct, group * (len(distinct) + 1) + rank)
+        low, high = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
+        span = high - low + 2
+        if len(start) * span < 2**62:
+            return cls(low, span, None, group * span + (moments - low))
+        distinct, rank = np.unique(moments, return_inverse=True)
+        return cls(0, len(distinct) + 1, distinct, group * (len(distinct) + 1) + rank)
 
     def search(self, groups: Ints, moments: Ints) -> Ints:
         """The first row of each key that is not before the moment."""
-        wanted = groups * (len(self.distinct) + 1) + np.searchsorted(self.distinct, moments)
-        return np.searchsorted(self.lifted, wanted).astype(np.int64)
+        if self.distinct is None:
+            at = np.clip(moments - self.low, 0, self.span - 1)
+        else:
+            at = np.searchsorted(self.distinct, moments)
+        return np.searchsorted(self.lifted, groups * self.span + at).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
