@@ -16,13 +16,15 @@ from headrace.engine.context import Made
 @dataclass(frozen=True)
 class EncoderColumns:
     """An encoder's place in the matrix: `count` columns from number `first` on. reads: the raw columns behind
-    them. supervised: whether they were learned of the target."""
+    them. supervised: whether they were learned of the target. compared: training rows that the graph compares
+    each row with."""
 
     name: str
     first: int
     count: int
     reads: tuple[str, ...]
     supervised: bool
+    compared: int = 0
 
 
 def declared_encoders(spec: Spec) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from headrace.expr import Expr
 from headrace.features.encoder import Columns, Encoder, FittedEncoder, Inputs
 from headrace.features.encoders import encoders_of
 from headrace.features.fitted import Encoded
+from headrace.features.neighbours.encoder import FittedNeighbours
 from headrace.features.plan import column_types
 from headrace.graph.encode import encode_batch
 
@@ -126,8 +127,11 @@ def fit_encoders(
         encoded.append(Encoded(fitted, {text: exprs[text] for text in encoder.inputs}))
         own.append(fitted.own())
         reads = tuple(sorted({c for e in encoder.inputs.values() for c in e.columns}))
-        columns.append(EncoderColumns(encoder.name, at, len(fitted.features), reads, encoder.supervised))
-        at += len(fitted.features)
+        width, compared = len(fitted.features), 0
+        if isinstance(fitted, FittedNeighbours):
+            compared = len(fitted.points)
+        columns.append(EncoderColumns(encoder.name, at, width, reads, encoder.supervised, compared))
+        at += width
     _check_names([*compiled.features, *(f.name for e in encoded for f in e.encoder.features)])
     return FittedEncoders(tuple(encoded), np.concatenate(own, axis=1), tuple(columns), files)
 

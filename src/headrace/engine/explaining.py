@@ -17,7 +17,7 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.data.rows import Rows
 from headrace.engine.columns import EXPLAINED, evenly, join_vectors
 from headrace.engine.context import Context, Made
-from headrace.engine.encoder_columns import reads_of
+from headrace.engine.encoder_columns import encoder_columns, reads_of
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of
 from headrace.engine.stages.split import load_array
@@ -40,6 +40,8 @@ MOST_ROWS, FEWEST_ROWS = 10_000, 1_000
 and repeats at about `PERMUTED`, between these."""
 LIGHT = 4_000_000
 """Bytes of a graph that is asked that often; a larger one, which takes longer to answer, is asked less."""
+COMPARED = 500
+"""As many bytes as a training row that each row is compared with (neighbours) counts for."""
 CURVE_ROWS, CURVES = 500, 6
 """Rows of a curve, and of how many columns there are curves."""
 SAMPLED_ROWS, FEWEST_SAMPLED = 80, 16
@@ -65,7 +67,8 @@ def explaining(
     reference = _reference(ctx, made, graph)
     yield "reference", reference, ()
     rng = np.random.default_rng(ctx.spec.seed)
-    effort = min(1.0, LIGHT / ctx.store.get(made["package"].outputs["graph"]).stat().st_size)
+    size = ctx.store.get(made["package"].outputs["graph"]).stat().st_size
+    effort = min(1.0, LIGHT / (size + COMPARED * sum(e.compared for e in encoder_columns(made))))
     each = round(effort * PERMUTED / (REPEATS * len(runner.inputs)))
     drawn = np.sort(rng.permutation(predictions.rows)[: max(FEWEST_ROWS, min(MOST_ROWS, each))])
     rows = rows_of(ctx, made, "validation")
