@@ -100,11 +100,11 @@ def write(folder: Path, found: Tables) -> None:
             out.writerows(rows)
 
 
-def released(folder: Path, found: Tables, *changes: tuple[str, str]) -> Project:
+def released(folder: Path, found: Tables, *changes: tuple[str, str], clock: Clock | None = None) -> Project:
     """A project over these tables, run and released."""
     write(folder / "data", found)
     (folder / "headrace.yaml").write_text(SPEC, encoding="utf-8")
-    project = Project(folder, clock=Clock(), actor=AUTHOR)
+    project = Project(folder, clock=clock or Clock(), actor=AUTHOR)
     edit_spec(
         project,
         ("parcels: {read: data/parcels.csv}", "parcels: {read: data/parcels.csv, known_at: done}"),
