@@ -55,8 +55,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, found: Tables) -> Project
 @pytest.fixture
 def project(template: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
-    shutil.copytree(template.root, tmp_path / "project")
-    return Project(tmp_path / "project", clock=Clock(NOW), actor=AUTHOR)
+    shutil.copytree(template.root, tmp_path / "intake")
+    return Project(tmp_path / "intake", clock=Clock(NOW), actor=AUTHOR)
 
 
 @pytest.fixture
