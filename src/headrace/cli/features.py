@@ -192,4 +192,4 @@ def _gain(gain: Gain | None) -> str:
     if gain is None:
         return "not measured: taken as it is"
     probe = f"; the best shuffled copy: {gain.probe:.2%}" if gain.probe is not None else ""
-    return f"{gain_text(gain)} (95%, over whole units){probe}"
+    return f"{gain_text(gain)} (90%, over whole units){probe}"

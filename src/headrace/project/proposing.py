@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headrace.draft.propose.propose import Proposals
     from headrace.engine.choosing import Choice, Training
 
-MOST_TOGETHER = 12
+MOST_TOGETHER = 200
 """Pairs that trees may name."""
 
 

@@ -23,7 +23,7 @@ def features_page(features: Sequence[FeatureTold], *, title: str, subtitle: str 
     if tried:
         height = rows_high(min(40, len(tried)))
         body = embed(gains(tried), label="Gain of each proposal with its interval", height=height)
-        lead = "Shares of the loss of training rows out of fold; 95% intervals over whole units."
+        lead = "Shares of the loss of training rows out of fold; 90% intervals over whole units."
         sections.append(Section("gains", "What proposals gained", body, lead))
     body = "".join(_one(f) for f in used[:MOST_FIGURES])
     lead = "Over the training rows of the newest run."

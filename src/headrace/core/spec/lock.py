@@ -13,7 +13,7 @@ from headrace.core.spec.scalars import Model
 class Gain(Model):
     """What a proposal did to the loss of rows out of fold: squared error, or log loss.
 
-    All figures are shares of the loss without it: 0.02 is 2% less. `low` and `high` are the 95% interval over
+    All figures are shares of the loss without it: 0.02 is 2% less. `low` and `high` are the 90% interval over
     whole units; `probe` is the most that a copy of it with its rows shuffled gained."""
 
     gain: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headrace.core.schema import Type
@@ -31,7 +31,7 @@ class Proposals:
 
 
 def propose(
-    seen: Seen, spec: Spec, pairs: Iterable[tuple[str, str]], pasts: tuple[Past, ...], target: str
+    seen: Seen, spec: Spec, pairs: Sequence[tuple[str, str]], pasts: tuple[Past, ...], target: str
 ) -> Proposals:
     """Every proposal. pairs: quantities that trees split by together; target: its expression, where a mean of
     it means something, else empty."""
@@ -43,7 +43,7 @@ def propose(
     kinds = (
         _lookups(facts, names),
         propose_neighbours(facts, names),
-        propose_pairs(facts, names),
+        propose_pairs(facts, names, pairs),
         propose_moments(facts, names, seen.clocks),
         propose_histories(facts, names, pasts, target),
         propose_encodings(facts, names),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from headrace.core.schema import Type
@@ -13,8 +13,11 @@ from headrace.draft.look import Profile
 from headrace.draft.names import listed
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
-MOST_PAIRS = 60
-"""Pairs of quantities that are proposed, the likest first."""
+MOST_PAIRS = 120
+"""Pairs of quantities that are proposed: the likest first, of equals those that trees split by together."""
+
+MOST_TOGETHER = 12
+"""Pairs of quantities that are not alike, and that trees split by together."""
 
 _VAGUE = frozenset(
     listed(
@@ -35,17 +38,21 @@ _COUNTS = 20
 """A count has at least so many different values."""
 
 
-def pairs_alike(facts: Facts) -> list[tuple[str, str, str]]:
+Pairs = Sequence[tuple[str, str]]
+
+
+def pairs_alike(facts: Facts, together: Pairs) -> list[tuple[str, str, str]]:
     """(larger, smaller, why they are alike) of quantities, the likest first."""
-    found = []
+    found, place = [], {frozenset(pair): i for i, pair in enumerate(together)}
     quantities = [p for p in facts.numbers() if not set(words(p.name)) & PLACES]
     for a, b in combinations(quantities, 2):
         rank, why = _alike(a, b, facts)
         if rank:
             large, small = (a, b) if _size(a) >= _size(b) else (b, a)
-            found.append((rank, large.name, small.name, why))
-    found.sort(key=lambda f: -f[0])
-    return [(a, b, why) for _, a, b, why in found[:MOST_PAIRS]]
+            split = place.get(frozenset((a.name, b.name)), len(place))
+            found.append((-rank, split, large.name, small.name, why))
+    found.sort(key=lambda f: f[:2])
+    return [(a, b, why) for _, _, a, b, why in found[:MOST_PAIRS]]
 
 
 def _size(p: Profile) -> float:
@@ -82,21 +89,20 @@ def _counts(p: Profile) -> bool:
     return p.whole and float(p.low) >= 0 and p.distinct >= _COUNTS and float(p.high) > _COUNTS
 
 
-def propose_pairs(facts: Facts, names: Names) -> Iterator[Proposal]:
+def propose_pairs(facts: Facts, names: Names, together: Pairs) -> Iterator[Proposal]:
     """The ratio of like quantities where neither is below zero, and their difference."""
-    for a, b, why in pairs_alike(facts):
+    for a, b, why in pairs_alike(facts, together):
         if float(facts.profiles[a].low) >= 0 and float(facts.profiles[b].low) >= 0:
             yield _of(facts, names, "ratio", a, b, why)
         yield _of(facts, names, "difference", a, b, why)
 
 
-def propose_together(facts: Facts, names: Names, pairs: Iterable[tuple[str, str]]) -> Iterator[Proposal]:
+def propose_together(facts: Facts, names: Names, together: Pairs) -> Iterator[Proposal]:
     """Ratio, product and difference of quantities that a shallow tree splits by one after the other."""
     why = "a shallow tree splits by both"
-    known = {frozenset((a, b)) for a, b, _ in pairs_alike(facts)}
-    for a, b in pairs:
-        if frozenset((a, b)) in known or not {a, b} <= set(facts.profiles):
-            continue
+    known = {frozenset((a, b)) for a, b, _ in pairs_alike(facts, together)}
+    there = [p for p in together if frozenset(p) not in known and set(p) <= set(facts.profiles)]
+    for a, b in there[:MOST_TOGETHER]:
         if float(facts.profiles[b].low) > 0 or float(facts.profiles[b].high) < 0:
             yield _of(facts, names, "ratio", a, b, why)
         elif float(facts.profiles[a].low) > 0 or float(facts.profiles[a].high) < 0:

@@ -16,7 +16,7 @@ _HEAD = """\
 _TITLES = {
     "pin": "These stay as they stand here when proposals are made again.",
     "features": "What a run uses.",
-    "about": "What was measured: shares of the loss out of fold, with 95% intervals over whole units.",
+    "about": "What was measured: shares of the loss out of fold, with 90% intervals over whole units.",
     "dropped": "What was tried and not kept, and why.",
     "left_out": "Columns that nothing reads.",
     "made": "What the choice rests on.",

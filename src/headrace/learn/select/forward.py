@@ -4,7 +4,7 @@ One proposal at a time: the one that best tells the errors of the model so far (
 itself, over the same folds. It is kept when
 
 - its statistic is above what shuffled proposals reach (the bar of `screen`, at the stated level),
-- the loss of rows out of fold falls, with the lower end of the 95% interval over units above zero,
+- the loss of rows out of fold falls, with the lower end of the 90% interval over units above zero,
 - and it falls by more than with any shuffled copy of the proposal in its place.
 
 Then the model is fitted anew, and the others are looked at against its errors. The loss is squared error, or
@@ -259,7 +259,7 @@ def _errors(raw: NDArray[np.float64], y: NDArray[np.float64], task: Task) -> NDA
 
 
 def _gain(before: _Model, after: _Model, rows: Field) -> Gain:
-    """How much less the loss is, as a share of what it was; 95% over units (Student's t)."""
+    """How much less the loss is, as a share of what it was; 90% over units (Student's t)."""
     from scipy.stats import t
 
     differences = before.losses - after.losses
@@ -269,7 +269,7 @@ def _gain(before: _Model, after: _Model, rows: Field) -> Gain:
     n, rows_of_unit = len(sums), len(units) / len(sums)
     mean = float(sums.mean()) / rows_of_unit
     error = float(sums.std(ddof=1)) / np.sqrt(n) / rows_of_unit if n > 1 else np.inf
-    reach = float(t.ppf(0.975, n - 1)) * error if n > 1 else np.inf
+    reach = float(t.ppf(0.95, n - 1)) * error if n > 1 else np.inf
     scale = before.loss or 1.0
     return Gain(
         gain=_short(mean / scale), low=_short((mean - reach) / scale), high=_short((mean + reach) / scale)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.task import FeatureKind
-from headrace.learn.select.blocks import Block, Field, deal, firsts
+from headrace.learn.select.blocks import Block, Field, Rows, deal, firsts
 
 BINS = 24
 LEVELS = 64
@@ -79,6 +79,7 @@ class Screen:
         self._field = field
         self._binned = {b.name: binned(b, field) for b in blocks}
         self._units = firsts(field.units)[1]
+        self._parts = _parted(field)
         self._errors: tuple[NDArray[np.float64], ...] = ()
 
     def against(self, *errors: NDArray[np.float64]) -> None:
@@ -106,17 +107,39 @@ class Screen:
                 highest = max(highest, self._of(one, order, self._errors[0]))
         return highest
 
-    def _of(self, one: Binned, order: NDArray[np.int64] | None, errors: NDArray[np.float64]) -> float:
+    def _of(self, one: Binned, order: Rows | None, errors: NDArray[np.float64]) -> float:
         best = -np.inf
         for column in one.whole:
             codes = column if order is None else column[order]
-            pairs = [(codes[fit], codes[test]) for fit, test in self._field.folds]
-            best = max(best, self._statistic(pairs, errors))
+            best = max(best, studentised(self._gains(codes, errors), self._units))
         for folds in one.folds:  # what learns of the target by fold: deal the errors, which is the same
-            best = max(best, self._statistic(folds, errors if order is None else errors[order]))
+            dealt = errors if order is None else errors[order]
+            best = max(best, studentised(self._by_fold(folds, dealt), self._units))
         return best
 
-    def _statistic(self, folds: _Codes, errors: NDArray[np.float64]) -> float:
+    def _gains(self, codes: Rows, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The squared error that a column's bins explain, by row [rows]; NaN where a row is not scored."""
+        if self._parts is None:
+            return self._by_fold([(codes[f], codes[t]) for f, t in self._field.folds], errors)
+        label, before = self._parts
+        width = int(codes.max(initial=0)) + 1
+        cells, shape = label * width + codes, (len(before) + 1, width)
+        known = ~np.isnan(errors[:, 0])
+        counts = np.bincount(cells[known], minlength=shape[0] * width).reshape(shape)
+        n = before @ counts
+        silent = np.append(n.sum(axis=1) == 0, True)  # nothing is known before them
+        gains = np.zeros(len(codes))
+        for k in range(errors.shape[1]):
+            e = errors[:, k]
+            sums = np.bincount(cells[known], weights=e[known], minlength=shape[0] * width).reshape(shape)
+            means = np.vstack([(before @ sums) / (n + SHRINK), np.zeros((1, width))])
+            told = means.ravel()[cells]
+            gains += told * (2 * e - told)
+        gains[silent[label]] = np.nan
+        return gains
+
+    def _by_fold(self, folds: _Codes, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same, fold by fold."""
         gains = np.full(len(errors), np.nan)
         for (fit, test), (seen, asked) in zip(self._field.folds, folds, strict=True):
             width = int(max(seen.max(initial=0), asked.max(initial=0))) + 1
@@ -131,7 +154,24 @@ class Screen:
                 told = means[asked]
                 total += told * (2 * errors[test, k] - told)
             gains[test] = total
-        return studentised(gains, self._units)
+        return gains
+
+
+def _parted(field: Field) -> tuple[Rows, NDArray[np.float64]] | None:
+    """Which fold scores each row (one more: none does) [rows], and for each fold which of these parts it fits
+    on [folds, folds + 1]; None where a fold fits on a part of them only (a gap in time)."""
+    count = len(field.folds)
+    label = np.full(len(field.y), count, np.int64)
+    for i, (_, test) in enumerate(field.folds):
+        label[test] = i
+    sizes = np.bincount(label, minlength=count + 1)
+    before = np.zeros((count, count + 1))
+    for i, (fit, _) in enumerate(field.folds):
+        held = np.bincount(label[fit], minlength=count + 1)
+        if np.any((held > 0) & (held < sizes)):
+            return None
+        before[i] = held > 0
+    return label, before
 
 
 def studentised(gains: NDArray[np.float64], units: NDArray[np.int64]) -> float:

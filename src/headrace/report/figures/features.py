@@ -15,7 +15,7 @@ MOST = 40
 
 
 def gains(features: Sequence[FeatureTold]) -> go.Figure:
-    """What each proposal that was put to the model gained, as a share of the loss, with 95% intervals; beside
+    """What each proposal that was put to the model gained, as a share of the loss, with 90% intervals; beside
     it the best of its shuffled copies."""
     import plotly.graph_objects as go
 
