@@ -189,3 +189,25 @@ def test_a_timed_table_needs_moments(tmp_path: Path) -> None:
     table = load(tmp_path, {"k": ["a"], "t": moments([1]), "v": [1]}, ["v"], key="k", time="t")
     with pytest.raises(ValueError, match="looking up side needs moments"):
         table.match([pa.array(["a"])])
+
+
+def test_times_as_far_apart_as_there_are(tmp_path: Path) -> None:
+    """Keys and moments together are too long for one number: late rows, and order, are found all the same."""
+    draw, ends = np.random.default_rng(0), (-62_000_000_000_000_000, 253_000_000_000_000_000)
+    rows: list[tuple[Any, ...]] = [
+        ((f"k{draw.integers(0, 300)}",), int(t), int(t) + int(draw.choice([0, 3, 10**15])))
+        for t in draw.choice([*ends, 0, 1, 2], 2_000)
+    ]
+    columns = {
+        "k": [k for (k,), _, _ in rows],
+        "t": moments([t for _, t, _ in rows]),
+        "n": moments([n for _, _, n in rows]),
+        "v": list(range(2_000)),
+    }
+    table = load(tmp_path, columns, ["v"], key="k", time="t", known_at="n", ttl="5 us")
+    asked = [
+        ((f"k{i}",), now) for i in range(300) for now in (ends[0] + 4, 2, 4, 10**15 + 1, ends[1] + 10**15)
+    ]
+    found = table.match([pa.array([k for (k,), _ in asked])], micros([n for _, n in asked]))
+    assert found.tolist() == [oracle(rows, k, n, 5) for k, n in asked]
+    assert [table.find(k, n) for k, n in asked] == [None if r < 0 else {"v": r} for r in found.tolist()]

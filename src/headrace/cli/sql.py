@@ -41,7 +41,7 @@ def sql(
 
     It gives every row of the events with what was known at its moment of prediction, in a database that holds
     the tables: as-of lookups and windows, in a form that loses and doubles no row. PostgreSQL and DuckDB are
-    tested to give what headrace gives; Spark's text is parsed, not run.
+    tested to give what headrace gives; Spark's text is only tested by way of a parser, not on Spark.
     """
     text = open_project(folder).sql(dialect, tables=dict(_pair(t) for t in tables), position=position)
     if output is not None:
