@@ -21,7 +21,8 @@ needs_flights = pytest.mark.skipif(
 def flights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flights")
     written = write_example("flights", folder)
-    assert [p.name for p in written] == ["flights.parquet", "weather.csv", "planes.csv", "headrace.yaml"]
+    tables = ["flights.parquet", "schedule.parquet", "departures.parquet", "weather.csv", "planes.csv"]
+    assert [p.name for p in written] == [*tables, "headrace.yaml"]
     return folder
 
 
@@ -92,6 +93,9 @@ def test_flights_spec_checks(flights):
     assert Project(flights).document().lacks() == ()
     used = {c for f in compiled.features.values() for c in f.columns}
     assert not used & {"dep_delay", "arr_delay", "air_time", "arrived"}  # known only afterwards
+    assert {h.table for h in compiled.histories} == {"flights", "schedule", "departures"}
+    outcomes = [h for h in compiled.histories if h.value and "delay" in h.value]
+    assert outcomes and {h.known_at or h.on for h in outcomes} == {"departed", "arrived"}
 
 
 @needs_flights
@@ -118,6 +122,18 @@ def test_flights_are_moments(flights):
         weather = f"'{flights}/data/weather.csv'"
         keys = f"select count(*), count(distinct (origin, time_hour)) from {weather}"
         assert db.execute(keys).fetchall() == [(26115, 26115)]
+
+
+@needs_flights
+def test_departures_are_known_when_they_leave(flights):
+    data = flights / "data"
+    with duckdb.connect() as db:
+        planned = f"select sched_dep, carrier, origin, dest, tailnum from '{data}/"
+        same = f"({planned}schedule.parquet' except all {planned}flights.parquet')"
+        assert db.execute(f"select count(*) from {same}").fetchall() == [(0,)]
+        left = f"'{data}/departures.parquet'"
+        late = f"select count(*), count(*) filter (departed = sched_dep + to_minutes(dep_delay)) from {left}"
+        assert db.execute(late).fetchall() == [(328521, 328521)]
 
 
 @needs_flights

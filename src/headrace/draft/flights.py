@@ -36,6 +36,18 @@ select
 from landed order by number
 """
 
+# The same flights, as what is known of them earlier: planned ones, and those that have left.
+_SCHEDULE = """
+select time_hour + to_minutes(minute) as sched_dep, carrier, origin, dest, tailnum
+from flights order by number
+"""
+
+_DEPARTURES = """
+select time_hour + to_minutes(minute) as sched_dep, time_hour + to_minutes(minute + dep_delay) as departed,
+    carrier, origin, dest, tailnum, dep_delay
+from flights where dep_delay is not null order by number
+"""
+
 # Sums, lows and changes look back from a report's own hour, and the city's worst is that of the same hour:
 # whoever knows the report knows them.
 _WEATHER = """
@@ -57,13 +69,14 @@ select tailnum, year, type, manufacturer, model, engines, seats, speed, engine f
 
 
 def write_flights(source: Path, target: Path) -> tuple[Path, ...]:
-    """Write flights.parquet (336,776 rows), weather.csv and planes.csv into `target` from the package's
-    `source` folder; returns their paths. Moments are in UTC.
+    """Write flights.parquet (336,776 rows), schedule.parquet, departures.parquet, weather.csv and planes.csv
+    into `target` from the package's `source` folder; returns their paths. Moments are in UTC.
 
     flights: `flight_id` (day, origin, carrier and number: unique), `sched_dep`, what was planned, and what
     is known only afterwards: `dep_delay`, `arr_delay`, `air_time` (minutes, null for cancelled flights)
-    and `arrived`, the moment at which the rest is known. weather: a report an airport and hour, with what the
-    hours before it and the other two airports add.
+    and `arrived`, the moment at which the rest is known. schedule: what was planned of each. departures: of
+    those that left, the moment `departed`, and `dep_delay`, which is known from then on. weather: a report
+    an airport and hour, with what the hours before it and the other two airports add.
 
     Raises:
         DataError: the package's files are not there or can't be read.
@@ -75,11 +88,14 @@ def write_flights(source: Path, target: Path) -> tuple[Path, ...]:
         for name in ("flights", "airports", "weather", "planes"):
             con.register(name, _read(source, name))
         # .arrow() gives a reader; the table is 20 MB
-        flights, weather, planes = target / "flights.parquet", target / "weather.csv", target / "planes.csv"
-        con.sql(_FLIGHTS).write_parquet(str(flights), compression="zstd")
+        parts = {"flights": _FLIGHTS, "schedule": _SCHEDULE, "departures": _DEPARTURES}
+        written = [target / f"{name}.parquet" for name in parts]
+        weather, planes = target / "weather.csv", target / "planes.csv"
+        for file, query in zip(written, parts.values(), strict=True):
+            con.sql(query).write_parquet(str(file), compression="zstd")
         con.sql(_WEATHER).write_csv(str(weather), timestamp_format="%Y-%m-%dT%H:%M:%SZ")
         con.sql(_PLANES).write_csv(str(planes))
-    return flights, weather, planes
+    return *written, weather, planes
 
 
 def _read(source: Path, name: str) -> pa.Table:

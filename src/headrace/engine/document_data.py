@@ -11,17 +11,21 @@ from headrace.checks.lint.registry import LEAKAGE
 from headrace.core.codec import from_json, from_plain
 from headrace.core.document import Bar, Design, DesignColumn, DesignFeature, Risk, ServedTable
 from headrace.core.errors import NotFound, SpecError
+from headrace.core.history import History
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot, Type
 from headrace.core.spec import FeatureSpec, ParsedSpec, Spec
-from headrace.core.spec.features import EncodeFeature, ExprFeature
+from headrace.core.spec.features import EncodeFeature, ExprFeature, PythonFeature
 from headrace.core.spec.tables import ColumnCleaning, TableSpec
 from headrace.core.task import Task
-from headrace.core.views import RELEASE_KINDS, RUN_KINDS, RunView, releases, runs
+from headrace.core.views import RELEASE_KINDS, RUN_KINDS, Releases, RunView, releases, runs
+from headrace.engine.behind import Behind, behind_of
 from headrace.engine.check import check
 from headrace.engine.compile import Compiled, keys_of
 from headrace.engine.measures import bars_of, find_metric
 from headrace.engine.pins import output_of, snapshots_of_run
+from headrace.engine.releases import load_manifest
+from headrace.engine.spreads import newest_matrix, spreads_of
 from headrace.engine.stages.features import raw_columns
 from headrace.expr import Expr
 from headrace.policy.changes import features_of
@@ -54,7 +58,7 @@ def gather(store: Store, parsed: ParsedSpec, root: Path) -> Design:
         changed=_changed(spec, before),
         releases=state,
         before=state.before_champion(),
-        features=_features(spec, compiled, ended, store),
+        features=_features(spec, compiled, ended, store, state),
         columns=_columns(spec, compiled),
         tables=_tables(spec, compiled),
         bars=_bars(spec),
@@ -120,24 +124,34 @@ def _compiled(
 
 
 def _features(
-    spec: Spec, compiled: Compiled | None, ended: Sequence[RunView], store: Store
+    spec: Spec,
+    compiled: Compiled | None,
+    ended: Sequence[RunView],
+    store: Store,
+    state: Releases,
 ) -> tuple[DesignFeature, ...]:
     inspected = next((r for r in reversed(ended) if _came_to(r, "inspect")), None)
     before = _spec_of(store, inspected)
     kinds = {f["name"]: f["kind"] for f in _facts(store, inspected, "features").get("features", ())}
     findings = inspected.summary.get("findings", ()) if inspected else ()
+    computed, made = newest_matrix(store, ended)
+    declared = features_of(_spec_of(store, computed))
+    spreads = spreads_of(store, made, spec.feature_specs()) if made is not None else {}
+    used = _definitions(store, state)
     found = []
     for name, feature in spec.feature_specs().items():
         exprs = _read_by(compiled, name, feature) if compiled else ()
         columns = tuple(dict.fromkeys(c for e in exprs for c in e.columns))
-        same = inspected is not None and _seen_alike(spec, before, name, columns)
+        behind = behind_of(compiled, columns) if compiled else Behind()
+        same = inspected is not None and _seen_alike(spec, before, name, behind)
         typed = _type_of(feature, exprs)
-        risk, why = _risk(spec, name, columns, inspected if same else None, findings)
+        risk, why = _risk(spec, name, behind, inspected if same else None, findings)
+        there = name in spreads and features_of(spec.plain()).get(name) == declared.get(name)
         found.append(
             DesignFeature(
                 name=name,
                 expression=feature.text,
-                source=_sources(spec, columns),
+                source=_sources(spec, behind),
                 columns=columns,
                 type=kinds.get(name, typed) if same else typed,
                 cleaning=tuple(
@@ -146,9 +160,19 @@ def _features(
                 risk=risk,
                 why=why,
                 description=feature.description,
+                owner=feature.owner or spec.owner("features"),
+                spreads=spreads[name] if there else (),
+                run=computed.run if there and computed else "",
+                releases=tuple(r for r, texts in used.items() if texts.get(name) == feature.text),
             )
         )
     return tuple(found)
+
+
+def _definitions(store: Store, state: Releases) -> dict[str, Mapping[str, str]]:
+    """The features of every release by their definition, the oldest release first."""
+    kept = (r for r in state.releases.values() if store.has(r.manifest))
+    return {r.release: load_manifest(store, r).features for r in kept}
 
 
 def _read_by(compiled: Compiled, name: str, feature: FeatureSpec) -> tuple[Expr, ...]:
@@ -163,6 +187,8 @@ def _read_by(compiled: Compiled, name: str, feature: FeatureSpec) -> tuple[Expr,
 def _type_of(feature: FeatureSpec, exprs: Sequence[Expr]) -> str:
     if isinstance(feature, EncodeFeature):
         return "category" if feature.encode == "hash" else "number"
+    if isinstance(feature, PythonFeature):
+        return "category" if feature.type == "text" else feature.type
     if not isinstance(feature, ExprFeature):
         return "number"
     types = {Type.TEXT: "category", Type.TIME: "number"}
@@ -173,13 +199,14 @@ def _came_to(run: RunView, stage: str) -> bool:
     return any(s["name"] == stage and s["status"] != "failed" for s in run.summary.get("stages", ()))
 
 
-def _seen_alike(spec: Spec, before: Mapping[str, Any], name: str, columns: Sequence[str]) -> bool:
+def _seen_alike(spec: Spec, before: Mapping[str, Any], name: str, behind: Behind) -> bool:
     """Whether what the linter saw of a feature is what the spec says now: its expression, its tables, the
     moment, the target and the split."""
     now = {**spec.plain(), "features": features_of(spec.plain())}
     before = {**before, "features": features_of(before)}
     paths = [("features", name), ("split",), ("problem", "target"), ("data", "time"), ("data", "lead")]
-    paths += [("data", "tables", t) for t in _sources(spec, columns)]
+    paths += [("data", "tables", t) for t in _sources(spec, behind)]
+    paths += [("features", n) for n in behind.features]
     return all(_at(now, p) == _at(before, p) for p in paths)
 
 
@@ -189,10 +216,16 @@ def _at(value: Any, path: Sequence[str]) -> Any:
     return value
 
 
-def _sources(spec: Spec, columns: Sequence[str]) -> tuple[str, ...]:
-    sides = {t for c in columns for t, dot, _ in [c.partition(".")] if dot and t in spec.data.tables}
-    events = any(c.partition(".")[0] not in sides for c in columns)
-    return ((spec.data.events,) if events else ()) + tuple(sorted(sides))
+def _sources(spec: Spec, behind: Behind) -> tuple[str, ...]:
+    """The tables behind a feature, the events' first."""
+    sides = _looked_up(spec, behind) | {h.table for h in behind.histories}
+    events = spec.data.events in sides or any(c.partition(".")[0] not in sides for c in behind.columns)
+    return ((spec.data.events,) if events else ()) + tuple(sorted(sides - {spec.data.events}))
+
+
+def _looked_up(spec: Spec, behind: Behind) -> set[str]:
+    split = (c.partition(".") for c in behind.columns)
+    return {t for t, dot, _ in split if dot and t in spec.data.tables}
 
 
 def _cleaning(column: str, how: ColumnCleaning) -> list[str]:
@@ -216,7 +249,7 @@ def _cleaning(column: str, how: ColumnCleaning) -> list[str]:
 def _risk(
     spec: Spec,
     name: str,
-    columns: Sequence[str],
+    behind: Behind,
     run: RunView | None,
     findings: Sequence[Mapping[str, Any]],
 ) -> tuple[Risk, str]:
@@ -229,7 +262,7 @@ def _risk(
                 f["what"] + (f" (accepted: {f['remedy']})" if severity == "accepted" else "") for f in of
             )
             return risk, why
-    declared, open_ = _declared(spec, columns)
+    declared, open_ = _declared(spec, behind)
     if open_:
         return Risk.LOOK, declared
     if run is None:
@@ -244,21 +277,33 @@ def _is_of(found: str | None, name: str, spec: Spec) -> bool:
     return found == name or (several and found is not None and found.startswith(f"{name}_"))
 
 
-def _declared(spec: Spec, columns: Sequence[str]) -> tuple[str, bool]:
-    """What lookups and `known_at` say of a feature's columns, and whether that leaves a question open."""
+def _declared(spec: Spec, behind: Behind) -> tuple[str, bool]:
+    """What lookups, histories and `known_at` say of what is behind a feature, and whether that leaves a
+    question open."""
     data, told, open_ = spec.data, [], False
     later = data.tables[data.events].known_at if data.events in data.tables else None
-    for source in _sources(spec, columns):
-        if source == data.events:
-            told.append("sent by the caller")
-            if later in columns:
-                told.append(f"reads {later}, which is when the rest becomes known")
-                open_ = True
-            continue
+    sides = _looked_up(spec, behind)
+    if any(c.partition(".")[0] not in sides for c in behind.columns):
+        told.append("sent by the caller")
+    if later in behind.columns:
+        told.append(f"reads {later}, which is when the rest becomes known")
+        open_ = True
+    for source in sorted(sides):
         text, static = _lookup(data.tables[source], source, data.lead)
         told.append(text)
         open_ = open_ or (static and data.time is not None)
+    told += dict.fromkeys(_past(h, data.lead) for h in behind.histories)
+    if behind.functions:
+        labels = ", ".join(f.label for f in behind.functions)
+        told.append(f"computed by {labels}, which could read more than its columns: look at its code")
+        open_ = True
     return "; ".join(told), open_
+
+
+def _past(history: History, lead: str | None) -> str:
+    known = f"the later of {history.on} and {history.known_at}" if history.known_at else history.on
+    moment = f"{lead} before the event" if lead else "the moment of prediction"
+    return f"rows of {history.table} that were known (by {known}) {moment}"
 
 
 def _lookup(table: TableSpec, name: str, lead: str | None) -> tuple[str, bool]:
@@ -278,11 +323,13 @@ def _lookup(table: TableSpec, name: str, lead: str | None) -> tuple[str, bool]:
 def _columns(spec: Spec, compiled: Compiled | None) -> tuple[DesignColumn, ...]:
     names = raw_columns(compiled) if compiled else list(spec.problem.columns)
     done = {n: t if isinstance(t, str) else t.do for n, t in spec.data.pii.items()}
+    meanings = {h.column: h.text for h in compiled.histories} if compiled else {}
+    meanings |= spec.problem.columns
     return tuple(
         DesignColumn(
             name,
             compiled.types[name].value if compiled else "",
-            spec.problem.columns.get(name, ""),
+            meanings.get(name, ""),
             done.get(name, ""),
         )
         for name in names
@@ -292,11 +339,11 @@ def _columns(spec: Spec, compiled: Compiled | None) -> tuple[DesignColumn, ...]:
 def _tables(spec: Spec, compiled: Compiled | None) -> tuple[ServedTable, ...]:
     """Side tables that features read; today's rule is not served."""
     used: dict[str, set[str]] = {}
-    for expression in compiled.inputs if compiled else ():
-        for column in expression.columns:
-            table, dot, name = column.partition(".")
-            if dot and table in spec.data.tables and table != spec.data.events:
-                used.setdefault(table, set()).add(name)
+    read = {c for e in compiled.inputs for c in e.columns} if compiled else set()
+    for column in behind_of(compiled, sorted(read)).columns if compiled else ():
+        table, dot, name = column.partition(".")
+        if dot and table in spec.data.tables and table != spec.data.events:
+            used.setdefault(table, set()).add(name)
     return tuple(
         ServedTable(
             name,

@@ -17,6 +17,7 @@ from headrace.core.codec import from_json, to_json, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.function import PYTHON
 from headrace.core.schema import Type
+from headrace.core.task import FeatureKind
 from headrace.data.functions.call import FunctionPlan
 from headrace.data.functions.code import read_sources
 from headrace.data.history.plan import HistoryPlan, plan_histories
@@ -36,7 +37,7 @@ from headrace.engine.targets import codes
 from headrace.features.compile import feature_graph
 from headrace.features.edges import edge_rows
 from headrace.features.fit import MAX_CATEGORIES, MIN_COUNT, Grouping, fit_features
-from headrace.features.plan import plan_features
+from headrace.features.plan import plan_features, raw_types
 from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
 
@@ -132,7 +133,8 @@ def _work(ctx: Context, made: Made) -> Output:
     cleaning = fit_cleaning(ctx, compiled, train)
     plan = cleaning.plan(plan)
     doors = cleaning.prepares(compiled.inputs)
-    feeds = _feeds(train, feature_columns, compiled.types)
+    counted = raw_types(tuple(p for p in plan if p.kind is FeatureKind.CATEGORY))
+    feeds = _feeds(train, list(counted), compiled.types)
     planned = fit_features(plan, feeds, grouping=_grouping(ctx), prepares=doors)
     encoders = fit_encoders(
         ctx,
@@ -286,14 +288,8 @@ def _probe(
 ) -> dict[str, str]:
     """Real rows and edge rows, raw and as features: what parity is measured on."""
     wanted = {c: compiled.types[c] for c in columns}
-    batches: list[pa.RecordBatch] = []
-    have = 0
-    for batch in train.batches(columns):
-        batches.append(batch.slice(0, PROBE_ROWS - have))
-        have += batches[-1].num_rows
-        if have >= PROBE_ROWS:
-            break
-    real = pa.Table.from_batches(batches)
+    first = train.only(np.arange(min(PROBE_ROWS, train.count)))
+    real = pa.Table.from_batches(list(first.batches(columns)))
     probe = pa.concat_tables([real, edge_rows(wanted, real, cleaning.edges())])
     with _scratch(ctx, ".parquet") as file:
         pq.write_table(probe, file)
