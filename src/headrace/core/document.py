@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from headrace.core.catalogue import Spread
 from headrace.core.spec import Spec
 from headrace.core.views import Releases, RunView
 
@@ -25,7 +26,9 @@ class Risk(StrEnum):
 class DesignFeature:
     """A feature. source: the tables it reads. columns: the raw columns. type: number, bool, category, or
     empty where no table could be read. cleaning: what is done to its columns before. risk and why: of
-    leakage, by the linter's findings, `known_at` and lookups."""
+    leakage, by the linter's findings, `known_at` and lookups. spreads: how its columns lie over the training
+    rows of the run `run`, where that had it by this definition. releases: those that use this definition, the
+    oldest first."""
 
     name: str
     expression: str
@@ -36,6 +39,10 @@ class DesignFeature:
     risk: Risk
     why: str
     description: str = ""
+    owner: str = ""
+    spreads: tuple[Spread, ...] = ()
+    run: str = ""
+    releases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ class Looking(ProjectBase):
         from headrace.engine.document_data import gather
 
         parsed = self.spec()
-        return catalogue(self.store, parsed, gather(self.store, parsed, self.root))
+        return catalogue(parsed, gather(self.store, parsed, self.root))
 
     def health(self) -> Health:
         """How well the project is kept: lineage, reproducibility, gates, waivers, times, cadence."""

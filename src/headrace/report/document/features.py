@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.core.catalogue import LEVELS, Spread
 from headrace.core.document import Design, DesignFeature, Risk, ServedTable
 from headrace.report.document.blocks import (
     Block,
@@ -26,6 +27,10 @@ _RISKS = {
 }
 _COLUMNS = Lack("problem.columns")
 
+MOST_COLUMNS = 8
+"""So many columns of one feature are shown (words of a text have hundreds)."""
+MOST_VALUES = 5
+
 
 def feature_engineering(design: Design) -> Part:
     """The section."""
@@ -34,6 +39,8 @@ def feature_engineering(design: Design) -> Part:
         (
             Heading("Features"),
             *_features(design),
+            Heading("Expected values"),
+            *_spreads(design),
             Heading("What the columns mean"),
             *_columns(design),
             Heading("Cleaning"),
@@ -58,7 +65,7 @@ def _features(design: Design) -> list[Block]:
             "The risk of leakage is what the linter found on training and validation rows, and what the "
             "declarations let a feature see."
         ),
-        Table(("feature", "source", "transformation", "type", "leakage risk"), rows),
+        Table(("feature", "source", "transformation", "type", "leakage risk", "owner", "used by"), rows),
     ]
     return told
 
@@ -75,7 +82,50 @@ def _feature(feature: DesignFeature) -> tuple[Words, ...]:
         (Code(feature.name), f": {feature.description}") if feature.description else Code(feature.name)
     )
     risk = f"{_RISKS[feature.risk]}: {feature.why}" if feature.why else _RISKS[feature.risk]
-    return name, ", ".join(feature.source) or "–", tuple(transformation), feature.type or "–", risk
+    used = ", ".join(feature.releases) or "no release yet"
+    owner = feature.owner or Lack("problem.owners")
+    return (
+        name,
+        ", ".join(feature.source) or "–",
+        tuple(transformation),
+        feature.type or "–",
+        risk,
+        owner,
+        used,
+    )
+
+
+def _spreads(design: Design) -> list[Block]:
+    """How every column of the matrix lay over the training rows: what new rows are expected to be like."""
+    runs = tuple(dict.fromkeys(f.run for f in design.features if f.run))
+    if not runs:
+        return [Para("Not known: no run has computed these features yet.")]
+    rows: list[tuple[Words, ...]] = []
+    for feature in design.features:
+        rows += [_spread(s) for s in feature.spreads[:MOST_COLUMNS]]
+        more = len(feature.spreads) - MOST_COLUMNS
+        if more > 0:
+            rows.append(((Code(feature.name), f": {counted(more, 'more column')}"), "", "", ""))
+    unknown = [f.name for f in design.features if not f.spreads]
+    told = f"Over the training rows of {listed(runs)}; 5%, 25%, 50%, 75% and 95% are quantiles."
+    if unknown:
+        told += f" Not computed yet as they are declared now: {listed(unknown)}."
+    return [Para(told), Table(("column", "missing", "expected values", "lowest to highest"), tuple(rows))]
+
+
+def _spread(spread: Spread) -> tuple[Words, ...]:
+    missing = f"{spread.missing:.1%}"
+    if spread.kind == "category":
+        top = [f"{value} {share:.0%}" for value, share in spread.values[:MOST_VALUES]]
+        return Code(spread.column), missing, ", ".join(top) or "none", "–"
+    if spread.kind == "bool" and spread.mean is not None:
+        return Code(spread.column), missing, f"{spread.mean:.1%} true", "–"
+    if not spread.quantiles:
+        return Code(spread.column), missing, "none", "–"
+    low, *inner, high = spread.quantiles
+    levels = zip(LEVELS[1:-1], inner, strict=True)
+    told = ", ".join(f"{level:.0%}: {q:.4g}" for level, q in levels)
+    return Code(spread.column), missing, told, f"{low:.4g} to {high:.4g}"
 
 
 def _columns(design: Design) -> list[Block]:
