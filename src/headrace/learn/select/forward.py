@@ -118,7 +118,7 @@ def select(
     first = model.loss
     screen = Screen(proposals, rows)
     screen.against(model.errors, model.early)
-    bar = screen.bar(names, rules.level) if names and rules.probes else 0.0 if names else np.inf
+    bar = screen.bar(names, rules.level) if names and rules.probes else -np.inf
     fails, ended = 0, "every proposal above the bar was tried"
     statistics = screen.statistics(names)
     while True:
@@ -189,7 +189,10 @@ def _fit(blocks: tuple[Block, ...], rows: Field, most: int | None = None) -> _Mo
     raw = np.full((len(steps), n, width), np.nan)
     for number, fold in enumerate(rows.folds):
         raw[:, fold[1]] = _fold(blocks, rows, number, steps)
-    losses = np.stack([_losses(r, rows.y, rows.task) for r in raw])
+    scored = ~np.isnan(raw[0, :, 0])
+    losses = np.full((len(steps), n), np.nan)
+    for i, r in enumerate(raw):
+        losses[i, scored] = _losses(r[scored], rows.y[scored], rows.task)
     means = np.nanmean(losses, axis=1)
     best = int(np.argmin(means))
     half = int(np.argmax(means <= (means[0] + means[best]) / 2))
@@ -234,7 +237,7 @@ def _constant(y: NDArray[np.float64], task: Task) -> NDArray[np.float64]:
 
 
 def _losses(raw: NDArray[np.float64], y: NDArray[np.float64], task: Task) -> NDArray[np.float64]:
-    """Squared error or log loss by row; NaN where a row was not scored."""
+    """Squared error or log loss by row, all of them scored."""
     if task.kind is Kind.REGRESSION:
         return np.asarray((y - raw[:, 0]) ** 2)
     if task.kind is Kind.BINARY:
