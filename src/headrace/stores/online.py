@@ -13,16 +13,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.errors import Corrupt, StoreError
 from headrace.core.online import (
     ARRIVED,
     CELL,
@@ -38,48 +34,16 @@ from headrace.core.online import (
     Stream,
 )
 from headrace.core.schema import NULL_TIME
-from headrace.stores.connect import switch_to_wal, transaction
+from headrace.stores.connect import transaction
 from headrace.stores.online_blocks import add_rows, read_rows
-from headrace.stores.trouble import os_trouble, sqlite_trouble
+from headrace.stores.online_file import connect, nothing, trouble
+from headrace.stores.online_newest import Row, add_newest, read_newest
+from headrace.stores.trouble import os_trouble
 
 T = TypeVar("T")
 
-_APPLICATION = 0x6865616F  # "heao"
-_VERSION = 1
 _ASKS = 400  # keys of one statement
 _PAGE = 500
-
-_SCHEMA = (
-    """CREATE TABLE tbl (
-        number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, facts INTEGER NOT NULL,
-        arrived INTEGER NOT NULL, last INTEGER NOT NULL, newest INTEGER NOT NULL)""",
-    """CREATE TABLE stream (
-        number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, tbl INTEGER NOT NULL, kind TEXT NOT NULL,
-        about TEXT NOT NULL, source TEXT NOT NULL, upto INTEGER NOT NULL)""",
-    "CREATE TABLE fact (tbl INTEGER, id BLOB, content BLOB, PRIMARY KEY (tbl, id)) WITHOUT ROWID",
-    "CREATE TABLE kept (number INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, id BLOB, body BLOB)",
-    """CREATE TABLE row (
-        stream INTEGER, key BLOB, "on" INTEGER, known INTEGER, pos INTEGER, payload BLOB,
-        PRIMARY KEY (stream, key, "on", known, pos)) WITHOUT ROWID""",
-    """CREATE TABLE block (
-        stream INTEGER, key BLOB, "on" INTEGER, known INTEGER, pos INTEGER, rows BLOB,
-        PRIMARY KEY (stream, key, "on", known, pos)) WITHOUT ROWID""",
-    "CREATE TABLE word (code INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_VERSION}",
-)
-
-_OF_KEY = (
-    'WHERE stream = {} AND key = {} AND "on" <= {} AND known <= {} '
-    'ORDER BY "on" DESC, known DESC, pos DESC LIMIT 1'
-)
-_BEST = "SELECT payload FROM row " + _OF_KEY.format(*"????")
-_BEST_OF = f"SELECT (SELECT payload FROM row {_OF_KEY.format('?1', 'q.k', 'q.m', 'q.m')}) FROM q"
-_NOBODY = (b"", NULL_TIME)
-# A row's payload, with its times in it: a subquery gives one column alone.
-_packed = msgspec.msgpack.Encoder().encode
-_found = msgspec.msgpack.Decoder(Found).decode
-_INSERT = "INSERT OR IGNORE INTO row VALUES (?,?,?,?,?,?)"
 
 
 class SqliteOnlineStore:
@@ -117,21 +81,7 @@ class SqliteOnlineStore:
         number = self._number(stream)
         if number is None:
             return [None] * len(asks)
-        if len(asks) == 1:
-            key, moment = asks[0]
-            found = self._ask(_BEST, (number, key, moment, moment))
-            return [_found(found[0][0])] if found else [None]
-        answers: list[Found | None] = []
-        for start in range(0, len(asks), _ASKS):
-            answers += self._newest_of(number, asks[start : start + _ASKS])
-        return answers
-
-    def _newest_of(self, number: int, asks: Sequence[tuple[bytes, int]]) -> list[Found | None]:
-        # Few sizes of statement, so that each is prepared once; what is asked too much finds nothing.
-        size = -(-len(asks) // 4) * 4 if len(asks) <= 32 else -(-len(asks) // 20) * 20
-        values = [number, *chain.from_iterable(asks), *_NOBODY * (size - len(asks))]
-        rows = self._ask(_statement(size), values)[: len(asks)]
-        return [None if r[0] is None else _found(r[0]) for r in rows]
+        return self._read(lambda db: read_newest(db, number, asks))
 
     def window(self, stream: str, key: bytes, start: int, moment: int) -> NDArray[np.int64]:
         """See `OnlineStore.window`."""
@@ -245,15 +195,15 @@ class SqliteOnlineStore:
         self._write(lambda db: self._place(db, places))
 
     def _place(self, db: sqlite3.Connection, placed: Sequence[tuple[int, Place]]) -> None:
-        single = []
+        single: list[Row] = []
         windows: dict[tuple[int, bytes], list[tuple[int, int, int, bytes]]] = {}
         for position, (stream, key, on, known, payload) in placed:
             number, kind = self._streams[stream]
             if kind == NEWEST:
-                single.append((number, key, on, known, position, _packed((payload, on, known))))
+                single.append((number, key, on, known, position, payload))
             else:
                 windows.setdefault((number, key), []).append((on, known, position, payload))
-        db.executemany(_INSERT, single)
+        add_newest(db, single)
         for (number, key), rows in windows.items():
             add_rows(db, number, key, rows)
 
@@ -263,7 +213,8 @@ class SqliteOnlineStore:
         number, kind = self._streams[stream]
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(f"DELETE FROM {'row' if kind == NEWEST else 'block'} WHERE stream = ?", (number,))
+            for table in ("row", "latest") if kind == NEWEST else ("block",):
+                db.execute(f"DELETE FROM {table} WHERE stream = ?", (number,))
             db.execute("UPDATE stream SET source = '', upto = 0 WHERE number = ?", (number,))
 
         self._write(work)
@@ -324,14 +275,13 @@ class SqliteOnlineStore:
         try:
             if db is None:
                 if not self.path.exists():
-                    with closing(sqlite3.connect(":memory:")) as nothing:
-                        _make(nothing)
-                        return ask(nothing)
-                db = self._local.db = self._connect()
+                    with closing(nothing()) as empty:
+                        return ask(empty)
+                db = self._local.db = connect(self.path, self.patience)
             return ask(db)
         except sqlite3.Error as error:
             self._local.db = None
-            raise _trouble(error, "read the online store", self.path) from error
+            raise trouble(error, "read the online store", self.path) from error
         except OSError as error:
             raise os_trouble(error, "read the online store", self.path) from error
 
@@ -342,23 +292,14 @@ class SqliteOnlineStore:
             try:
                 if self._writer is None:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    self._writer = self._connect()
+                    self._writer = connect(self.path, self.patience)
                 with transaction(self._writer, "BEGIN IMMEDIATE"):
                     return work(self._writer)
             except sqlite3.Error as error:
                 self._writer = None
-                raise _trouble(error, "write to the online store", self.path) from error
+                raise trouble(error, "write to the online store", self.path) from error
             except OSError as error:
                 raise os_trouble(error, "write to the online store", self.path) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(db, self.path, self.patience)
-        except BaseException:
-            db.close()
-            raise
-        return db
 
     def close(self) -> None:
         """Let go of this thread's and the writer's connection. The store opens again when it is next used."""
@@ -374,12 +315,6 @@ class SqliteOnlineStore:
 
 def _reopen(path: Path, patience: float) -> SqliteOnlineStore:
     return SqliteOnlineStore(path, patience=patience)
-
-
-@cache
-def _statement(asks: int) -> str:
-    marks = ",".join(f"(?{2 * i + 2},?{2 * i + 3})" for i in range(asks))
-    return f"WITH q(k, m) AS (VALUES {marks}) {_BEST_OF}"
 
 
 def _table(db: sqlite3.Connection, name: str) -> int:
@@ -406,49 +341,3 @@ def _register(db: sqlite3.Connection, table: int, facts: Sequence[Fact]) -> list
         other = content != fact.content and content[:2] == fact.content[:2]
         outcomes.append(Outcome.OTHER if other else Outcome.KNOWN)
     return outcomes
-
-
-def _prepare(db: sqlite3.Connection, path: Path, patience: float) -> None:
-    """Make or check the tables. Many processes may do so at once."""
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA mmap_size = 1073741824")
-    with transaction(db, "BEGIN"):
-        if _is_current(db, path):
-            return
-    db.execute("PRAGMA page_size = 8192")
-    switch_to_wal(db, path, patience)
-    with transaction(db, "BEGIN IMMEDIATE"):
-        if not _is_current(db, path):
-            _make(db)
-
-
-def _make(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA:
-        db.execute(statement)
-
-
-def _is_current(db: sqlite3.Connection, path: Path) -> bool:
-    """True where our tables are there, False in an empty file."""
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application == _APPLICATION and version == _VERSION:
-        return True
-    if application or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreError(
-            "this SQLite database is no online store, or one of another headrace",
-            where=str(path),
-            fix="move the file away, and fill another with `headrace materialize`",
-        )
-    return False
-
-
-def _trouble(error: sqlite3.Error, doing: str, place: Path) -> StoreError:
-    told = sqlite_trouble(error, doing, place)
-    if isinstance(told, Corrupt):
-        return Corrupt(
-            f"can't {doing}",
-            where=str(place),
-            why="the database is damaged",
-            fix="restore it from a backup, or remove it and fill it again with `headrace materialize`",
-        )
-    return told
