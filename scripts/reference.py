@@ -116,7 +116,9 @@ def _type(annotation: Any) -> str:
 def _words(annotation: Any) -> Iterator[str]:
     """What may be written, alternatives apart; of a list or mapping, also what it holds."""
     origin, inside = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
+    if origin is Literal:
+        yield _type(annotation)
+    elif origin is Annotated:
         yield from _words(inside[0])
     elif origin is dict:
         held = " or ".join(dict.fromkeys(_words(inside[1])))
