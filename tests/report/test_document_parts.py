@@ -232,12 +232,12 @@ def test_the_feature_store_follows_the_tables_that_features_read() -> None:
     )
     assert choice("feature store", {}, tables=(still,)) == ("packaged tables", "features read planes")
     chosen, why = choice("feature store", {}, tables=(still, aged))
-    assert "online store planned" in chosen
+    assert chosen == "the online store, filled from the release"
     assert why == "ttl of w (3 h)"
     text = to_markdown(document_of(design(tables=(still, aged))))
     assert "No online store is needed for planes" in text
-    assert "An online store is needed for w before live traffic" in text
-    assert "headrace does not feed one yet" in text
+    assert "The online store is needed for w before live traffic" in text
+    assert "`headrace materialize` fills it from the release, and `POST /events` takes facts" in text
 
 
 # --- serving and the experiment --------------------------------------------------------------------

@@ -68,6 +68,16 @@ class ServedTable:
 
 
 @dataclass(frozen=True)
+class ServedHistory:
+    """A history that the server computes. `known_by`: the column that says from when on a row is known."""
+
+    column: str
+    table: str
+    text: str
+    known_by: str
+
+
+@dataclass(frozen=True)
 class Bar:
     """A bound that the sealed test is held to. gate: the judged name."""
 
@@ -85,7 +95,8 @@ class Design:
     those that came to learning, whose figures are shown. changed: the parts of the spec that have changed
     since. metric: the one that those figures are of. higher: whether more of the spec's metric is better.
     meaning: what the metric says. parts: rows of train, validation and test in the measured run. unread: why
-    the tables' columns are not known. before: the release that a rollback would bring back.
+    the tables' columns are not known. functions: the user's own that compute features (`features.py:risk`).
+    before: the release that a rollback would bring back.
     """
 
     spec: Spec
@@ -100,6 +111,8 @@ class Design:
     features: tuple[DesignFeature, ...] = ()
     columns: tuple[DesignColumn, ...] = ()
     tables: tuple[ServedTable, ...] = ()
+    histories: tuple[ServedHistory, ...] = ()
+    functions: tuple[str, ...] = ()
     bars: tuple[Bar, ...] = ()
     metric: str = ""
     higher: bool = True

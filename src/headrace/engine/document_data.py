@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace.checks.lint.registry import LEAKAGE
 from headrace.core.codec import from_json, from_plain
-from headrace.core.document import Bar, Design, DesignColumn, DesignFeature, Risk, ServedTable
+from headrace.core.document import Bar, Design, DesignColumn, DesignFeature, Risk, ServedHistory, ServedTable
 from headrace.core.errors import NotFound, SpecError
 from headrace.core.history import History
 from headrace.core.ports import Store
@@ -61,6 +61,8 @@ def gather(store: Store, parsed: ParsedSpec, root: Path) -> Design:
         features=_features(spec, compiled, ended, store, state),
         columns=_columns(spec, compiled),
         tables=_tables(spec, compiled),
+        histories=_histories(compiled),
+        functions=tuple(f.label for f in compiled.functions) if compiled else (),
         bars=_bars(spec),
         metric=_at(before, ("problem", "metric")) or spec.problem.metric,
         higher=metric.higher_is_better,
@@ -354,6 +356,15 @@ def _tables(spec: Spec, compiled: Compiled | None) -> tuple[ServedTable, ...]:
             spec.data.tables[name].ttl or "",
         )
         for name in sorted(used)
+    )
+
+
+def _histories(compiled: Compiled | None) -> tuple[ServedHistory, ...]:
+    return tuple(
+        ServedHistory(
+            h.column, h.table, h.text, f"the later of {h.on} and {h.known_at}" if h.known_at else h.on
+        )
+        for h in (compiled.histories if compiled else ())
     )
 
 

@@ -181,13 +181,17 @@ def _tracking(design: Design) -> Choice:
 
 
 def _lookups(design: Design) -> Choice:
-    rule = "no side table: none; without a ttl: packaged with the release; with one: an online store"
+    rule = (
+        "no side table and no history: none; lookups without a ttl: packaged with the release; with one, or "
+        "histories: the online store"
+    )
     if design.unread:
         return Choice("feature store", "not known yet", rule, "tables can't be read")
-    aged = [t for t in design.tables if t.ttl]
-    if aged:
-        told = ", ".join(f"{t.name} ({t.ttl})" for t in aged)
-        return Choice("feature store", "packaged tables; an online store planned", rule, f"ttl of {told}")
+    aged = ", ".join(f"{t.name} ({t.ttl})" for t in design.tables if t.ttl)
+    of = ", ".join(sorted({h.table for h in design.histories}))
+    why = "; ".join([f"ttl of {aged}"] * bool(aged) + [f"histories of {of}"] * bool(of))
+    if why:
+        return Choice("feature store", "the online store, filled from the release", rule, why)
     if design.tables:
         names = ", ".join(t.name for t in design.tables)
         return Choice("feature store", "packaged tables", rule, f"features read {names}")

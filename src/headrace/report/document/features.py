@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.core.catalogue import LEVELS, Spread
-from headrace.core.document import Design, DesignFeature, Risk, ServedTable
+from headrace.core.document import Design, DesignFeature, Risk
 from headrace.report.document.blocks import (
     Block,
     Code,
@@ -16,6 +16,7 @@ from headrace.report.document.blocks import (
     Table,
     Words,
 )
+from headrace.report.document.store import feature_store
 from headrace.report.document.tell import counted, listed
 
 _RISKS = {
@@ -46,7 +47,7 @@ def feature_engineering(design: Design) -> Part:
             Heading("Cleaning"),
             *_cleaning(design),
             Heading("Feature store"),
-            *_store(design),
+            *feature_store(design),
         ),
     )
 
@@ -166,57 +167,3 @@ def _cleaning(design: Design) -> list[Block]:
         Para("Fitted on training rows alone; on columns it is part of the packaged graph."),
         Items(tuple(items)),
     ]
-
-
-# --- the store -------------------------------------------------------------------------------------
-
-
-def _store(design: Design) -> list[Block]:
-    if design.unread:
-        return [Para("Not known while tables can't be read.")]
-    if not design.tables:
-        return [
-            Para(
-                "No. Every feature is computed from the columns that the caller sends, by the same graph "
-                "as in "
-                "training: there is nothing to keep and look up."
-            )
-        ]
-    rows = tuple(
-        (
-            t.name,
-            ", ".join(t.key),
-            ", ".join(t.columns),
-            t.known_at or t.time or "none",
-            t.ttl or "none",
-        )
-        for t in design.tables
-    )
-    return [
-        Para(
-            "No separate product. Callers send the event's own columns; the server resolves lookups from "
-            "the tables "
-            "that are packaged with the release, by the same index that training asked:"
-        ),
-        Table(("table", "key", "columns", "known by", "oldest that is used"), rows),
-        *(Para(_online(t)) for t in design.tables),
-    ]
-
-
-def _online(table: ServedTable) -> str:
-    """Whether a table has to be fed while it serves."""
-    if table.ttl:
-        return (
-            f"An online store is needed for {table.name} before live traffic: its rows count for "
-            f"{table.ttl}, and "
-            "the copy in a release is as old as the run that made it. headrace does not feed one yet; until "
-            "then answers on live events have no values from it, and a run with new tables makes a new copy."
-        )
-    if table.time or table.known_at:
-        return (
-            f"An online store is advisable for {table.name}: its rows change with time, and the server "
-            "knows those "
-            "of the release's copy. A new release brings newer ones."
-        )
-    rests = "a new release brings newer rows"
-    return f"No online store is needed for {table.name}: it is looked up without time, and {rests}."
