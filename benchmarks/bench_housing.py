@@ -1,4 +1,4 @@
-"""Housing, stratified on the book's income bands, seed 42, raw columns and three ratios."""
+"""Housing, stratified on the book's income bands, seed 42: the example as it is written."""
 
 from __future__ import annotations
 
