@@ -13,6 +13,7 @@ from spine import begin, edit_spec, statuses, verdict
 from worlds import homes, wine
 
 from headrace.core.errors import SpecError
+from headrace.engine.checking.lint import judged_names
 from headrace.project import Project
 from headrace.serve.answer import Answerer
 
@@ -159,3 +160,15 @@ def test_what_an_encoder_is_stands_in_the_keys(tmp_path: Path) -> None:
     edit_spec(project, ("of: courier}", "of: courier, smooth: 3}"))
     changed = statuses(project.run(to="learn"))
     assert (changed["split"], changed["features"], changed["learn"]) == ("cached", "ran", "ran")
+
+
+def test_a_column_of_an_encoder_can_be_accepted_and_waived(tmp_path: Path) -> None:
+    """Its name begins with the encoder's; another name is a mistake."""
+    three = {"e": {"encode": "target", "of": "round(alcohol)"}}
+    wine(tmp_path / "a", {"features": three, "inspect": {"allow": {"e_class_1": "looked at"}}}).check()
+    with pytest.raises(SpecError, match="'eclass' is no feature"):
+        wine(tmp_path / "b", {"features": three, "inspect": {"allow": {"eclass": "looked at"}}}).check()
+    specs = wine(tmp_path / "c", {"features": three}).spec().spec.feature_specs()
+    wanted = ["leakage: feature e_class_1", "leakage: feature alcohol_2"]
+    assert judged_names(specs, wanted)[-1] == wanted[0]
+    assert wanted[1] not in judged_names(specs, wanted)

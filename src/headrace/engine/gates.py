@@ -79,7 +79,7 @@ def waive_all(
             is empty, and day that is gone by or no date.
     """
     judged = [e.gate for e in expectations] + [bar.gate for bar in bars_of(ctx.spec) if bar.rule]
-    judged += [*judged_names(ctx.spec.feature_specs()), *SKEW]
+    judged += [*judged_names(ctx.spec.feature_specs(), [_plain(w["gate"]) for w in wanted]), *SKEW]
     judged += looked_at(ctx.spec, [_plain(w["gate"]) for w in wanted])
     problems = [p for w in wanted for p in _check_waiver(ctx, w, judged)]
     if problems:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.checks.lint import FAULTS, KINDS, LEAKAGE, Finding
 from headrace.core.errors import did_you_mean
+from headrace.core.spec.features import ExprFeature, FeatureSpec
 from headrace.engine.checking.checker import Checker
 
 GATES: Mapping[str, Sequence[str]] = {"leakage": LEAKAGE, "faults": FAULTS}
@@ -17,10 +18,14 @@ def thing_of(finding: Finding) -> str:
     return f"feature {finding.subject}" if finding.subject else finding.kind
 
 
-def judged_names(features: Iterable[str]) -> list[str]:
-    """Every name under which a finding can be judged, and so waived."""
+def judged_names(features: Mapping[str, FeatureSpec], wanted: Iterable[str] = ()) -> list[str]:
+    """Every name under which a finding can be judged, and so waived; and those of `wanted` that name one of
+    the several columns that a feature may make, whose names begin with its own."""
     things = [f"feature {name}" for name in features]
-    return [f"{gate}: {thing}" for gate, kinds in GATES.items() for thing in (*things, *kinds)]
+    several = [n for n, f in features.items() if not isinstance(f, ExprFeature)]
+    begun = tuple(f"{gate}: feature {name}_" for gate in GATES for name in several)
+    names = [f"{gate}: {thing}" for gate, kinds in GATES.items() for thing in (*things, *kinds)]
+    return names + [w for w in wanted if w.startswith(begun)]
 
 
 def check_lint(check: Checker, features: Iterable[str], encoders: Iterable[str]) -> None:
