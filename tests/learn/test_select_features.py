@@ -64,12 +64,12 @@ def beside_signal(seed: int, task: str, rules: Rules) -> Selection:
 
 
 def test_noise_is_not_kept_and_the_control_is_why() -> None:
-    seeds, tasks = range(6), list(TASKS)
+    seeds, tasks = range(4), list(TASKS)
     kept = sum(len(chosen(s, Rules(), tasks[s % 3]).kept) for s in seeds)
     kept += sum(len(beside_signal(s, tasks[s % 3], Rules()).kept) for s in seeds)
     without = sum(len(beside_signal(s, tasks[s % 3], Rules(probes=False)).kept) for s in seeds)
-    assert kept <= 3  # at a level of 5%, more than three of twelve is one chance in 400
-    assert without >= 6  # a gain by chance is kept where nothing holds it against noise
+    assert kept <= 2  # at a level of 5%, more than two of eight is one chance in 170
+    assert without >= 4  # a gain by chance is kept where nothing holds it against noise
 
 
 @pytest.mark.deep
@@ -81,8 +81,8 @@ def test_noise_is_kept_about_as_seldom_as_the_level_says() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_planted_ratio_is_found(task: str) -> None:
-    found = [chosen(s, Rules(), task, planted=1.0, rows=900).kept for s in range(3)]
-    assert sum("x0_per_x1" in kept for kept in found) >= 2
+    found = [chosen(s, Rules(), task, planted=1.0, rows=900).kept for s in range(2)]
+    assert sum("x0_per_x1" in kept for kept in found) >= 1
     assert sum(len(kept) for kept in found) <= 5
 
 

@@ -17,7 +17,6 @@ from headrace.cli.common import (
     told_warnings,
     with_json,
 )
-from headrace.core.codec import to_plain
 from headrace.core.errors import NotFound, UserError, did_you_mean
 from headrace.core.spec import LOCK_NAME
 
@@ -58,11 +57,13 @@ def features(
     if name is not None:
         one = _one(found, name)
         if as_json:
-            print_json(to_plain(one))
+            print_json(one.plain())
         else:
             click.echo(why_text(one))
     elif as_json:
-        print_json({"features": to_plain(found), "awaits_proposals": project.spec().spec.awaits_proposals})
+        print_json(
+            {"features": [f.plain() for f in found], "awaits_proposals": project.spec().spec.awaits_proposals}
+        )
     else:
         click.echo(list_text(found, dropped=dropped))
         if project.spec().spec.awaits_proposals:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from headrace.core.codec import to_plain
 from headrace.core.spec.lock import Gain
 
 
@@ -54,3 +56,8 @@ class FeatureTold:
     spreads: tuple[Spread, ...] = ()
     run: str = ""
     releases: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        measured = self.measured.model_dump(mode="json") if self.measured is not None else None
+        return {**to_plain(replace(self, measured=None)), "measured": measured}
