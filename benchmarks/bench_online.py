@@ -2,7 +2,7 @@
 
 What SQLite alone reads is ready: one row a key with no moments, and rows of a window summed up by SQL. What
 the store finds is the newest row that was known at a moment, within its TTL, and a history by the very kernel
-that training uses, over 180 rows of which some were known later than the moment. Tables: 2,000 keys with 500
+that training uses, over 180 rows of which some were known later than the moment. Tables: 1,000 keys with 300
 rows each, on disk.
 """
 
@@ -29,7 +29,7 @@ from headrace.data.online.ask import Histories, Rows
 from headrace.data.online.facts import key_of
 from headrace.stores import SqliteOnlineStore
 
-KEYS, ROWS = 2_000, 500
+KEYS, ROWS = 1_000, 300
 WINDOW = 180
 ASKED = 4_000
 MINUTE = 60_000_000

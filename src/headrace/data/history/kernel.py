@@ -263,6 +263,9 @@ def _rows(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
 
 def _chunks(counts: Ints) -> Iterator[tuple[int, int]]:
     """Cut the events where their rows reach `CHUNK`."""
+    if len(counts) == 1:
+        yield 0, 1
+        return
     total = np.cumsum(counts)
     at = 0
     while at < len(counts):
