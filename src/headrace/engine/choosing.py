@@ -357,13 +357,32 @@ def choose(
     proposals: Mapping[str, FeatureSpec],
     rules: Rules,
     *,
+    groups: Mapping[str, str],
     left: Callable[[], float],
 ) -> Choice:
-    """Keep of the proposals what helps beside the base, in the order of their gain."""
+    """Keep of the proposals what helps beside the base. `groups` are those of proposals that are kept
+    together or not at all, by name."""
     field, tell = training.field(), training.ctx.tell("features")
     tell("computing proposals", 0, len(proposals))
     found = compute(training, {**base, **proposals}, tuple(field.folds), training.chosen)
-    blocks = [found.blocks[n] for n in proposals if n in found.blocks]
+    blocks, members = _grouped([found.blocks[n] for n in proposals if n in found.blocks], groups)
     beside = [b for n, b in found.blocks.items() if n not in proposals]
     selection = select(beside, blocks, field, rules, left=left, progress=tell)
+    each = [replace(v, name=n) for v in selection.verdicts for n in members[v.name]]
+    selection = replace(selection, verdicts=tuple(each))
     return Choice(selection, found.refused, len(field.y), len(field.folds))
+
+
+def _grouped(
+    blocks: list[Block], groups: Mapping[str, str]
+) -> tuple[list[Block], dict[str, tuple[str, ...]]]:
+    """One block for each group, and the names of its members; groups are of whole columns."""
+    made: dict[str, list[Block]] = {}
+    for block in blocks:
+        made.setdefault(groups.get(block.name) or block.name, []).append(block)
+    joined = []
+    for name, of in made.items():
+        whole = [b.whole for b in of if b.whole is not None]
+        features = tuple(f for b in of for f in b.features)
+        joined.append(of[0] if len(of) == 1 else Block(name, features, np.concatenate(whole, axis=1)))
+    return joined, {b.name: tuple(m.name for m in made[n]) for b, n in zip(joined, made, strict=True)}

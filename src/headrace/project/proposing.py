@@ -48,6 +48,7 @@ def make_lock(ctx: Context, run: RunView, before: ParsedLock | None, budget: str
         base,
         others,
         Rules(auto.level, auto.most),
+        groups={p.name: p.group for p in proposals.others},
         left=lambda: seconds - (time.monotonic() - started),
     )
     return _lock(ctx, training, proposals, pinned, before, choice, budget, LEARNER)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from headrace.core.schema import Type
-from headrace.core.spec.features import EncodeFeature, Neighbours, NeighboursFeature
+from headrace.core.spec.features import EncodeFeature, ExprFeature, Neighbours, NeighboursFeature
 from headrace.data.privacy.names import words
 from headrace.draft.look import Profile
 from headrace.draft.names import listed
@@ -24,6 +25,7 @@ MANY = 200
 LONG = 25.0
 """From so many characters on average a text with many values is read by its words."""
 
+_ANGLES = (15, 30, 45, 60, 75)
 _LAT = frozenset(listed("latitude lat northing"))
 _LON = frozenset(listed("longitude lon lng long easting"))
 
@@ -76,31 +78,45 @@ def _within(p: Profile, most: float) -> bool:
     return not p.whole and (grid or (abs(float(p.low)) <= most and abs(float(p.high)) <= most))
 
 
-def propose_neighbours(facts: Facts, names: Names) -> Iterator[Proposal]:
-    """The target among the nearest training rows, at several ranges; inputs there; clusters."""
+def propose_neighbours(facts: Facts, names: Names, like: Sequence[str]) -> Iterator[Proposal]:
+    """The target among the nearest training rows at several ranges, with how the row differs from them; lines
+    fitted to them; areas; and the map turned, because trees cut along its axes. `like` are expressions of
+    quantities in which neighbours are compared."""
     found = places(facts)
     if found is None:
         return
-    of = tuple(written(c) for c in found)
-    others = [p for p in facts.numbers() if p.name not in found and "." not in p.name][:6]
-    inputs = tuple(written(p.name) for p in others)
-    near: dict[str, object] = {"k": (3, 8, 20, 60), "stats": ("mean", "std")}
-    like: dict[str, object] = {"k": (20,), "stats": ("mean",), "target": False, "columns": inputs}
+    lat, lon = found
+    narrow, of = _narrow(facts.profiles[lat]), (written(lon), written(lat))
+    plane = (of[0] if narrow == 1 else f"{of[0]} * {narrow:g}", of[1])
+    kind = {"columns": tuple(like), "scale": False}
+    near = ("mean", "distance", "difference") if like else ("mean", "distance")
     plans: list[tuple[str, str, dict[str, object]]] = [
-        ("near target", "the target of the nearest training rows", near),
-        ("near weighted", "the target nearby, the nearer the more", {"k": (5, 15), "stats": ("weighted",)}),
-        ("near range", "the least and most of the target nearby", {"k": (8, 20), "stats": ("min", "max")}),
-        ("near inputs", "what the nearest rows are like", like),
+        ("near", "the target of the nearest training rows, how far they are, how this one differs from them",
+         {**kind, "k": (3, 8, 20, 60), "stats": near}),
+        ("trend", "the target by a line fitted to the rows around",
+         {**kind, "k": (30, 100), "stats": ("linear",)}),
         ("areas", "the area that it lies in, and how far others are",
-         {"clusters": 30, "target": False, "stats": ()}),
+         {"clusters": 30, "target": False, "stats": (), "scale": False}),
     ]  # fmt: skip
+    source, risk = facts.source(*found), facts.risk(*found)
+    told = "low: a row is not its own neighbour, and each fold has neighbours of its own"
     for name, meaning, asked in plans:
-        if asked.get("columns") == ():
-            continue
-        feature = NeighboursFeature(
-            neighbours=Neighbours.model_validate({"of": of, **asked}), description=meaning
-        )
-        risk = facts.risk(*found)
-        if risk.startswith("low"):
-            risk = "low: a row is not its own neighbour, and each fold has neighbours of its own"
-        yield Proposal(names.give(name), feature, "neighbours", facts.source(*found), risk)
+        spec = Neighbours.model_validate({"of": plane, **asked})
+        feature = NeighboursFeature(neighbours=spec, description=meaning)
+        learns = told if risk.startswith("low") else risk
+        yield Proposal(names.give(name), feature, "neighbours", source, learns)
+    for angle in _ANGLES:
+        cos, sin = round(math.cos(math.radians(angle)), 4), round(math.sin(math.radians(angle)), 4)
+        for name, expr in (
+            ("along", f"{of[0]} * {cos} + {of[1]} * {sin}"),
+            ("across", f"{of[1]} * {cos} - {of[0]} * {sin}"),
+        ):
+            meaning = f"where it lies {name} a line turned by {angle} degrees"
+            turned = ExprFeature(expr=expr, description=meaning)
+            yield Proposal(names.give(f"{name} {angle}"), turned, "turned map", source, risk, "turned map")
+
+
+def _narrow(lat: Profile) -> float:
+    """What a degree of longitude is of one of latitude, in the middle; 1 on a grid of metres."""
+    middle = (float(lat.low) + float(lat.high)) / 2
+    return round(math.cos(math.radians(middle)), 2) if abs(middle) <= 90 else 1.0

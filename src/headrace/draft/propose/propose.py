@@ -13,7 +13,7 @@ from headrace.draft.propose.columns import Seen, few
 from headrace.draft.propose.learnt import propose_encodings, propose_neighbours
 from headrace.draft.propose.moments import propose_moments
 from headrace.draft.propose.past import Past, propose_histories
-from headrace.draft.propose.quantities import propose_pairs, propose_together
+from headrace.draft.propose.quantities import like_quantities, propose_pairs, propose_together
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
 MOST = 250
@@ -42,7 +42,7 @@ def propose(
     used |= {_bare(p.feature.expr) for p in plain if isinstance(p.feature, ExprFeature)}
     kinds = (
         _lookups(facts, names),
-        propose_neighbours(facts, names),
+        propose_neighbours(facts, names, like_quantities(facts, pairs)),
         propose_pairs(facts, names, pairs),
         propose_moments(facts, names, seen.clocks),
         propose_histories(facts, names, pasts, target),

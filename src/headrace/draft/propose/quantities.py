@@ -16,6 +16,9 @@ from headrace.draft.propose.record import Facts, Names, Proposal, written
 MOST_PAIRS = 120
 """Pairs of quantities that are proposed: the likest first, of equals those that trees split by together."""
 
+MOST_LIKE = 3
+"""Quantities, and ratios, in which rows are compared with their neighbours."""
+
 MOST_TOGETHER = 12
 """Pairs of quantities that are not alike, and that trees split by together."""
 
@@ -95,6 +98,15 @@ def propose_pairs(facts: Facts, names: Names, together: Pairs) -> Iterator[Propo
         if float(facts.profiles[a].low) >= 0 and float(facts.profiles[b].low) >= 0:
             yield _of(facts, names, "ratio", a, b, why)
         yield _of(facts, names, "difference", a, b, why)
+
+
+def like_quantities(facts: Facts, together: Pairs) -> list[str]:
+    """Expressions in which rows are compared: ratios of like counts, quantities that trees split by."""
+    ratios = [(a, b) for a, b, why in pairs_alike(facts, together) if why == "both counts"][:MOST_LIKE]
+    in_ratios = {c for pair in ratios for c in pair}
+    ranked = list(dict.fromkeys(c for pair in together for c in pair))
+    single = [c for c in ranked if c not in in_ratios and not is_place(c) and c in facts.profiles]
+    return [written(c) for c in single[:MOST_LIKE]] + [f"{written(a)} / {written(b)}" for a, b in ratios]
 
 
 def propose_together(facts: Facts, names: Names, together: Pairs) -> Iterator[Proposal]:

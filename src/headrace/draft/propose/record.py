@@ -22,6 +22,8 @@ class Proposal:
     form: str
     source: tuple[str, ...]
     risk: str
+    group: str = ""
+    """Proposals of one group are kept together or not at all: each alone says little."""
 
 
 @dataclass(frozen=True)
