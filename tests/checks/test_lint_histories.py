@@ -71,8 +71,9 @@ def test_a_table_that_tells_the_future_is_named(kind: Kind, windows: int) -> Non
 @pytest.mark.parametrize("kind", [Kind.BINARY, Kind.REGRESSION])
 @pytest.mark.parametrize("windows", [WINDOW, 24 * HOUR])
 def test_honest_histories_are_left_alone(kind: Kind, windows: int) -> None:
-    for seed in range(6):
-        assert named(world(seed, told_early=0, kind=kind, windows=windows)) == [], seed
+    for seed in range(3):
+        for told in (0, -windows // 2):  # the same, where outcomes take half a window to be known
+            assert named(world(seed, told_early=told, kind=kind, windows=windows)) == [], (seed, told)
 
 
 def _told(folder: Path, wait: timedelta) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.core.errors import SpecError
 from headrace.project import Project
-from tests.spine import begin, edit_spec, statuses
+from tests.spine import begin, edit_spec, statuses, verdict
 
 KNOWN = ("parcels: {read: data/parcels.csv}", "parcels: {read: data/parcels.csv, known_at: at}")
 
@@ -112,3 +112,17 @@ def test_another_definition_is_another_stage(fresh: Project) -> None:
     edit_spec(fresh, ("window: 3 h", "window: 4 h"))
     after = statuses(fresh.run())
     assert (after["split"], after["features"]) == ("cached", "ran")
+
+
+def test_a_champion_is_compared_by_its_own_histories(fresh: Project) -> None:
+    """The challenger calls another history by the same name: the champion still answers by the one that it
+    was trained on."""
+    old = "  old: {aggregate: max(wind), over: weather, by: depot, window: 3 h}\n"
+    edit_spec(fresh, ("  wind: weather.wind\n", old))
+    assert fresh.run().status == "released"
+    _, champion = fresh.release(None)
+    edit_spec(fresh, ("max(wind), over", "avg(wind), over"), ("window: 3 h", "window: 2 h"))
+    result = fresh.run()
+    told = verdict(result, "champion").evidence.details
+    assert told["theirs"] == pytest.approx(champion.validation["f1"]["value"], abs=1e-9)
+    assert told["ours"] != told["theirs"] > 0.2

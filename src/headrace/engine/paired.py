@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.codec import from_plain
 from headrace.core.errors import NotFound
+from headrace.core.history import History
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
 from headrace.core.views import RunView
@@ -19,29 +21,31 @@ from headrace.engine.memo import recall
 from headrace.engine.pins import output_of, snapshots_of_run
 from headrace.engine.rivals import pick
 from headrace.engine.scores import score_rows
-from headrace.engine.stages.features import rows_of
-from headrace.engine.stages.ingest import snapshots_of
+from headrace.engine.stages.features import plan_of, rows_of
+from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array
 from headrace.graph.run import Runner
 from headrace.metrics.record import Predictions
-from headrace.release.manifest import Manifest
+from headrace.release.manifest import Manifest, Serving
 
 
 @dataclass(frozen=True)
 class Contender:
     """Something that answers rows, and what it was trained on: `parts` is the artifact that says to which
-    part each row of `events` belongs."""
+    part each row of `events` belongs. `histories` are its own: those of the run may bear the same names."""
 
     name: str
     graph: str
     parts: str
     events: Snapshot
+    histories: tuple[History, ...]
 
 
 def of_made(ctx: Context, made: Made, name: str) -> Contender:
     """The run under way."""
     events = snapshots_of(made)[ctx.spec.data.events]
-    return Contender(name, made["package"].outputs["graph"], made["split"].outputs["parts"], events)
+    graph, parts = made["package"].outputs["graph"], made["split"].outputs["parts"]
+    return Contender(name, graph, parts, events, compiled_of(ctx, made).histories)
 
 
 def of_run(store: Store, run: RunView, events: str) -> Contender:
@@ -50,9 +54,11 @@ def of_run(store: Store, run: RunView, events: str) -> Contender:
     Raises:
         NotFound: it did not come that far, or its artifacts are no longer kept.
     """
-    graph = output_of(store, run, "package").outputs["graph"]
+    package = output_of(store, run, "package")
+    serving = from_plain(package.facts["serving"], Serving)
     parts = output_of(store, run, "split").outputs["parts"]
-    return Contender(run.run, graph, parts, _events(snapshots_of_run(store, run), events, run.run))
+    found = _events(snapshots_of_run(store, run), events, run.run)
+    return Contender(run.run, package.outputs["graph"], parts, found, serving.histories)
 
 
 def of_release(store: Store, name: str, manifest: Manifest, events: str) -> Contender:
@@ -65,7 +71,8 @@ def of_release(store: Store, name: str, manifest: Manifest, events: str) -> Cont
     if split is None:
         raise NotFound(f"the split of {name} is no longer kept")
     found = _events(manifest.snapshots, events, name)
-    return Contender(name, manifest.serving.graph, split.outputs["parts"], found)
+    serving = manifest.serving
+    return Contender(name, serving.graph, split.outputs["parts"], found, serving.histories)
 
 
 def _events(snapshots: Mapping[str, Snapshot], events: str, name: str) -> Snapshot:
@@ -127,5 +134,7 @@ def on_fresh_rows(
     answers = []
     for contender in contenders:
         runner = Runner(ctx.store.get(contender.graph), threads=ctx.spec.limits.threads)
-        answers.append(pick(score_rows(ctx, made, runner, rows, stage), fresh))
+        # What target and today's rule read is the run's, what a contender reads its own.
+        own = rows.with_histories(plan_of(ctx, made, contender.histories))
+        answers.append(pick(score_rows(ctx, made, runner, own, stage), fresh))
     return fresh, tuple(answers)

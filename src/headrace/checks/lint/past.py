@@ -8,12 +8,16 @@ it, and those of later rows add next to nothing. If a time lies, it is the other
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from headrace.checks.lint.alone import ranks
 from headrace.checks.lint.record import Column, Dataset, Floats, Ints
 from headrace.core.schema import NULL_TIME
+
+PARTS = 8
+"""So many parts of the window before a row are looked at: the last eighth, the last two, and so on."""
 
 FEWEST = 200
 """Rows with a value of the history."""
@@ -30,9 +34,11 @@ class Ahead:
 
 
 def ahead(data: Dataset, feature: Column) -> Ahead | None:
-    """What later outcomes say of a history; None where it is none, or too few rows can tell."""
+    """What later outcomes say of a history with a window; None where it is none, or too few rows can tell."""
     seen = data.past.get(feature.name)
-    if seen is None or data.times is None or data.classes > 2 or not feature.numeric:
+    if seen is None or seen.window_us is None or data.times is None:
+        return None
+    if data.classes > 2 or not feature.numeric:
         return None
     entity, there = _entities(data, seen.by)
     kept = there & ~feature.null & (data.times != NULL_TIME)
@@ -61,22 +67,25 @@ def _entities(data: Dataset, by: tuple[str, ...]) -> tuple[Ints, np.ndarray]:
     return entity, there
 
 
-def _around(entity: Ints, times: Ints, y: Floats, window: int | None) -> tuple[Floats, Floats]:
-    """The mean outcome of each row's entity in the window before it, and in the one after it; rows of the
-    same moment are in neither. Without rows it is 0, the mean of all. Rows in order of entity and time."""
+def _around(entity: Ints, times: Ints, y: Floats, window: int) -> tuple[Floats, Floats]:
+    """Mean outcomes of each row's entity in parts of the window before it [rows, parts], and in the one after
+    it [rows, 2]; rows of the same moment are in neither. Without rows it is 0, the mean of all. Rows in order
+    of entity and time. Parts, because outcomes are known late: a history of old ones alone follows them."""
     distinct, rank = np.unique(times, return_inverse=True)
     base = entity * (len(distinct) + 1)
     lifted = base + rank
-    first = np.searchsorted(lifted, base)
-    last = np.searchsorted(lifted, base + len(distinct))
-    same = np.searchsorted(lifted, lifted), np.searchsorted(lifted, lifted, side="right")
-    if window is not None:
-        first = np.searchsorted(lifted, base + np.searchsorted(distinct, times - window))
-        last = np.searchsorted(lifted, base + np.searchsorted(distinct, times + window, side="right"))
     sums = np.concatenate([[0.0], np.cumsum(y)])
-    before = (sums[same[0]] - sums[first]) / np.maximum(same[0] - first, 1)
-    after = (sums[last] - sums[same[1]]) / np.maximum(last - same[1], 1)
-    return before, after
+
+    def mean(first: Ints, last: Ints) -> Floats:
+        return np.asarray((sums[last] - sums[first]) / np.maximum(last - first, 1))
+
+    def at(moments: Ints, side: Literal["left", "right"]) -> Ints:
+        return np.searchsorted(lifted, base + np.searchsorted(distinct, moments, side))
+
+    own, next_ = np.searchsorted(lifted, lifted), np.searchsorted(lifted, lifted, side="right")
+    before = [mean(at(times - window * part // PARTS, "left"), own) for part in range(1, PARTS + 1)]
+    after = [mean(next_, at(times + window * part // 2, "right")) for part in (1, 2)]
+    return np.column_stack(before), np.column_stack(after)
 
 
 def _explained(X: Floats, x: Floats) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headrace.core.codec import from_json, to_json, to_plain
+from headrace.core.errors import NotFound
 from headrace.core.evidence import Rule
 from headrace.core.function import PYTHON
+from headrace.core.history import History
 from headrace.core.schema import Type
 from headrace.core.task import FeatureKind
 from headrace.data.functions.call import FunctionPlan
@@ -80,10 +82,22 @@ def rows_of(ctx: Context, made: Made, part: str, **opened: Any) -> Rows:
 
 def histories_of(ctx: Context, made: Made) -> HistoryPlan:
     """The spec's histories, ready to be computed."""
-    histories = compiled_of(ctx, made).histories
+    return plan_of(ctx, made, compiled_of(ctx, made).histories)
+
+
+def plan_of(ctx: Context, made: Made, histories: Sequence[History]) -> HistoryPlan:
+    """Histories, of this spec or of another release, over this run's tables.
+
+    Raises:
+        NotFound: a table is none of this run's.
+        ExprError: an expression doesn't fit its table.
+    """
     if not histories:
         return HistoryPlan()
     tables = {n: s.types() for n, s in snapshots_of(made).items()}
+    for history in histories:
+        if history.table not in tables:
+            raise NotFound(f"{history.column} is computed from {history.table!r}, which is no table any more")
     return plan_histories(histories, tables, zone=ctx.zone, sealed=ctx.spec.split.by == "time")
 
 
