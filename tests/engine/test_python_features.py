@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
-from spine import begin, verdict
+from spine import begin, edit_rows, verdict
 from worlds import homes, wine
 
 from headrace.core.errors import SpecError, UserCodeError
+from headrace.core.function import Function
+from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.data.functions.call import FunctionPlan
+from headrace.data.functions.code import read_sources
 from headrace.project import Project
+from headrace.serve.describe import describe
 
 CODE = '''
 import pyarrow.compute as pc
@@ -112,8 +119,10 @@ def test_a_changed_helper_is_another_feature(tmp_path: Path) -> None:
 def test_done_again_it_is_the_same(tmp_path: Path) -> None:
     made = project(tmp_path / "p")
     made.run(to="evaluate")
+    (made.root / "helper.py").write_text("FACTOR = 3.0\n")
     found = made.reproduce(new_environment=False)
     assert found.agrees, found
+    assert "features.py, helper.py as the run kept them" in found.code
 
 
 def test_a_function_that_looks_at_its_batch_is_caught_by_the_skew_gate(tmp_path: Path) -> None:
@@ -213,3 +222,101 @@ def test_three_classes_and_values_learn_from_functions(tmp_path: Path, housing: 
         (folder / "code" / "own.py").write_text(code)
         result = made.run(to="package")
         assert verdict(result, "parity: scores").outcome == "pass"
+
+
+def test_a_function_that_reads_what_is_known_later_blocks(tmp_path: Path) -> None:
+    code = "import pyarrow.compute as pc\n\ndef took(batch):\n    return pc.minute(batch['done'])\n"
+    made = begin(
+        tmp_path / "p",
+        ("parcels: {read: data/parcels.csv}", "parcels: {read: data/parcels.csv, known_at: done}"),
+        ("  wind: weather.wind\n", '  took: {python: "features.py:took", of: [done]}\n'),
+    )
+    (made.root / "features.py").write_text(code)
+    edit_rows(made, lambda row: {**row, "done": row["at"].replace("T0", "T1")})
+    result = made.run(to="inspect", raises=False)
+    assert verdict(result, "leakage: feature took").outcome == "fail"
+
+
+def test_what_callers_are_told(tmp_path: Path) -> None:
+    made = project(tmp_path / "p")
+    assert made.run().status == "released"
+    found, manifest = made.release()
+    told = describe(manifest, found.release)
+    assert {f["name"]: f["is"] for f in told["functions"]} == {
+        "python.chill": "features.py:chill(weather.wind, distance)",
+        "python.night": "features.py:night(at)",
+    }
+    assert "no graph holds" in told["not_at_edge"]
+    assert {f["name"] for f in told["fields"]} == {"at", "depot", "distance"}
+    assert {f["name"]: f["table"] for f in told["looked_up"]} == {
+        "python.chill": "python",
+        "python.night": "python",
+    }
+
+
+def test_modules_beside_the_file_are_found_and_others_are_not(tmp_path: Path) -> None:
+    """Packages, relative imports, imports inside a function, dataclasses: as a script would have them."""
+    files = {
+        "own/main.py": (
+            "from __future__ import annotations\n"
+            "import json, kit.deep\n"
+            "from dataclasses import dataclass\n"
+            "from kit import deep as again\n"
+            "@dataclass\nclass Pair:\n    a: float = 2.0\n"
+            "def twice(batch):\n"
+            "    from late import one\n"
+            "    import numpy as np\n"
+            "    assert again is kit.deep and json.loads('1') == one()\n"
+            "    return np.asarray(batch.column(0)) * Pair().a * kit.deep.factor()\n"
+        ),
+        "own/late.py": "def one():\n    return 1\n",
+        "own/kit/__init__.py": "",
+        "own/kit/deep.py": (
+            "from .base import HALF\nfrom . import base\ndef factor():\n    return HALF + base.HALF\n"
+        ),
+        "own/kit/base.py": "HALF = 0.5\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    function = Function("two", "own/main.py", "twice", ("x",), (Type.NUMBER,), Type.NUMBER)
+    sources = read_sources(tmp_path, [function])
+    assert set(sources) == set(files)
+    before = set(sys.modules)
+    plan = FunctionPlan((function,), sources)
+    values = plan.compute({"x": np.array([1.0, np.nan, np.inf])}, 3)["python.two"]
+    assert values.tolist()[0] == 2.0
+    assert np.isnan(values[1:]).all()
+    assert not {"kit", "late", "main"} & (set(sys.modules) - before)
+
+
+def test_what_values_may_be_given(tmp_path: Path) -> None:
+    def call(body: str, kind: Type) -> list[Any]:
+        text = f"import numpy as np\nimport pyarrow as pa\ndef f(batch):\n    return {body}\n"
+        function = Function("f", "f.py", "f", ("t", "b", "w"), (Type.TIME, Type.BOOL, Type.TEXT), kind)
+        feeds = {
+            "t": np.array([1_700_000_000_000_000, NULL_TIME]),
+            "b": np.array([1.0, np.nan]),
+            "w": np.array(["é", NULL_TEXT], dtype=object),
+        }
+        return list(FunctionPlan((function,), {"f.py": text}).compute(feeds, 2)["python.f"])
+
+    assert call("pa.array([1, None], pa.int8())", Type.NUMBER)[0] == 1.0
+    assert call("pa.chunked_array([[True], [None]])", Type.BOOL)[0] == 1.0
+    assert np.isnan(call("pa.nulls(2)", Type.NUMBER)).all()
+    assert call("batch['w'].dictionary_encode()", Type.TEXT) == ["é", NULL_TEXT]
+    assert call("pa.table({'x': batch['w']})", Type.TEXT) == ["é", NULL_TEXT]
+    assert call("batch['t'].is_null()", Type.BOOL) == [0.0, 1.0]
+    assert call("np.array([True, False])", Type.BOOL) == [1.0, 0.0]
+    for body, kind, told in (
+        ("pa.array(['a\\0b', None])", Type.TEXT, "U\\+0000"),
+        ("np.array(['a', 'b'])", Type.TEXT, "numpy array of <U1"),
+        ("batch['b']", Type.NUMBER, "it gave bool, and the feature is a number"),
+        ("batch['t']", Type.NUMBER, "timestamp"),
+    ):
+        with pytest.raises(UserCodeError, match=told):
+            call(body, kind)
+    with pytest.raises(UserCodeError, match="ModuleNotFoundError: No module named"):
+        FunctionPlan(
+            (Function("f", "f.py", "f", ("b",), (Type.BOOL,), Type.BOOL),), {"f.py": "import nowhere_\n"}
+        ).load()

@@ -60,21 +60,21 @@ def code_files(path: Path, root: Path) -> list[tuple[str, Path]]:
             tree = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError):
             continue  # told when it is run
-        for module in _imports(tree):
-            base = path.parent.joinpath(*module.split("."))
-            waiting += [base.with_suffix(".py"), base / "__init__.py"]
+        for level, module in _imports(tree):
+            top = file.parents[level - 1] if 0 < level <= len(file.parents) else path.parent
+            parts = [p for p in module.split(".") if p]
+            for base in (top.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)):
+                waiting += [base.with_suffix(".py"), base / "__init__.py"]
     return sorted((f.relative_to(root.resolve()).as_posix(), f) for f in found)
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """What a file may import: how many leading dots, and the dotted name of a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (a.name for a in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{a.name}" for a in node.names)
+            yield from ((0, a.name) for a in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (a.name for a in node.names)
+            yield from ((node.level, f"{node.module or ''}.{a.name}") for a in node.names)
 
 
 @contextmanager

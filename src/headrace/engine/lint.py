@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,8 +109,10 @@ def dataset_of(ctx: Context, made: Made) -> Dataset:
     known = set(compiled.types)
     exprs = {n: e for n, e in compiled.features.items() if _raw(e, compiled, spec.clean.columns)}
     listed = [from_plain(f, Feature) for f in made["features"].facts["features"]]
-    behind = reads_of(compiled, made, [f.name for f in listed])
-    reads = {n: tuple(c for c in columns if c in known) for n, columns in behind.items()}
+    behind: Mapping[str, Sequence[str]] = reads_of(compiled, made, [f.name for f in listed])
+    given = {f.column: f.reads for f in compiled.functions}
+    behind = {n: [*cs, *(r for c in cs for r in given.get(c, ()))] for n, cs in behind.items()}
+    reads = {n: tuple(dict.fromkeys(c for c in cs if c in known)) for n, cs in behind.items()}
     reads = _with_times_of_static_tables(ctx, compiled, reads)
     group = spec.split.group if spec.split.by in ("group", "column") else None
     wanted = {c for columns in reads.values() for c in columns} | ({group} - {None})

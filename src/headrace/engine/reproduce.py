@@ -21,6 +21,7 @@ from headrace.core.clock import Clock, iso
 from headrace.core.codec import from_json, to_plain
 from headrace.core.errors import NotFound, UserError
 from headrace.core.event import Draft
+from headrace.core.function import PYTHON
 from headrace.core.html import table
 from headrace.core.ports import Store
 from headrace.core.spec import FILE_NAME, Spec
@@ -111,7 +112,7 @@ def reproduce(
     folder = store.scratch("-reproduce")
     folder.mkdir(parents=True)
     try:
-        code = _code(root, view, folder)
+        code = _code(root, view, folder) + _kept_code(store, recorded, folder)
         _write_spec(store, view, folder)
         copied = EmbeddedStore(folder / ".headrace")
         _seed(store, copied, view)
@@ -175,6 +176,18 @@ def _code(root: Path, view: RunView, folder: Path) -> str:
             (folder / inside).write_bytes(file.read_bytes())
     why = "the tree was dirty" if view.dirty else "the commit is gone" if view.commit else "outside git"
     return f"today's files ({why})"
+
+
+def _kept_code(store: Store, recorded: Mapping[str, Output], folder: Path) -> str:
+    """Put the files that features' functions ran from over those of the project; what came of it."""
+    artifact = recorded["features"].outputs.get(PYTHON) if "features" in recorded else None
+    if artifact is None:
+        return ""
+    kept = from_json(store.get(artifact).read_bytes(), dict[str, str])
+    for name, text in kept.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    return f"; {', '.join(kept)} as the run kept them"
 
 
 def _write_spec(store: Store, view: RunView, folder: Path) -> None:

@@ -21,8 +21,9 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
     `fields` are what a caller sends, each with type and, where the model reads it, what the training rows
     held (`low`, `high`, `categories`, `null_share`) and, where the spec says what
     it means, `description`; `looked_up` is what the server adds, by table and key, and `histories` say what
-    it computes of earlier rows. `explain` is how to ask
-    for contributions (null: the release can't give them).
+    it computes of earlier rows, `functions` what the project's own code computes. `not_at_edge` says why the
+    release needs a server with Python (null: it doesn't). `explain` is how to ask for contributions (null:
+    the release can't give them).
     """
     serving = manifest.serving
     known = {f.name: f for f in serving.fields}
@@ -65,6 +66,8 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
         "histories": [
             {"name": h.column, "is": h.text, "table": h.table, "by": list(h.by)} for h in serving.histories
         ],
+        "functions": [{"name": f.column, "is": f.text, "type": f.type.value} for f in serving.functions],
+        "not_at_edge": serving.not_at_edge or None,
         "ignored": list(serving.unused),
         "explain": _explain(serving),
         "answer": _answer(serving),

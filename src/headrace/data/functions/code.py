@@ -37,7 +37,7 @@ def read_sources(root: Path, functions: Iterable[Function]) -> dict[str, str]:
             raise DataError(f"there is no file {file}", fix="write the path from the project's folder")
         for name, source in code_files(path, root):
             try:
-                found[name] = source.read_text(encoding="utf-8")
+                found[name] = source.read_bytes().decode("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(f"{name} can't be read: {error}", fix="make it readable UTF-8") from None
     return dict(sorted(found.items()))
