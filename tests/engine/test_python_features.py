@@ -320,3 +320,23 @@ def test_what_values_may_be_given(tmp_path: Path) -> None:
         FunctionPlan(
             (Function("f", "f.py", "f", ("b",), (Type.BOOL,), Type.BOOL),), {"f.py": "import nowhere_\n"}
         ).load()
+
+
+def test_a_champion_is_compared_by_its_own_code(tmp_path: Path) -> None:
+    """A challenger whose function says nothing any more, beside a champion whose did."""
+    made = begin(
+        tmp_path / "p",
+        ("  wind: weather.wind\n", '  blow: {python: "features.py:blow", of: [weather.wind]}\n'),
+        ("cv: {folds: 3}", "cv: {folds: 3}\npromote: {one_change: false}"),
+    )
+    file = made.root / "features.py"
+    file.write_text("def blow(batch):\n    return batch.column(0)\n")
+    assert made.run().status == "released"
+    file.write_text("import numpy as np\ndef blow(batch):\n    return np.zeros(batch.num_rows)\n")
+    text = (made.root / "headrace.yaml").read_text()
+    more = "  new: {aggregate: count(), by: depot, window: 3 h}\n  depot: depot\n"
+    (made.root / "headrace.yaml").write_text(text.replace("  depot: depot\n", more))
+    waiver = {"gate": "ship-at", "reason": "a test", "by": "me@example.com", "until": "2027-01-01"}
+    judged = verdict(made.run(waive=[waiver]), "champion")
+    assert judged.outcome == "fail"
+    assert judged.evidence.value < -0.1

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from headrace.core.codec import from_plain
 from headrace.core.errors import NotFound
+from headrace.core.function import Function
 from headrace.core.history import History
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
 from headrace.core.views import RunView
+from headrace.data.functions.call import FunctionPlan, function_plan
 from headrace.data.identity import parquet_row_ids
 from headrace.data.split import TRAIN
 from headrace.engine.context import Context, Made
@@ -23,6 +25,7 @@ from headrace.engine.rivals import pick
 from headrace.engine.scores import score_rows
 from headrace.engine.stages.features import plan_of, rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
+from headrace.engine.stages.package import serving_of
 from headrace.engine.stages.split import load_array
 from headrace.graph.run import Runner
 from headrace.metrics.record import Predictions
@@ -32,20 +35,29 @@ from headrace.release.manifest import Manifest, Serving
 @dataclass(frozen=True)
 class Contender:
     """Something that answers rows, and what it was trained on: `parts` is the artifact that says to which
-    part each row of `events` belongs. `histories` are its own: those of the run may bear the same names."""
+    part each row of `events` belongs. `histories` and `functions` (with the artifact of their `code`) are its
+    own: those of the run may bear the same names."""
 
     name: str
     graph: str
     parts: str
     events: Snapshot
     histories: tuple[History, ...]
+    functions: tuple[Function, ...] = ()
+    code: str = ""
+
+    def plan(self, store: Store) -> FunctionPlan:
+        """Its functions, with their code."""
+        return function_plan(store, self.functions, self.code)
 
 
 def of_made(ctx: Context, made: Made, name: str) -> Contender:
     """The run under way."""
     events = snapshots_of(made)[ctx.spec.data.events]
     graph, parts = made["package"].outputs["graph"], made["split"].outputs["parts"]
-    return Contender(name, graph, parts, events, compiled_of(ctx, made).histories)
+    serving = serving_of(made)
+    histories = compiled_of(ctx, made).histories
+    return Contender(name, graph, parts, events, histories, serving.functions, serving.code)
 
 
 def of_run(store: Store, run: RunView, events: str) -> Contender:
@@ -58,7 +70,8 @@ def of_run(store: Store, run: RunView, events: str) -> Contender:
     serving = from_plain(package.facts["serving"], Serving)
     parts = output_of(store, run, "split").outputs["parts"]
     found = _events(snapshots_of_run(store, run), events, run.run)
-    return Contender(run.run, package.outputs["graph"], parts, found, serving.histories)
+    graph = package.outputs["graph"]
+    return Contender(run.run, graph, parts, found, serving.histories, serving.functions, serving.code)
 
 
 def of_release(store: Store, name: str, manifest: Manifest, events: str) -> Contender:
@@ -72,7 +85,8 @@ def of_release(store: Store, name: str, manifest: Manifest, events: str) -> Cont
         raise NotFound(f"the split of {name} is no longer kept")
     found = _events(manifest.snapshots, events, name)
     serving = manifest.serving
-    return Contender(name, serving.graph, split.outputs["parts"], found, serving.histories)
+    parts = split.outputs["parts"]
+    return Contender(name, serving.graph, parts, found, serving.histories, serving.functions, serving.code)
 
 
 def _events(snapshots: Mapping[str, Snapshot], events: str, name: str) -> Snapshot:
@@ -136,5 +150,6 @@ def on_fresh_rows(
         runner = Runner(ctx.store.get(contender.graph), threads=ctx.spec.limits.threads)
         # What target and today's rule read is the run's, what a contender reads its own.
         own = rows.with_histories(plan_of(ctx, made, contender.histories))
+        own = own.with_functions(contender.plan(ctx.store))
         answers.append(pick(score_rows(ctx, made, runner, own, stage), fresh))
     return fresh, tuple(answers)

@@ -6,9 +6,9 @@ import numpy as np
 
 from headrace.core.task import Kind
 from headrace.data.rows import Rows
-from headrace.engine.columns import join_vectors
+from headrace.engine.columns import answering, join_vectors
 from headrace.engine.context import Context, Made
-from headrace.engine.stages.features import TARGET, answer_runner, raw_columns, units_of
+from headrace.engine.stages.features import TARGET, units_of
 from headrace.engine.stages.ingest import compiled_of
 from headrace.engine.stages.split import task_of
 from headrace.engine.targets import codes
@@ -24,9 +24,9 @@ def score_rows(ctx: Context, made: Made, runner: Runner, rows: Rows, stage: str)
         HeadraceError: the graph reads a column that these rows don't have.
     """
     compiled, task = compiled_of(ctx, made), task_of(made)
-    answers = answer_runner(compiled)
-    known = {c: compiled.types[c] for c in raw_columns(compiled)}
-    wanted = {**known, **runner.inputs}
+    # The target alone: a champion's rows don't have what the run's features read.
+    answers = answering({"target": compiled.target})
+    wanted = {**{c: compiled.types[c] for c in compiled.target.columns}, **runner.inputs}
     ys, scores, decisions, at = [], [], [], 0
     tell = ctx.tell(stage)
     for batch in rows.batches(list(wanted)):

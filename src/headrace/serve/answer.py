@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.clock import format_duration
-from headrace.core.codec import from_json, to_plain
+from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
@@ -25,7 +25,7 @@ from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
 from headrace.data.feed import feed
-from headrace.data.functions.call import FunctionPlan, Where
+from headrace.data.functions.call import Where, function_plan
 from headrace.data.history.index import HistoryTable
 from headrace.data.lookup import LookupTable
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
@@ -74,7 +74,7 @@ class Answerer:
             for lookup in serving.lookups
         }
         self._pasts = [_past(store, serving, table) for table in serving.pasts]
-        self._functions = functions_of(store, serving)
+        self._functions = function_plan(store, serving.functions, serving.code)
         self._functions.load()
         self._looked_up = _looked_up(serving)
         self._unused = frozenset(serving.unused)
@@ -357,13 +357,6 @@ def _past(store: Store, serving: Serving, table: str) -> HistoryTable:
     return HistoryTable.load(
         store.get(of.artifact), [h for h in serving.histories if h.table == table], graph
     )
-
-
-def functions_of(store: Store, serving: Serving) -> FunctionPlan:
-    """A release's functions, with the code that they were trained with."""
-    if not serving.functions:
-        return FunctionPlan()
-    return FunctionPlan(serving.functions, from_json(store.get(serving.code).read_bytes(), dict[str, str]))
 
 
 def _looked_up(serving: Serving) -> list[tuple[str, Type, str]]:

@@ -19,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from headrace.core.codec import from_json
 from headrace.core.errors import UserCodeError
 from headrace.core.function import Function
+from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.data.buffers import Array
 from headrace.data.feed import column_of, feed
@@ -88,6 +90,13 @@ class FunctionPlan:
         except (Exception, SystemExit) as error:  # the boundary to the user's code
             raise _blame(of, function, batch, error, where) from error
         return _taken(of, given, rows)
+
+
+def function_plan(store: Store, functions: Sequence[Function], code: str) -> FunctionPlan:
+    """Functions with the source files that were kept as the artifact `code`."""
+    if not functions:
+        return FunctionPlan()
+    return FunctionPlan(tuple(functions), from_json(store.get(code).read_bytes(), dict[str, str]))
 
 
 _ARROW = {

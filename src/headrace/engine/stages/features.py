@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.core.codec import from_json, to_json, to_plain
+from headrace.core.codec import to_json, to_plain
 from headrace.core.errors import NotFound
 from headrace.core.evidence import Rule
 from headrace.core.function import PYTHON
 from headrace.core.history import History
 from headrace.core.schema import Type
 from headrace.core.task import FeatureKind
-from headrace.data.functions.call import FunctionPlan
+from headrace.data.functions.call import FunctionPlan, function_plan
 from headrace.data.functions.code import read_sources
 from headrace.data.history.plan import HistoryPlan, plan_histories
 from headrace.data.rows import Rows
@@ -109,8 +109,7 @@ def functions_of(ctx: Context, made: Made) -> FunctionPlan:
         return FunctionPlan()
     if STAGE.name not in made:
         return FunctionPlan(functions, read_sources(ctx.root, functions))
-    kept = ctx.store.get(made[STAGE.name].outputs[PYTHON])
-    return FunctionPlan(functions, from_json(kept.read_bytes(), dict[str, str]))
+    return function_plan(ctx.store, functions, made[STAGE.name].outputs[PYTHON])
 
 
 @dataclass(frozen=True)
