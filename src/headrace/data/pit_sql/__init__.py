@@ -6,6 +6,6 @@
 - `writing`: names, lists, times, and the steps of a query
 
 A query begins with the rows of the events and adds columns step by step. A step sets the rows of a side table
-between those that ask, looks back over both with a window, and drops the side's rows again: as no step joins
-on anything that is not unique, a row of the events can't be lost or doubled, whatever its keys are.
+between those that ask, looks back over both with a window, and drops the side's rows again, or joins what is
+unique: a row of the events can't be lost or doubled, whatever its keys are.
 """
