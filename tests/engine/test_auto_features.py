@@ -153,6 +153,21 @@ def test_beside_named_features_only_what_they_read_is_read(tmp_path: Path) -> No
     assert list(project.spec().spec.feature_specs())[:2] == ["hour", "far"]
 
 
+def test_columns_that_no_proposal_may_read(tmp_path: Path) -> None:
+    project = auto(tmp_path / "p", "features: {auto: {without: [distanse, weather.wind]}}\n")
+    with pytest.raises(SpecError, match="did you mean 'distance'"):
+        project.check()
+    project = auto(tmp_path / "q", "features: {auto: {without: [distance, weather.wind]}}\n")
+    lock = project.propose().lock
+    texts = [f.text for f in lock.feature_specs().values()]
+    texts += [t.feature if isinstance(t.feature, str) else t.feature.text for t in lock.dropped.values()]
+    assert not any("distance" in t or "weather.wind" in t or "avg(wind)" in t for t in texts)
+    assert any("cycle" in t for t in texts) and "at_hour_cycle" in {*lock.features, *lock.dropped}
+    edit_lock(project, pin=["dep"])
+    with pytest.raises(SpecError, match=r"features\.lock\.yaml:\d+ \(pin\.0\).*dep"):
+        project.check()
+
+
 def test_proposals_that_nobody_asked_for(tmp_path: Path) -> None:
     project = begin(tmp_path / "p")
     with pytest.raises(UserError, match="asks for no proposals"):

@@ -81,6 +81,8 @@ def check(folder: str, as_json: bool) -> None:
         click.echo(f"warning: {problem.where}: {problem.what}\n  fix: {problem.fix}")
     looked_up = ", ".join(compiled.lookups) or "none"
     features, expectations = len(compiled.names), len(compiled.expectations)
+    if project.spec().spec.awaits_proposals:
+        click.echo("features are proposed by `headrace run`, or by `headrace features propose`")
     click.echo(f"ok: {features} features, {expectations} expectations, lookups: {looked_up}")
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from headrace.core.digest import digest
 from headrace.core.errors import DataError, NotFound, SpecError
 from headrace.core.schema import Column, Type
-from headrace.core.spec.features import AUTO, Auto, FeatureSpec
+from headrace.core.spec.features import AUTO, Auto, ExprFeature, FeatureSpec
 from headrace.core.task import Task
 from headrace.core.views import RunView
 from headrace.data.rows import Rows
@@ -236,14 +236,32 @@ def compute(
     specs = {n: s for n, s in specs.items() if n not in refused}
     rows = rows_of(ctx, training.made, "train").only(chosen)
     cleaning = fit_cleaning(ctx, compiled, rows)
-    blocks = dict(_expressions(ctx, compiled, cleaning, rows))
+    blocks = _owned(dict(_expressions(ctx, compiled, cleaning, rows)), specs)
     for name, block in _encoders(ctx, compiled, cleaning, rows, training, folds, chosen):
         if isinstance(block, str):
             refused[name] = block
         else:
             blocks[name] = block
-    blocks = {n: b for n, b in blocks.items() if n in specs or n.rpartition("_")[2] in ("missing", "capped")}
     return Computed(blocks, refused)
+
+
+def _owned(columns: Mapping[str, Block], specs: Mapping[str, FeatureSpec]) -> dict[str, Block]:
+    """The columns of each feature in one block: a history has one for each window, a cycle has two. What
+    cleaning adds (flags) stays by itself."""
+    several = [n for n, s in specs.items() if not isinstance(s, ExprFeature)]
+    found: dict[str, list[Block]] = {}
+    for name, block in columns.items():
+        of = [n for n in several if name.startswith(f"{n}_")] if name not in specs else [name]
+        found.setdefault(max(of, key=len, default=name), []).append(block)
+    return {n: _joined(n, of) for n, of in found.items()}
+
+
+def _joined(name: str, blocks: list[Block]) -> Block:
+    """Whole columns side by side."""
+    if len(blocks) == 1:
+        return replace(blocks[0], name=name)
+    whole = np.concatenate([b.whole for b in blocks if b.whole is not None], axis=1)
+    return Block(name, tuple(f for b in blocks for f in b.features), whole)
 
 
 def _compiled(
@@ -380,9 +398,5 @@ def _grouped(
     made: dict[str, list[Block]] = {}
     for block in blocks:
         made.setdefault(groups.get(block.name) or block.name, []).append(block)
-    joined = []
-    for name, of in made.items():
-        whole = [b.whole for b in of if b.whole is not None]
-        features = tuple(f for b in of for f in b.features)
-        joined.append(of[0] if len(of) == 1 else Block(name, features, np.concatenate(whole, axis=1)))
+    joined = [of[0] if len(of) == 1 else _joined(name, of) for name, of in made.items()]
     return joined, {b.name: tuple(m.name for m in made[n]) for b, n in zip(joined, made, strict=True)}

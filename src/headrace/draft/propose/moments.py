@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headrace.core.schema import Type
-from headrace.core.spec.features import ExprFeature
+from headrace.core.spec.features import EncodeFeature, ExprFeature
 from headrace.draft.look import Profile
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
@@ -22,9 +22,9 @@ _PARTS = (
 """Name, expression, meaning, the days that a column has to span, and whether it needs a clock."""
 
 _CYCLES = (
-    ("hour", "(hour({t}) + minute({t}) / 60)", 24, 0.0, True),
-    ("weekday", "dayofweek({t})", 7, 14.0, False),
-    ("year", "dayofyear({t})", 366, 365.0, False),
+    ("hour", "hour({t}) + minute({t}) / 60", 24.0, 0.0, True),
+    ("week", "dayofweek({t})", 7.0, 14.0, False),
+    ("year", "dayofyear({t})", 366.0, 365.0, False),
 )
 
 
@@ -52,12 +52,10 @@ def _parts(facts: Facts, names: Names, p: Profile, clock: bool) -> Iterator[Prop
             yield _made(facts, names, f"{p.name} {name}", "date part", expr, f"{meaning} of {p.name}", p.name)
     for name, expr, period, span, needs in _CYCLES:
         if days >= span and (clock or not needs):
-            for wave, ahead in (("sin", "sine"), ("cos", "cosine")):
-                yield _made(
-                    facts, names, f"{p.name} {name} {wave}", "cycle",
-                    f"{wave}(2 * pi() * {expr.format(t=t)} / {period})",
-                    f"{ahead} of where {p.name} stands in the {name if name != 'hour' else 'day'}", p.name,
-                )  # fmt: skip
+            meaning = f"where {p.name} stands in the {'day' if name == 'hour' else name}, on a circle"
+            cycle = EncodeFeature(encode="cycle", of=expr.format(t=t), period=period, description=meaning)
+            risk, source = facts.risk(p.name), facts.source(p.name)
+            yield Proposal(names.give(f"{p.name} {name} cycle"), cycle, "cycle", source, risk)
 
 
 def _made(

@@ -90,6 +90,8 @@ def _windows(rate: float, days: float) -> tuple[str, ...]:
 def _outcomes(facts: Facts, past: Past, target: str) -> Iterator[tuple[str, str]]:
     """What is averaged: the target, and numbers of a row that are not known before it is."""
     events = past.table == facts.spec.data.events
+    if events and not past.knows:
+        return  # nothing says when an outcome became known: none may be read
     if events and target:
         yield "target", target
     found = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from headrace.engine.checking.auto import check_auto
 from headrace.engine.checking.checker import Checker
 from headrace.engine.checking.evaluate import check_evaluate
 from headrace.engine.checking.frame import check_frame
@@ -28,6 +29,7 @@ def check_settings(check: Checker) -> None:
 def check_meanings(check: Checker, typed: Typed) -> None:
     """Check what speaks of columns or features."""
     check_evaluate(check, typed.types, typed.events)
+    check_auto(check, typed.types)
     check_lint(check, typed.features, typed.encoded)
     check_plans(check, typed.types)
 
