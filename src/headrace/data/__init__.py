@@ -6,6 +6,7 @@
 - `expect.plan_expectations(texts, tables, events)` and `measure.measure(planned, paths, *, limits, scratch)`
 - `lookup.LookupTable.load(name, path, table, columns)`: `match(...)` for batches, `find(keys, moment)` for a
   request
+- `pit_sql.emit.pit_sql(plan, dialect)`: lookups and histories as one SQL query
 - `rows.Rows.of(part, *, store, events, data, tables, parts, opening=None)`: `.count`, `.row_numbers()`,
   `.batches(columns, size=65_536)`
 
