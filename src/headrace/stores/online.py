@@ -330,14 +330,22 @@ def _table(db: sqlite3.Connection, name: str) -> int:
 
 def _register(db: sqlite3.Connection, table: int, facts: Sequence[Fact]) -> list[Outcome]:
     """Note the facts' names, and say which are new."""
-    outcomes = []
+    known: dict[bytes, bytes] = {}
+    for start in range(0, len(facts), _ASKS):
+        ids = [f.id for f in facts[start : start + _ASKS]]
+        marks = ",".join("?" * len(ids))
+        known |= dict(
+            db.execute(f"SELECT id, content FROM fact WHERE tbl = ? AND id IN ({marks})", (table, *ids))
+        )
+    outcomes, new = [], []
     for fact in facts:
-        done = db.execute("INSERT OR IGNORE INTO fact VALUES (?,?,?)", (table, fact.id, fact.content))
-        if done.rowcount:
+        content = known.setdefault(fact.id, b"")
+        if not content:
+            known[fact.id] = fact.content
+            new.append((table, fact.id, fact.content))
             outcomes.append(Outcome.NEW)
             continue
-        sql = "SELECT content FROM fact WHERE tbl = ? AND id = ?"
-        (content,) = db.execute(sql, (table, fact.id)).fetchone()
         other = content != fact.content and content[:2] == fact.content[:2]
         outcomes.append(Outcome.OTHER if other else Outcome.KNOWN)
+    db.executemany("INSERT INTO fact VALUES (?,?,?)", new)
     return outcomes

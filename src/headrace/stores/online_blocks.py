@@ -5,6 +5,7 @@ in the order of the first three. A block lies under its first row's; blocks of a
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,8 @@ MOST = 128
 """Rows of a block: 4 KB."""
 
 WIDTH = 4
-_LEAST = -(2**63)
+_TIMES = struct.Struct("<qqq")
+_ROW = 8 * WIDTH
 
 # Rows of `on = start` may be the last of a block that begins before it.
 _BETWEEN = (
@@ -25,6 +27,10 @@ _BETWEEN = (
     'ORDER BY "on", known, pos'
 )
 _FIRSTS = 'SELECT "on", known, pos FROM block WHERE stream = ? AND key = ? ORDER BY "on", known, pos'
+_LAST = (
+    'SELECT "on", known, pos, rows FROM block WHERE stream = ? AND key = ? '
+    'ORDER BY "on" DESC, known DESC, pos DESC LIMIT 1'
+)
 _ONE = 'SELECT rows FROM block WHERE stream = ? AND key = ? AND "on" = ? AND known = ? AND pos = ?'
 _REMOVE = 'DELETE FROM block WHERE stream = ? AND key = ? AND "on" = ? AND known = ? AND pos = ?'
 _KEEP = "INSERT OR REPLACE INTO block VALUES (?,?,?,?,?,?)"
@@ -46,10 +52,14 @@ def add_rows(
     db: sqlite3.Connection, stream: int, key: bytes, rows: Sequence[tuple[int, int, int, bytes]]
 ) -> None:
     """Put rows (on, known, position, cell) where they belong. Those that are there already change nothing."""
-    new = np.empty((len(rows), WIDTH), np.int64)
-    for i, (on, known, position, cell) in enumerate(rows):
-        new[i] = on, known, position, int.from_bytes(cell, "little", signed=True)
-    new = _sorted(new)
+    rows = sorted(rows)
+    packed = b"".join([_TIMES.pack(*row[:3]) + row[3] for row in rows])
+    last = db.execute(_LAST, (stream, key)).fetchone()
+    if last is None or rows[0][:3] > _TIMES.unpack_from(last[3], len(last[3]) - _ROW):
+        # Behind all that is there, as facts come mostly: no block is taken apart.
+        _append(db, stream, key, packed if last is None else last[3] + packed)
+        return
+    new = np.frombuffer(packed, np.int64).reshape(-1, WIDTH)
     firsts = db.execute(_FIRSTS, (stream, key)).fetchall()
     for block, part in _parted(firsts, new):
         if block is None:
@@ -63,6 +73,14 @@ def add_rows(
         if tuple(merged[0, :3].tolist()) != tuple(block):
             db.execute(_REMOVE, (stream, key, *block))
         _keep(db, stream, key, merged, appended=tuple(part[0, :3]) > tuple(old[-1, :3]))
+
+
+def _append(db: sqlite3.Connection, stream: int, key: bytes, data: bytes) -> None:
+    """Rows in order as full blocks, and one more; the first may be there already."""
+    size = MOST * _ROW
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    for part in parts:
+        db.execute(_KEEP, (stream, key, *_TIMES.unpack_from(part), part))
 
 
 def _sorted(rows: Ints) -> Ints:
