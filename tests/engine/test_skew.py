@@ -73,6 +73,8 @@ def test_a_lookup_that_sees_ahead_for_one_request_blocks(
     assert "wind in " in found.evidence.where
     assert "in training" in found.evidence.where
     assert any("skew: requests" in p.what for p in result.problems)
+    assert result.stages[-1].name == "evaluate", "the seal was opened for a release that can't be served"
+    assert not list(project.store.read(kinds=("seal.opened",)))
     waiver = {"gate": "skew: requests", "reason": "known", "by": "me@example.com", "until": "2027-01-01"}
     assert project.run(waive=[waiver]).status == "released"
 

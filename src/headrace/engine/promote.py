@@ -14,8 +14,9 @@ from headrace.engine import contest, releases, skew
 from headrace.engine.ages import tables_used
 from headrace.engine.author import commit
 from headrace.engine.code import library_versions
-from headrace.engine.context import Context
+from headrace.engine.context import Context, Stage
 from headrace.engine.gates import enforce, judge_all
+from headrace.engine.memo import recall, stage_key
 from headrace.engine.recheck import recheck
 from headrace.engine.result import Trail
 from headrace.engine.skew import Ways
@@ -42,7 +43,7 @@ def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None) -> Non
     champion = state.champion
     again, rules = recheck(ctx)
     compared = _contest(ctx, trail, state)
-    asked = _skew(ctx, trail, champion, ways)
+    asked = () if _is_asked(trail) else _skew(ctx, trail, champion, ways)
     held = {**rules, **contest.rules(ctx, compared), **skew.RULES}
     verdicts = judge_all(ctx, "promote", [*again, *compared, *asked], held)
     trail.verdicts += verdicts
@@ -73,6 +74,24 @@ def _contest(ctx: Context, trail: Trail, state: Releases) -> list[Evidence]:
     if _is(ctx, trail, champion):
         return contest.not_asked("the release is the champion itself")
     return contest.contest(ctx, trail.made, state, champion)
+
+
+def ask_before_the_seal(ctx: Context, opens: Stage, trail: Trail, ways: Ways | None) -> None:
+    """Measure skew ahead of the stage that opens the seal, where that is still to be done: a release that a
+    server would answer otherwise spends no opening.
+
+    Raises:
+        GateBlocked: requests don't get what training computed.
+    """
+    if recall(ctx.store, stage_key(opens, ctx, trail.made)) is not None:
+        return
+    verdicts = judge_all(ctx, "promote", skew.skew(ctx, trail.made, ways), skew.RULES)
+    trail.verdicts += verdicts
+    enforce(ctx, verdicts)
+
+
+def _is_asked(trail: Trail) -> bool:
+    return any(v.gate in skew.RULES for v in trail.verdicts)
 
 
 def _skew(ctx: Context, trail: Trail, champion: ReleaseView | None, ways: Ways | None) -> list[Evidence]:

@@ -20,9 +20,10 @@ from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import Ran, run_stage, stage_key
 from headrace.engine.naming import declared, name_run, origin, parent_of, renamed
 from headrace.engine.plan import Step, steps
-from headrace.engine.promote import promote_run
+from headrace.engine.promote import ask_before_the_seal, promote_run
 from headrace.engine.result import RunResult, Trail
 from headrace.engine.skew import Ways
+from headrace.engine.stages import test
 
 STATUS_OF = {GateBlocked: "blocked", AwaitingApproval: "awaiting approval"}
 
@@ -87,6 +88,8 @@ def execute(ctx: Context, *, until: str = "", ways: Ways | None = None) -> RunRe
     trail = Trail()
     try:
         for step in steps(ctx):
+            if step.stage is test.STAGE:
+                ask_before_the_seal(ctx, step.stage, trail, ways)
             run_step(ctx, step, trail)
             if step.stage.name == until:
                 return _finish(ctx, name, trail, started, "stopped", None)
