@@ -46,7 +46,7 @@ from headrace.learn.select.blocks import Block, Field
 from headrace.learn.select.forward import Rules, Selection, select
 
 MOST_ROWS = 10_000
-"""Training rows that proposals are tried on; of more, so many whole units are drawn."""
+"""Training rows that proposals are tried on, at most."""
 
 LOOKED_AT = 50_000
 """Training rows whose raw columns are looked at for proposals, evenly spaced."""
@@ -59,8 +59,8 @@ ANSWER_COLUMN = "__y"
 class Training:
     """The training rows as proposals are made from and tried on.
 
-    y: codes or values [rows], units [rows]. chosen: the numbers of the rows that proposals are tried on, the
-    others are for finding them. columns: raw columns by the name that expressions use. target: the columns
+    y: codes or values [rows], units [rows]. chosen: the numbers of the rows that proposals are tried on;
+    others: those of rows of other units, for finding them. columns: raw columns by the name that expressions use. target: the columns
     that the target reads; named: those that named features read.
     """
 
@@ -70,6 +70,7 @@ class Training:
     y: NDArray[np.float64]
     units: NDArray[np.int64]
     chosen: NDArray[np.int64]
+    others: NDArray[np.int64]
     columns: Mapping[str, Type]
     target: frozenset[str]
     named: frozenset[str]
@@ -81,17 +82,13 @@ class Training:
         spec = self.ctx.spec
         return Field(y, units, drawn, self.task, spec.seed, spec.limits.threads)
 
-    def others(self) -> NDArray[np.int64]:
-        """Rows that nothing is tried on."""
-        left: NDArray[np.int64] = np.setdiff1d(np.arange(len(self.y)), self.chosen)
-        return left
-
 
 def training_of(ctx: Context, made: Made) -> Training:
     """The training rows of a run that came to its split."""
     compiled, train = compiled_of(ctx, made), rows_of(ctx, made, "train")
     task = task_of(made)
     units = units_of(ctx, made, train)
+    chosen, others = _dealt(units, ctx.spec.seed)
     types = {c: t for c, t in compiled.types.items() if not c.startswith(("history.", "python."))}
     return Training(
         ctx,
@@ -99,22 +96,25 @@ def training_of(ctx: Context, made: Made) -> Training:
         task,
         _targets(compiled, task, train),
         units,
-        _chosen(units, ctx.spec.seed),
+        chosen,
+        others,
         types,
         frozenset(compiled.target.columns),
         frozenset(c for e in compiled.inputs for c in e.columns),
     )
 
 
-def _chosen(units: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Rows that proposals are tried on: three quarters of the units, and not many more than `MOST_ROWS`."""
+def _dealt(units: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that proposals are tried on, of three quarters of the units, and the rows of the others. Of many
+    rows some of every unit are taken, evenly spaced: units are what there is to go by."""
     rng = np.random.default_rng([seed & 0xFFFFFFFF, 3])
     names, inverse, counts = np.unique(units, return_inverse=True, return_counts=True)
-    most = min(MOST_ROWS, 0.75 * len(units))
     order = rng.permutation(len(names))
-    taken = order[: int(np.searchsorted(np.cumsum(counts[order]), most)) + 1]
-    found: NDArray[np.int64] = np.flatnonzero(np.isin(inverse, taken))
-    return found
+    taken = order[: int(np.searchsorted(np.cumsum(counts[order]), 0.75 * len(units))) + 1]
+    inside = np.isin(inverse, taken)
+    parts = (np.flatnonzero(inside), np.flatnonzero(~inside))
+    chosen, others = (rows[evenly(len(rows), MOST_ROWS)] for rows in parts)
+    return chosen, others
 
 
 def _targets(compiled: Compiled, task: Task, rows: Rows) -> NDArray[np.float64]:

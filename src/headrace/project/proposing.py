@@ -92,7 +92,7 @@ def _pairs(training: Training, columns: list[str]) -> list[tuple[str, str]]:
     from headrace.engine.choosing import compute
     from headrace.learn.select.together import pairs_together
 
-    others = training.others()
+    others = training.others
     specs: dict[str, FeatureSpec] = {
         f"c{i}": ExprFeature(expr=written(c))
         for i, c in enumerate(columns)
