@@ -60,8 +60,8 @@ class Training:
     """The training rows as proposals are made from and tried on.
 
     y: codes or values [rows], units [rows]. chosen: the numbers of the rows that proposals are tried on;
-    others: those of rows of other units, for finding them. columns: raw columns by the name that expressions use. target: the columns
-    that the target reads; named: those that named features read.
+    others: those of rows of other units, for finding them. columns: raw columns by the name that expressions
+    use. target: the columns that the target reads; named: those that named features read.
     """
 
     ctx: Context
