@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -101,15 +102,21 @@ def _leak(root: Path, command: str) -> Row:
         spec["monitoring"] = []
 
     change(root / "headrace.yaml", plant)
-    done = measured([command, "run", "-C", "flights", "--to", "inspect", "--json"], cwd=root.parent)
-    findings = [f for f in json.loads(done.output)["findings"] if f["feature"] == "planted"]
+    # Not measured(): the run has to end with an error, which is a finding that blocks.
+    told = subprocess.run(
+        [command, "run", "-C", "flights", "--to", "inspect", "--json"],
+        cwd=root.parent,
+        capture_output=True,
+        check=False,
+    )
+    findings = [f for f in json.loads(told.stdout)["findings"] if f["feature"] == "planted"]
     return row(
         "histories",
-        "a history over a table whose times lie by a day: named by the linter",
+        "a history over a table whose times lie by a day: blocked by the linter",
         float(len(findings)),
         "findings",
         floor="–",
         ratio=None,
         reach="≥ 1",
-        ok=bool(findings),
+        ok=any(f["severity"] == "blocks" for f in findings),
     )

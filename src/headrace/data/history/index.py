@@ -111,17 +111,20 @@ class HistoryTable:
         """Every history (or those called `only`) for one request: by name, null as None, times as UTC
         microseconds. `keys` as `Keys.find` takes them, `moment` UTC microseconds or None."""
         moments = np.array([NULL_TIME if moment is None else moment])
+        groups: dict[tuple[Any, ...], int] = {}
         spots: dict[tuple[Any, ...], Slices] = {}
         found: dict[str, Value] = {}
         for history in self.histories:
             if only is not None and history.name not in only:
                 continue
-            at = (history.by, history.on, history.known_at, history.window_us)
-            if at not in spots:
-                view = self._views[at[:3]]
-                group = -1 if moment is None else view.keys.find([keys[k] for k in history.by])
-                spots[at] = view.slice(group, int(moments[0]), history.window_us)
-            value = self._bases[history.name].value(history, spots[at], moments)
+            at = (history.by, history.on, history.known_at)
+            window = (at, history.window_us)
+            if window not in spots:
+                view = self._views[at]
+                if at not in groups:
+                    groups[at] = -1 if moment is None else view.keys.find([keys[k] for k in history.by])
+                spots[window] = view.slice(groups[at], int(moments[0]), history.window_us)
+            value = self._bases[history.name].value(history, spots[window], moments)
             found[history.name] = plain(value[0], history.type)
         return found
 
@@ -211,12 +214,12 @@ class _View:
             return Slices(np.zeros(1, np.int64), np.zeros(1, np.int64), None)
         low, high = int(self.start[group]), int(self.start[group + 1])
         on = self.on[low:high]
-        start = low if window is None else low + int(np.searchsorted(on, max(moment - window, -(2**62))))
-        end = low + int(np.searchsorted(on, moment))
+        start = low if window is None else low + int(on.searchsorted(moment - window))
+        end = low + int(on.searchsorted(moment))
         if not self.late:
             return Slices(np.array([start]), np.array([end]), None)
-        settled = low + int(np.searchsorted(self._latest[low:high], moment))
-        return Slices(np.array([start]), np.array([end]), np.clip(np.array([settled]), start, end))
+        settled = low + int(self._latest[low:high].searchsorted(moment))
+        return Slices(np.array([start]), np.array([end]), np.array([min(max(settled, start), end)]))
 
     @cached_property
     def _on(self) -> _Timeline:
