@@ -83,7 +83,8 @@ def check(folder: str, as_json: bool) -> None:
     features, expectations = len(compiled.names), len(compiled.expectations)
     if project.spec().spec.awaits_proposals:
         click.echo("features are proposed by `headrace run`, or by `headrace features propose`")
-    click.echo(f"ok: {features} features, {expectations} expectations, lookups: {looked_up}")
+    histories = f", histories: {len(compiled.histories)}" if compiled.histories else ""
+    click.echo(f"ok: {features} features, {expectations} expectations, lookups: {looked_up}{histories}")
 
 
 @click.command(epilog="Example: headrace schema -o headrace.schema.json")
