@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo" / "flights"
 HEADRACE = Path(sys.executable).with_name("headrace")
 REQUEST = {
-    "sched_dep": "2013-12-20T18:30:00-05:00",
+    "sched_dep": "2013-12-20T18:15:00-05:00",
     "carrier": "EV",
+    "flight": 4321,
     "origin": "EWR",
-    "dest": "ORD",
-    "tailnum": "N14558",
-    "distance": 719,
+    "dest": "MCI",
+    "tailnum": "N16149",
+    "distance": 1092,
 }
 
 
