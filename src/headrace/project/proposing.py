@@ -69,7 +69,7 @@ def _proposals(training: Training) -> Proposals:
             file, columns, count, memory=limits.memory, threads=limits.threads, scratch=scratch
         ) as look:
             seen = see(look, ctx.spec, training.task, ANSWER_COLUMN, training.named, training.target)
-            pasts = pasts_of(look, seen.facts, training.columns, files)
+            pasts = pasts_of(look, seen.facts, training.columns, files, len(training.y))
         pairs = _pairs(training, [p.name for p in seen.facts.numbers()])
         return propose(seen, ctx.spec, pairs, pasts, _averaged(ctx.spec, training))
 

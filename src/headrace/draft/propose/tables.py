@@ -16,24 +16,29 @@ _DAY = 86_400_000_000
 
 
 def pasts_of(
-    look: Look, facts: Facts, types: Mapping[str, Type], files: Mapping[str, tuple[Path, Snapshot]]
+    look: Look,
+    facts: Facts,
+    types: Mapping[str, Type],
+    files: Mapping[str, tuple[Path, Snapshot]],
+    rows: int,
 ) -> tuple[Past, ...]:
     """The events, and the side tables whose rows have a time. Of the events only training rows are looked
-    at; `types` are those of all raw columns, `files` the snapshots of the tables."""
+    at; `types` are those of all raw columns, `files` the snapshots of the tables, `rows` how many training rows
+    there are, of which some are looked at."""
     spec = facts.spec
     if spec.data.time is None or facts.profiles.get(spec.data.time) is None:
         return ()
-    return (_events(facts, types), *_sides(look, spec, facts, files))
+    return (_events(facts, types, rows), *_sides(look, spec, facts, files))
 
 
-def _events(facts: Facts, types: Mapping[str, Type]) -> Past:
+def _events(facts: Facts, types: Mapping[str, Type], rows: int) -> Past:
     data = facts.spec.data
     time = facts.profiles[str(data.time)]
     without = facts.spec.auto.without if facts.spec.auto else ()
     own = {n: t for n, t in types.items() if "." not in n and n not in without}
     distinct = {n: p.distinct for n, p in facts.profiles.items() if "." not in n}
     days = (time.high - time.low) / _DAY
-    return Past(data.events, own, time.rows, days, distinct, data.tables[data.events].known_at is not None)
+    return Past(data.events, own, rows, days, distinct, data.tables[data.events].known_at is not None)
 
 
 def _sides(
