@@ -21,6 +21,7 @@ from headrace.core.errors import UserError
 from headrace.data.privacy.redact import hash_text
 from headrace.engine.materialize import materialize
 from headrace.project import Project
+from headrace.serve.answer import Answerer
 from headrace.serve.online import Online
 
 NOW = datetime.fromisoformat("2024-02-20T00:00:00+00:00")
@@ -244,6 +245,14 @@ def test_a_half_filled_store_is_filled_again(project: Project) -> None:
     assert (done["weather"].filled, done["weather"].new) == (1, 0)
     assert store.newest(name, [(key, 2**62)]) == rows
     assert store.freshness("weather") == before
+
+
+def test_snapshots_are_not_loaded_where_the_store_has_all(project: Project) -> None:
+    _, manifest = project.release()
+    of = manifest.serving
+    live = Answerer(project.store, of, "r", online=Online(project.online(), of, Clock(NOW)))
+    live.warm()
+    assert not {"_tables", "_pasts"} & set(vars(live))
 
 
 def test_the_command(project: Project) -> None:

@@ -67,19 +67,27 @@ class Answerer:
         self.labels = tuple(label(c) for c in serving.task.classes)
         self._names = tuple(label_name(c) for c in self.labels)
         self._runner = Runner(store.get(serving.graph), threads=threads)
-        self._tables = {
-            lookup.table: LookupTable.load(
-                lookup.table, store.get(lookup.artifact), _table_spec(lookup), lookup.columns
-            )
-            for lookup in serving.lookups
-        }
-        self._pasts = [_past(store, serving, table) for table in serving.pasts]
+        self._histories = {t: [h for h in serving.histories if h.table == t] for t in serving.pasts}
+        if online is None:
+            _ = self._tables, self._pasts  # not by the first who ask, several at once
         self._functions = function_plan(store, serving.functions, serving.code)
         self._functions.load()
         self._looked_up = _looked_up(serving)
         self._unused = frozenset(serving.unused)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in serving.treated.items()}
         self._secret = secret_of(serving.treated.values(), serving.pii_key)
+
+    @cached_property
+    def _tables(self) -> Mapping[str, LookupTable]:
+        # Not in __init__: an online store needs none of them.
+        return {
+            t.table: LookupTable.load(t.table, self._store.get(t.artifact), _table_spec(t), t.columns)
+            for t in self.serving.lookups
+        }
+
+    @cached_property
+    def _pasts(self) -> Sequence[HistoryTable]:
+        return [_past(self._store, self.serving, table) for table in self.serving.pasts]
 
     @cached_property
     def _encoder(self) -> RowEncoder:
@@ -135,7 +143,7 @@ class Answerer:
         for name, how in self._treated.items():
             feeds[name] = self._treat(name, how, rows, feeds)
         notes = Notes()
-        if self._looked_up or self._pasts:
+        if self._looked_up or self.serving.pasts:
             feeds.update(self._find(rows, feeds, notes))
         if self._functions.functions:
             feeds.update(self._functions.compute(feeds, len(rows), "rows[{}]".format))
@@ -191,7 +199,7 @@ class Answerer:
             columns = {**columns, **done}
         kinds = {n: Type.TEXT if n in self._treated else kind for n, kind in self.types.items()}
         feeds = {name: feed(columns[name], kind) for name, kind in kinds.items()}
-        if self._looked_up or self._pasts:
+        if self._looked_up or self.serving.pasts:
             feeds.update(self._match(columns))
         if self._functions.functions:
             feeds.update(self._functions.compute(feeds, rows, where))
@@ -209,28 +217,28 @@ class Answerer:
             lead = self.serving.lead_us
             moments = [None if t == NULL_TIME else t - lead for t in feeds[time].tolist()]
         found: dict[str, Sequence[Mapping[str, Any] | None]] = {}
-        for name, table in self._tables.items():
-            keys = [self._key(k, rows, feeds) for k in table.keys]
+        for lookup in self.serving.lookups:
+            name = lookup.table
+            keys = [self._key(k, rows, feeds) for k in lookup.key]
             if self.online is not None and name in self.online.feeds:
                 found[name] = self.online.rows(name, list(zip(*keys, strict=True)), moments, notes)
             else:
+                table = self._tables[name]
                 found[name] = [table.find(key, m) for *key, m in zip(*keys, moments, strict=True)]
         columns = {
             name: _column(kind, found[source], name.partition(".")[2])
             for name, kind, source in self._looked_up
         }
-        for past in self._pasts:
-            source = past.histories[0].table
-            sent = [self._key(k, rows, feeds) for k in past.by]
+        for at, (source, histories) in enumerate(self._histories.items()):
+            sent = {k: self._key(k, rows, feeds) for k in dict.fromkeys(k for h in histories for k in h.by)}
             if self.online is not None and source in self.online.feeds:
-                by = dict(zip(past.by, sent, strict=True))
-                told: Sequence[Mapping[str, Any]] = self.online.histories(source, by, moments, notes)
+                told: Sequence[Mapping[str, Any]] = self.online.histories(source, sent, moments, notes)
             else:
+                past = self._pasts[at]
                 told = [
-                    past.find(dict(zip(past.by, key, strict=True)), m)
-                    for *key, m in zip(*sent, moments, strict=True)
+                    past.find({k: parts[i] for k, parts in sent.items()}, m) for i, m in enumerate(moments)
                 ]
-            columns |= {h.column: _column(h.type, told, h.name) for h in past.histories}
+            columns |= {h.column: _column(h.type, told, h.name) for h in histories}
         return columns
 
     def _treat(
