@@ -23,8 +23,8 @@ def pasts_of(
     rows: int,
 ) -> tuple[Past, ...]:
     """The events, and the side tables whose rows have a time. Of the events only training rows are looked
-    at; `types` are those of all raw columns, `files` the snapshots of the tables, `rows` how many training rows
-    there are, of which some are looked at."""
+    at; `types` are those of all raw columns, `files` the snapshots of the tables, `rows` how many training
+    rows there are, of which some are looked at."""
     spec = facts.spec
     if spec.data.time is None or facts.profiles.get(spec.data.time) is None:
         return ()
