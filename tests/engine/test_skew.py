@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 from spine import begin, verdict
 from worlds import homes, wine
 
+from headrace.core.errors import DataError
 from headrace.data.lookup import LookupTable
+from headrace.engine.requests import as_requests
 from headrace.project import Project
 
 HISTORY = (
@@ -114,3 +117,19 @@ def app_take(project: Project, rows: list[dict[str, Any]]) -> None:
     done = asyncio.run(send())
     assert done.status_code == 200, done.text
     assert done.json()["new"] == len(rows)
+
+
+def test_a_time_that_no_request_can_hold_is_said() -> None:
+    times = pa.table({"at": pa.array([0, None, 2**60], pa.int64()).cast(pa.timestamp("us"))})
+    assert as_requests(times[:2]) == [{"at": "1970-01-01T00:00:00+00:00"}, {"at": None}]
+    with pytest.raises(DataError, match="outside the years 1 to 9999"):
+        as_requests(times)
+
+
+def test_hashed_columns_are_sent_as_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PII_KEY", "0123456789abcdef0123456789abcdef")
+    project = begin(tmp_path, ("  time: at\n", "  time: at\n  pii: {depot: hash, weather.depot: hash}\n"))
+    result = project.run()
+    assert result.status == "released"
+    assert judged(result).outcome == "pass"
+    assert project.release()[1].serving.treated["depot"].do == "hash"

@@ -7,11 +7,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace.core.errors import DataError
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def as_requests(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows as a caller would send them: times as text, as JSON has no times."""
+    """Rows as a caller would send them: times as text, as JSON has no times.
+
+    Raises:
+        DataError: a time is of a year that RFC 3339 has no digits for: no caller could send it.
+    """
     timed = any(pa.types.is_timestamp(f.type) for f in table.schema)
     plain: list[dict[str, Any]] = (_texts(table) if timed else table).to_pylist()
     return plain
@@ -31,4 +37,11 @@ def _texts(table: pa.Table) -> pa.Table:
 def _rfc3339(value: int | None) -> str | None:
     if value is None:
         return None
-    return (_EPOCH + dt.timedelta(microseconds=value)).isoformat()
+    try:
+        return (_EPOCH + dt.timedelta(microseconds=value)).isoformat()
+    except OverflowError:
+        raise DataError(
+            "a time lies outside the years 1 to 9999",
+            why="no request could hold it: RFC 3339 has four digits for a year",
+            fix="make it null where the data is written",
+        ) from None
