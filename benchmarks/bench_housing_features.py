@@ -8,8 +8,8 @@ and 1; the figures are of the test rows, which each run opens once.
 The features are declared here by hand. `features: auto` proposes the same forms.
 
 Scores out of fold are those of models fitted on a half or two thirds of the rows, with neighbours as much
-farther; the model has all of them. So the test is expected to be better; a choice that flattered the folds would
-show as a test that is worse.
+farther; the model has all of them. So the test is expected to be better; a choice that flattered the folds
+would show as a test that is worse.
 """
 
 from __future__ import annotations
