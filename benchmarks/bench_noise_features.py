@@ -117,7 +117,7 @@ def run() -> list[Row]:
 
 
 def _row(what: str, value: float, reach: str, ok: bool) -> Row:
-    return row("noise-features", what, value, "", floor="–", ratio=None, reach=reach, ok=ok)
+    return row("noise_features", what, value, "", floor="–", ratio=None, reach=reach, ok=ok)
 
 
 def _task(seed: int) -> str:
