@@ -224,6 +224,33 @@ def test_three_classes_and_values_learn_from_functions(tmp_path: Path, housing: 
         assert verdict(result, "parity: scores").outcome == "pass"
 
 
+def test_a_function_may_give_a_category_and_read_a_history(tmp_path: Path) -> None:
+    code = (
+        "import pyarrow.compute as pc\n"
+        "def place(batch):\n"
+        "    return pc.utf8_upper(batch['depot'])\n"
+        "def load(batch):\n"
+        "    return pc.divide(batch['history.busy'], batch['distance'])\n"
+    )
+    made = begin(
+        tmp_path / "p",
+        (
+            "  depot: depot\n",
+            '  place: {python: "f.py:place", of: [depot], type: text}\n'
+            "  busy: {aggregate: count(), by: courier, window: 2 days}\n"
+            '  load: {python: "f.py:load", of: [history.busy, distance]}\n',
+        ),
+    )
+    (made.root / "f.py").write_text(code)
+    result = made.run()
+    assert result.status == "released"
+    assert verdict(result, "skew: requests").evidence.value == 0
+    _, manifest = made.release()
+    assert set(manifest.serving.event_types()) == {"at", "courier", "depot", "distance"}
+    (place,) = [f for f in manifest.serving.fields if f.name == "python.place"]
+    assert set(place.categories) == {"NORTH", "SOUTH"}
+
+
 def test_a_function_that_reads_what_is_known_later_blocks(tmp_path: Path) -> None:
     code = "import pyarrow.compute as pc\n\ndef took(batch):\n    return pc.minute(batch['done'])\n"
     made = begin(

@@ -188,10 +188,10 @@ class PythonFeature(_Told):
     """A function of the user's own over Arrow batches, the same in training and serving."""
 
     python: str
-    """`file.py:function`: takes a pyarrow.RecordBatch of `of`, gives one array (or a record batch) with a
-    row for each."""
+    """`file.py:function`, below the project's folder: takes a pyarrow.RecordBatch of `of`, gives an array of
+    one value a row, which depends on that row alone."""
     of: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Columns of the events and lookups that it reads."""
+    """Columns that it is given: of the events, of lookups (`weather.temp`), histories (`history.late`)."""
     type: Literal["number", "bool", "text"] = "number"
     """What it gives."""
 
