@@ -64,8 +64,13 @@ def table(draw: random.Random, rows: int, *, late: bool) -> dict[str, list[Any]]
     }
 
 
-ARROW = {"k": pa.string(), "n": pa.int64(), "at": MOMENT, "told": MOMENT, "x": pa.float64(), "y": pa.float64(),
-         "ok": pa.bool_(), "word": pa.string(), "due": MOMENT}  # fmt: skip
+ARROW = {
+    **dict.fromkeys(("k", "word"), pa.string()),
+    **dict.fromkeys(("at", "told", "due"), MOMENT),
+    **dict.fromkeys(("x", "y"), pa.float64()),
+    "n": pa.int64(),
+    "ok": pa.bool_(),
+}
 
 
 def histories(late: bool) -> list[History]:
