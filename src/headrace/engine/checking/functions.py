@@ -30,9 +30,9 @@ def type_functions(
     """Every function of the spec by name, and the type of every raw column `python.NAME`, those with mistakes
     among them. `types` are the raw columns that functions may read."""
     features = python_features(check.parsed.spec)
-    if features and PYTHON in check.tables:
+    if PYTHON in check.parsed.spec.data.tables:
         check.add(
-            f"a table can't be called {PYTHON!r} where there are functions",
+            f"a table can't be called {PYTHON!r}",
             *("data", "tables", PYTHON),
             why=f"expressions read what functions give as {PYTHON}.NAME",
             fix="give the table another name",

@@ -24,9 +24,9 @@ def type_histories(check: Checker, target: Expr | None) -> tuple[tuple[History, 
     """Every history of the spec with each of its windows, by name, and the raw columns that they fill. Those
     with mistakes are left out; their columns count as numbers, so that one mistake is not told twice."""
     specs = check.parsed.spec.feature_specs()
-    if HISTORY in check.tables and any(isinstance(f, HistoryFeature) for f in specs.values()):
+    if HISTORY in check.parsed.spec.data.tables:
         check.add(
-            f"a table can't be called {HISTORY!r} where there are histories",
+            f"a table can't be called {HISTORY!r}",
             *("data", "tables", HISTORY),
             why=f"expressions read histories as {HISTORY}.NAME",
             fix="give the table another name",
