@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from spine import begin, verdict
 from worlds import homes, wine
 
+from headrace.cli.root import cli
 from headrace.core.errors import DataError
 from headrace.data.lookup import LookupTable
 from headrace.engine.requests import as_requests
@@ -34,6 +37,9 @@ def test_an_honest_run_agrees_row_by_row(tmp_path: Path) -> None:
     assert (found.outcome, found.evidence.value, found.evidence.n) == ("pass", 0.0, 238)
     assert found.evidence.details["features"] == {}
     assert judged(result, "online").outcome == "not applicable"
+    done = CliRunner().invoke(cli, ["skew", "-C", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "skew: requests  pass" in done.stdout
     again = begin_again(tmp_path).run()
     assert judged(again).reason == "the release is the champion itself"
 
@@ -96,6 +102,11 @@ def test_a_changed_table_in_the_online_store_blocks(tmp_path: Path) -> None:
             for h in range(24)
         ],
     )
+    done = CliRunner().invoke(cli, ["skew", "-C", str(tmp_path), "--json"])
+    assert done.exit_code == 3
+    told = {v["gate"]: v for v in json.loads(done.stdout)["skew"]}
+    assert {g: v["outcome"] for g, v in told.items()} == {"skew: requests": "pass", "skew: online": "fail"}
+    assert list(told["skew: online"]["evidence"]["details"]["features"]) == ["wind"]
     (tmp_path / "headrace.yaml").write_text(
         (tmp_path / "headrace.yaml").read_text().replace("cv: {folds: 3}", "cv: {folds: 4}")
     )

@@ -30,6 +30,7 @@ COMMANDS = {
     "release": "headrace.cli.release:release",
     "predict": "headrace.cli.answer:predict",
     "materialize": "headrace.cli.online:materialize",
+    "skew": "headrace.cli.skew:skew",
     "serve": "headrace.cli.answer:serve",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",

@@ -19,9 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.core.errors import DataError, HeadraceError
-from headrace.core.evidence import Evidence, Rule
+from headrace.core.evidence import Evidence, Rule, Verdict, judge
+from headrace.core.views import RunView
 from headrace.engine.columns import evenly, join_vectors
 from headrace.engine.context import Context, Made
+from headrace.engine.pins import output_of
 from headrace.engine.requests import as_requests
 from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.package import TOLERANCE, serving_of
@@ -104,6 +106,22 @@ def skew(ctx: Context, made: Made, ways: Ways | None) -> list[Evidence]:
         except HeadraceError as error:
             found.append(Evidence(gate, None, why_none=f"rows can't be sent: {error.problems[0].what}"))
     return found
+
+
+def skew_of_release(ctx: Context, run: RunView, ways: Ways) -> tuple[Verdict, ...]:
+    """Ask a release now, as its run was: facts that have come to the online store since may have changed
+    what a server sees of the past. `ctx` bears the release's own spec. Nothing is written down.
+
+    Raises:
+        NotFound: what its run made is no longer kept.
+    """
+    stages = ("ingest", "split", "features", "learn", "package")
+    made = {stage: output_of(ctx.store, run, stage) for stage in stages}
+    found = []
+    for evidence in skew(ctx, made, ways):
+        outcome, reason = judge(evidence, RULES[evidence.gate])
+        found.append(Verdict(evidence.gate, "promote", outcome, evidence, str(RULES[evidence.gate]), reason))
+    return tuple(found)
 
 
 def _sample(ctx: Context, made: Made, serving: Serving) -> _Sample:

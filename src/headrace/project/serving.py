@@ -12,6 +12,7 @@ from headrace.project.base import ONLINE, STORE_DIR, ProjectBase
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from headrace.core.evidence import Verdict
     from headrace.engine.materialize import Materialized
     from headrace.serve.batch import Scored
 
@@ -49,6 +50,27 @@ class Serving(ProjectBase):
         from headrace.engine.releases import rollback
 
         return rollback(self.store, actor=self.actor, reason=reason, clock=self._clock)
+
+    def skew(self, release: str | None = None, *, progress: Progress = silent) -> tuple[Verdict, ...]:
+        """Whether requests to a release (default: the champion) get what its training computed, now: with
+        the online store as it stands. Nothing is written down.
+
+        Raises:
+            NotFound: there is no such release, or what its run made is no longer kept.
+        """
+        from headrace.engine.needs import require_training
+
+        require_training()
+        from headrace.core.spec import ParsedSpec
+        from headrace.engine.context import Context
+        from headrace.engine.releases import spec_of
+        from headrace.engine.skew import skew_of_release
+        from headrace.project.asking import ways_of
+
+        found, _ = self.release(release)
+        spec = ParsedSpec(spec_of(self.store, found))
+        ctx = Context(self.root, self.store, spec, self._clock, self.actor, found.run, progress)
+        return skew_of_release(ctx, self.show(found.run), ways_of(self.store, self.online, self._clock))
 
     def history(self) -> tuple[Reign, ...]:
         """Who was champion when, oldest first."""
