@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from headrace.core.errors import SpecError, did_you_mean
+from headrace.core.errors import SpecError
 from headrace.core.evidence import Rule
 from headrace.core.function import PYTHON, Function
 from headrace.core.history import HISTORY, History
@@ -22,6 +22,7 @@ from headrace.engine.checking.data import check_data
 from headrace.engine.checking.encoders import add_cycles, check_grouping, type_encoders
 from headrace.engine.checking.functions import expression_of_function, type_functions
 from headrace.engine.checking.history import check_hidden, expression_of, shown_of, type_histories
+from headrace.engine.checking.tables import check_split, check_tables
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 
@@ -118,8 +119,8 @@ def type_spec(check: Checker) -> Typed:
     spec = check.parsed.spec
     events = {c.name: c.type for c in check.tables.get(spec.data.events, ())}
     types = _all_types(check, events)
-    _check_tables(check, events)
-    _check_split(check, events)
+    check_tables(check, events)
+    check_split(check, events)
     check_data(check)
     if spec.data.events not in spec.data.tables:
         raise SpecError.of(check.problems)
@@ -183,146 +184,6 @@ def _all_types(check: Checker, events: Mapping[str, Type]) -> dict[str, Type]:
         if name != data.events and data.tables[name].key is not None:
             types.update({f"{name}.{c.name}": c.type for c in columns})
     return types
-
-
-def keys_of(key: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """A table's key columns as a tuple."""
-    return () if key is None else (key,) if isinstance(key, str) else key
-
-
-def _check_tables(check: Checker, events: Mapping[str, Type]) -> None:
-    data = check.parsed.spec.data
-    if data.events not in data.tables:
-        check.add(
-            f"data.events names no table: {data.events!r}",
-            "data",
-            "events",
-            fix=did_you_mean(data.events, data.tables),
-        )
-        return
-    if data.events not in check.tables:
-        return  # it can't be read; that problem is already told
-    for role in ("time", "id"):
-        column = getattr(data, role)
-        if column is not None and column not in events:
-            check.add(
-                f"data.{role}: table {data.events!r} has no column {column!r}",
-                "data",
-                role,
-                fix=did_you_mean(column, events),
-            )
-    if data.time is not None and events.get(data.time, Type.TIME) != Type.TIME:
-        check.add(
-            f"data.time: column {data.time!r} is {events[data.time].value}, not a time",
-            "data",
-            "time",
-            fix="name a column of timestamps, or write them as ISO 8601 in the source",
-        )
-    if data.lead is not None and data.time is None:
-        check.add("data.lead needs data.time", "data", "lead", fix="name the column with the event's time")
-    for name, table in data.tables.items():
-        columns = {c.name: c.type for c in check.tables.get(name, ())}
-        if name == data.events or not columns:
-            continue
-        for key in keys_of(table.key):
-            _check_key(check, name, key, columns, events)
-        for role in ("time", "known_at"):
-            column = getattr(table, role)
-            if column is None:
-                continue
-            if column not in columns:
-                check.add(
-                    f"table {name!r} has no column {column!r}",
-                    *("data", "tables", name, role),
-                    fix=did_you_mean(column, columns),
-                )
-            elif columns[column] != Type.TIME:
-                check.add(
-                    f"column {column!r} of table {name!r} is {columns[column].value}, not a time",
-                    *("data", "tables", name, role),
-                    fix="name a column of timestamps",
-                )
-            elif data.time is None:
-                check.add(
-                    f"table {name!r} has a {role}, but the events have no time",
-                    *("data", "tables", name, role),
-                    fix="set data.time, so that a lookup knows its moment",
-                )
-        if table.ttl is not None and table.time is None and table.known_at is None:
-            check.add(
-                f"table {name!r} has a ttl but no time", "data", "tables", name, "ttl", fix="add `time:`"
-            )
-
-
-def _check_key(
-    check: Checker, name: str, key: str, columns: Mapping[str, Type], events: Mapping[str, Type]
-) -> None:
-    path = ("data", "tables", name, "key")
-    if key not in columns:
-        check.add(f"table {name!r} has no column {key!r}", *path, fix=did_you_mean(key, columns))
-    elif key not in events:
-        check.add(
-            f"the events have no column {key!r} to look up table {name!r} by",
-            *path,
-            fix=did_you_mean(key, events),
-        )
-    elif columns[key] != events[key]:
-        check.add(
-            f"key {key!r} is {columns[key].value} in {name!r} and {events[key].value} in the events",
-            *path,
-            fix="give both the same type in the source",
-        )
-
-
-def _check_split(check: Checker, events: Mapping[str, Type]) -> None:
-    spec = check.parsed.spec
-    split = spec.split
-    needs = {"group": split.group, "column": split.column}
-    if split.by in needs and needs[split.by] is None:
-        check.add(
-            f"split by {split.by} needs split.{split.by}",
-            "split",
-            "by",
-            fix=f"name the column: {split.by}: …",
-        )
-    if split.by == "time" and spec.data.time is None:
-        check.add(
-            "split by time needs data.time", "split", "by", fix="name the events' time column in data.time"
-        )
-    for role in ("group", "column"):
-        column = getattr(split, role)
-        if events and column is not None and column not in events:
-            check.add(f"split.{role}: no column {column!r}", "split", role, fix=did_you_mean(column, events))
-    if split.gap is not None and split.by != "time":
-        check.add("split.gap only works by time", "split", "gap", fix="remove it, or split by time")
-    if split.on is not None and split.by != "stratified":
-        check.add(
-            "split.on only works with by: stratified", "split", "on", fix="remove it, or use by: stratified"
-        )
-    total = 0.0
-    for role in ("validation", "test"):
-        share = share_of(getattr(split, role))
-        if share is None and split.by != "time":
-            check.add(
-                f"split.{role}: a duration only works by time",
-                "split",
-                role,
-                fix="write a share such as '15%'",
-            )
-        total += share or 0.0
-    if total >= 1:
-        check.add(
-            f"validation and test together take {total:.0%} of the rows: nothing is left to train on",
-            "split",
-            fix="make them smaller, such as 15% each",
-        )
-
-
-def share_of(amount: str | float) -> float | None:
-    """A share of rows as a number; None for a duration."""
-    if isinstance(amount, str):
-        return float(amount.strip().rstrip("%")) / 100 if amount.strip().endswith("%") else None
-    return float(amount)
 
 
 def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr | None) -> None:

@@ -21,7 +21,8 @@ from headrace.core.task import Task
 from headrace.core.views import RELEASE_KINDS, RUN_KINDS, Releases, RunView, releases, runs
 from headrace.engine.behind import Behind, behind_of
 from headrace.engine.check import check
-from headrace.engine.compile import Compiled, keys_of
+from headrace.engine.checking.tables import keys_of
+from headrace.engine.compile import Compiled
 from headrace.engine.measures import bars_of, find_metric
 from headrace.engine.pins import output_of, snapshots_of_run
 from headrace.engine.releases import load_manifest

@@ -24,7 +24,7 @@ from headrace.core.task import Kind
 from headrace.data.history.plan import HistoryPlan
 from headrace.engine.checking.functions import declared_functions
 from headrace.engine.checking.history import declared_histories
-from headrace.engine.compile import keys_of
+from headrace.engine.checking.tables import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
 from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
