@@ -129,3 +129,6 @@ def test_the_schema_describes_every_setting() -> None:
     for definition in [schema, *schema["$defs"].values()]:
         for name, field in definition.get("properties", {}).items():
             assert field.get("description"), f"{definition.get('title')}.{name} has no description"
+    auto, named = schema["properties"]["features"]["anyOf"]
+    assert auto == {"const": "auto"}
+    assert named["type"] == "object"

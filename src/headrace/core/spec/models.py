@@ -144,4 +144,7 @@ class Spec(Model):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema that editors complete `headrace.yaml` from."""
     schema = Spec.model_json_schema()
+    named = schema["properties"]["features"]
+    told = {k: named.pop(k) for k in ("title", "description") if k in named}
+    schema["properties"]["features"] = {**told, "anyOf": [{"const": AUTO}, named]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
