@@ -25,7 +25,7 @@ demo: $(READY)
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not deep"
+	$(BIN)/python -m pytest -q -m "not deep" -n auto --maxprocesses 4 --dist loadfile
 
 deep: $(READY)
 	$(BIN)/python -m pytest -q -m deep --timeout 3600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
@@ -21,8 +22,15 @@ class _Told(Model):
     @property
     def text(self) -> str:
         """What it is, on one line: the expression, or the form with its settings."""
-        plain = self.model_dump(mode="json", exclude_defaults=True, exclude={"description", "owner"})
-        return str(plain["expr"]) if "expr" in plain else _inline(plain)
+        return text_of(self.model_dump(mode="json", exclude_defaults=True))
+
+
+def text_of(plain: Any) -> str:
+    """A feature as plain values (of a spec that was kept, say) on one line; see `text`."""
+    if not isinstance(plain, Mapping):
+        return str(plain)
+    said = {k: v for k, v in plain.items() if k not in ("description", "owner")}
+    return str(said["expr"]) if "expr" in said else _inline(said)
 
 
 def _inline(value: Any) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.core.spec.features import text_of
 from headrace.core.told import RunTold
+from headrace.policy.changes import features_of
 from headrace.report.page import Html, Section, chip, listed, more, number, para, table, text
 from headrace.report.parts.common import code, spelled
 from headrace.report.records import Records
@@ -85,17 +87,23 @@ def _assumptions(told: RunTold, problem: Mapping[str, Any]) -> str:
 
 
 def _features(told: RunTold) -> str:
-    declared = told.spec.get("features", {})
+    declared = {n: f for n, f in features_of(told.spec).items() if n != "auto"}
     kinds = {f["name"]: f["kind"] for f in told.facts("features").get("features", ())}
     rows = []
     for name, said in declared.items():
-        long = said if isinstance(said, Mapping) else {"expr": said}
+        long = said if isinstance(said, Mapping) else {}
         kind = kinds.get(name) or long.get("kind") or "–"
-        rows.append([name, code(long["expr"]), kind, long.get("description", "")])
-    added = [n for n in kinds if n not in declared]
-    rows += [[n, "made by cleaning", kinds[n], ""] for n in added]
-    headers = ["feature", "expression", "kind", "meaning"]
+        rows.append([name, code(text_of(said)), kind, long.get("description", "")])
+    rows += [[n, _origin(n, declared), kinds[n], ""] for n in kinds if n not in declared]
+    headers = ["feature", "definition", "kind", "meaning"]
     return more(f"{len(rows)} features", table(headers, rows, lean=True)) if rows else ""
+
+
+def _origin(column: str, declared: Mapping[str, Any]) -> str:
+    """Where a column of the matrix comes from that no feature is called by."""
+    forms = [n for n, said in declared.items() if isinstance(said, Mapping) and "expr" not in said]
+    several = [n for n in forms if column.startswith(f"{n}_")]
+    return f"one of {max(several, key=len)}" if several else "made by cleaning"
 
 
 def _columns(problem: Mapping[str, Any]) -> str:
