@@ -142,6 +142,6 @@ def test_the_list_and_the_page_tell_the_same(project: Project, tmp_path: Path) -
 
 def test_the_report_names_every_column_with_its_definition(project: Project) -> None:
     page = " ".join(project.report().html.split())
-    assert "aggregate: max(wind), window: 6 h, by: depot, over: weather" in page
+    assert "aggregate: max(wind), by: depot, over: weather, window: 6 h" in page
     assert "one of near" in page
     assert "made by cleaning" not in page
