@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +60,7 @@ def rows(result: dict) -> list[Row]:  # type: ignore[type-arg]
     learn = next(s["seconds"] for s in result["stages"] if s["name"] == "learn")
     found = []
     for name, reach, peer in REACHES:
-        gate = gates[f"ship-at: {name}"]
-        low, high = gate["interval"]["low"], gate["interval"]["high"]
-        found.append(
-            row(
-                "flights",
-                f"test {name} [{low:.3f}, {high:.3f}] by {gate['n']} days",
-                gate["value"],
-                "",
-                floor=f"{PEER}{peer}",
-                ratio=gate["value"] / peer,
-                reach=f"≥ {reach}",
-                ok=gate["value"] >= reach,
-            )
-        )
+        found.append(judged("flights", "test", gates[f"ship-at: {name}"], f"{PEER}{peer}", peer, reach))
     found.append(
         row(
             "flights",
@@ -87,3 +74,18 @@ def rows(result: dict) -> list[Row]:  # type: ignore[type-arg]
         )
     )
     return found
+
+
+def judged(bench: str, what: str, gate: Mapping[str, Any], floor: str, peer: float, reach: float) -> Row:
+    """What the test says of a metric, by the gate that judged it."""
+    low, high = gate["interval"]["low"], gate["interval"]["high"]
+    return row(
+        bench,
+        f"{what} {gate['name'].partition(': ')[2]} [{low:.3f}, {high:.3f}] by {gate['n']} days",
+        gate["value"],
+        "",
+        floor=floor,
+        ratio=gate["value"] / peer,
+        reach=f"≥ {reach}",
+        ok=gate["value"] >= reach,
+    )

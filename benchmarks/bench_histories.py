@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.bench_flights import change
+from benchmarks.bench_flights import change, judged
 from benchmarks.measured import measured
 from benchmarks.rows import Row, row
 
@@ -47,21 +47,9 @@ def _reached(result: dict[str, Any], seconds: float) -> list[Row]:
     gates = {g["name"]: g for g in result["gates"]}
     found = []
     for name, reach, recipe, static in REACHES:
-        gate = gates[f"ship-at: {name}"]
-        low, high = gate["interval"]["low"], gate["interval"]["high"]
         peer = f"static {static}" + (f"; hand-made {recipe}" if recipe else "") + " (quoted)"
-        found.append(
-            row(
-                "histories",
-                f"flights, lead 60 min: test {name} [{low:.3f}, {high:.3f}] by {gate['n']} days",
-                gate["value"],
-                "",
-                floor=peer,
-                ratio=gate["value"] / static,
-                reach=f"≥ {reach}",
-                ok=gate["value"] >= reach,
-            )
-        )
+        gate = gates[f"ship-at: {name}"]
+        found.append(judged("histories", "flights, lead 60 min: test", gate, peer, static, reach))
     found.append(
         row(
             "histories",

@@ -202,14 +202,7 @@ def _check_features(check: Checker, features: Mapping[str, Expr], target: Expr |
                 why="a model that learns from absolute time knows nothing about tomorrow",
                 fix="use parts of it (hour(t), dayofweek(t)) or a difference of two times",
             )
-        leaked = sorted(set(feature.columns) & set(target.columns)) if target else []
-        if leaked:
-            check.add(
-                f"feature {name!r} uses the target's column {leaked[0]!r}",
-                *("features", name),
-                why="the target is not known when the prediction is made",
-                fix="remove the feature, or build it from other columns",
-            )
+        check.refuse_target(name, feature.columns, target.columns if target else ())
 
 
 def _check_names(check: Checker, features: Sequence[tuple[str, Expr]]) -> None:

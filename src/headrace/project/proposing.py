@@ -21,7 +21,8 @@ from headrace.engine.pins import output_of
 if TYPE_CHECKING:
     from headrace.core.spec import Spec
     from headrace.draft.propose.propose import Proposals
-    from headrace.engine.choosing import Choice, Training
+    from headrace.engine.choosing import Choice
+    from headrace.engine.training_rows import Training
 
 MOST_TOGETHER = 200
 """Pairs that trees may name."""
@@ -30,7 +31,8 @@ MOST_TOGETHER = 200
 def make_lock(ctx: Context, run: RunView, before: ParsedLock | None, budget: str | None) -> Lock:
     """Propose and choose on the training rows of a run that came to its split. Pinned features of the lock
     before stay as they are, and are part of what the others are chosen beside."""
-    from headrace.engine.choosing import choose, training_of
+    from headrace.engine.choosing import choose
+    from headrace.engine.training_rows import training_of
     from headrace.learn.select.forward import LEARNER, Rules
 
     started = time.monotonic()
@@ -58,8 +60,8 @@ def _proposals(training: Training) -> Proposals:
     from headrace.draft.propose.columns import look_into, see
     from headrace.draft.propose.propose import propose
     from headrace.draft.propose.tables import pasts_of
-    from headrace.engine.choosing import ANSWER_COLUMN, raw_table
     from headrace.engine.stages.ingest import snapshots_of
+    from headrace.engine.training_rows import ANSWER_COLUMN, raw_table
 
     ctx, limits = training.ctx, training.ctx.spec.limits
     files = {n: (ctx.store.get(s.artifact), s) for n, s in snapshots_of(training.made).items()}
@@ -89,7 +91,7 @@ def _pairs(training: Training, columns: list[str]) -> list[tuple[str, str]]:
     import numpy as np
 
     from headrace.draft.propose.record import written
-    from headrace.engine.choosing import compute
+    from headrace.engine.proposal_columns import compute
     from headrace.learn.select.together import pairs_together
 
     others = training.others

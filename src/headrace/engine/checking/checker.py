@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -36,3 +36,14 @@ class Checker:
                 for p in error.problems
             ]
             return None
+
+    def refuse_target(self, name: str, columns: Iterable[str], target: Iterable[str]) -> None:
+        """Add a problem where a feature reads a column of the target."""
+        leaked = sorted(set(columns) & set(target))
+        if leaked:
+            self.add(
+                f"feature {name!r} uses the target's column {leaked[0]!r}",
+                *("features", name),
+                why="the target is not known when the prediction is made",
+                fix="remove the feature, or build it from other columns",
+            )

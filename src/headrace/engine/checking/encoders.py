@@ -106,14 +106,7 @@ def _check_inputs(check: Checker, name: str, inputs: Mapping[str, Expr], target:
                 why="a constant is the same in every row: there is nothing to learn from",
                 fix="name a column of the events table, or a lookup as table.column",
             )
-        leaked = sorted(set(expr.columns) & set(target.columns)) if target else []
-        if leaked:
-            check.add(
-                f"feature {name!r} uses the target's column {leaked[0]!r}",
-                *("features", name),
-                why="the target is not known when the prediction is made",
-                fix="remove the feature, or build it from other columns",
-            )
+        check.refuse_target(name, expr.columns, target.columns if target else ())
 
 
 def _check_encode(check: Checker, name: str, feature: EncodeFeature) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from headrace.core.schema import Type
-from headrace.features.encoder import Inputs
+from headrace.core.task import Feature
+from headrace.features.encoder import Columns, Inputs
 from headrace.graph.build import GraphBuilder
 from headrace.graph.encode import encode_chunks
 from headrace.graph.run import Runner
@@ -31,3 +35,25 @@ def answered(emit: Emit, inputs: Inputs, dtype: int, width: int | None = None) -
     feeds = {names[text]: column for text, column in inputs.items()}
     types = runner.inputs
     return [runner.run(part)["made"] for part, _ in encode_chunks(feeds, types, ROWS)]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedByGraph(ABC):
+    """A fitted encoding of which nodes are the one definition. inputs: of the rows that it was fitted on,
+    which count as any others do."""
+
+    features: tuple[Feature, ...]
+    inputs: Inputs
+
+    def own(self) -> Columns:
+        """As any other rows'."""
+        return self.values(self.inputs)
+
+    def values(self, inputs: Inputs) -> Columns:
+        """What the nodes answer."""
+        parts = answered(self.emit, inputs, TensorProto.DOUBLE, len(self.features))
+        return np.concatenate(parts).astype(np.float32)
+
+    @abstractmethod
+    def emit(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
+        """See `FittedEncoder.emit`."""

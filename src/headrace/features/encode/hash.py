@@ -16,8 +16,8 @@ from onnx import TensorProto
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import FIRST_CODE, MISSING, Feature, FeatureKind, Task
 from headrace.expr.nodes import Expr
-from headrace.features.encode.by_graph import answered
-from headrace.features.encoder import Columns, Inputs
+from headrace.features.encode.by_graph import FittedByGraph
+from headrace.features.encoder import Inputs
 from headrace.graph.build import RUNTIME, GraphBuilder
 
 
@@ -48,26 +48,15 @@ class HashEncoder:
             tuple(str(i) for i in range(self.size)),
             f"hash of {text}, {self.size} buckets",
         )
-        return FittedHash((feature,), expr.type is Type.TEXT, self.size, inputs)
+        return FittedHash((feature,), inputs, expr.type is Type.TEXT, self.size)
 
 
 @dataclass(frozen=True, eq=False)
-class FittedHash:
-    """Buckets of a text, or of a number. inputs: of the rows that it was fitted on."""
+class FittedHash(FittedByGraph):
+    """Buckets of a text, or of a number."""
 
-    features: tuple[Feature, ...]
     is_text: bool
     size: int
-    inputs: Inputs
-
-    def own(self) -> Columns:
-        """As any other rows'."""
-        return self.values(self.inputs)
-
-    def values(self, inputs: Inputs) -> Columns:
-        """The buckets' codes."""
-        parts = answered(self.emit, inputs, TensorProto.DOUBLE, 1)
-        return np.concatenate(parts).astype(np.float32)
 
     def emit(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
         """onnxruntime's own operator."""

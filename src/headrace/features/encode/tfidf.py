@@ -18,8 +18,8 @@ from onnx import TensorProto
 from headrace.core.errors import DataError
 from headrace.core.task import Feature, FeatureKind, Task
 from headrace.expr.nodes import Expr
-from headrace.features.encode.by_graph import answered
-from headrace.features.encoder import Columns, Inputs
+from headrace.features.encode.by_graph import FittedByGraph, answered
+from headrace.features.encoder import Inputs
 from headrace.graph.build import RUNTIME, GraphBuilder
 
 WORD = r"[\p{L}\p{N}_]{2,}"
@@ -75,26 +75,15 @@ class TfidfEncoder:
             Feature(f"{self.name}_{w}", FeatureKind.NUMBER, expression=f"weight of {w!r} in {text}")
             for w in words
         )
-        return FittedTfidf(features, words, weights, inputs)
+        return FittedTfidf(features, inputs, words, weights)
 
 
 @dataclass(frozen=True, eq=False)
-class FittedTfidf:
-    """Words in order, each with its weight. inputs: of the rows that it was fitted on."""
+class FittedTfidf(FittedByGraph):
+    """Words in order, each with its weight."""
 
-    features: tuple[Feature, ...]
     words: tuple[str, ...]
     weights: NDArray[np.float64]
-    inputs: Inputs
-
-    def own(self) -> Columns:
-        """As any other rows'."""
-        return self.values(self.inputs)
-
-    def values(self, inputs: Inputs) -> Columns:
-        """The weights."""
-        parts = answered(self.emit, inputs, TensorProto.DOUBLE, len(self.words))
-        return np.concatenate(parts).astype(np.float32)
 
     def emit(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
         """Words counted, weighed and scaled."""
