@@ -39,7 +39,8 @@ SECTIONS = [
 
 PLANS = """
 context: {team: 3, maturity: some, latency: 2 s, volume: 5000 / day, constraints: [no cloud]}
-serving: {mode: rest, p50: 10 ms, p99: 50 ms, throughput: 5 / s, scaling: two servers, fallback: the rule}
+serve: {mode: rest, p50: 10 ms, p99: 50 ms, throughput: 5 / s, scaling: two servers,
+        fallback: [{value: false}]}
 experiment:
   unit: parcel
   primary: parcels with a complaint
@@ -96,7 +97,7 @@ def test_before_any_run_the_spec_is_enough(tmp_path: Path) -> None:
     assert "Not measured yet" in part(text, "Problem definition")
     assert "| `wind` | weather | as it is: `weather.wind` | number | not looked at yet" in text
     assert "weather known by seen 60 min before, at most 3 h old" in text
-    assert "*not declared: add* `serving`" in part(text, "Model serving")
+    assert "*not declared: add* `serve`" in part(text, "Model serving")
 
 
 def test_without_its_tables_the_document_says_so(tmp_path: Path) -> None:
@@ -307,10 +308,10 @@ def test_the_command_prints_writes_and_refuses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("plans", "said"),
     [
-        ({"serving": {"p50": "1 s", "p99": "50 ms"}}, "serving.p50 (1 s) is longer than serving.p99 (50 ms)"),
-        ({"serving": {"mode": "batch", "p99": "50 ms"}}, "in mode batch there are none"),
-        ({"serving": {"throughput": "5 / fortnight"}}, "is no rate"),
-        ({"serving": {"p99": "50"}}, "is no duration"),
+        ({"serve": {"p50": "1 s", "p99": "50 ms"}}, "serve.p50 (1 s) is longer than serve.p99 (50 ms)"),
+        ({"serve": {"mode": "batch", "p99": "50 ms"}}, "in mode batch there are none"),
+        ({"serve": {"throughput": "5 / fortnight"}}, "is no rate"),
+        ({"serve": {"p99": "50"}}, "is no duration"),
         ({"context": {"volume": "0 / day"}}, "is no rate"),
         ({"context": {"team": 0}}, "team"),
         ({"context": {"choices": {"x": " "}}}, "the choice 'x' has no reason"),

@@ -168,13 +168,13 @@ def test_fences_and_labels_are_not_left() -> None:
         ("way of answering", {"context": {"latency": "59 min"}}, "rest", "context.latency: 59 min"),
         (
             "way of answering",
-            {"context": {"latency": "1 day"}, "serving": {"mode": "rest"}},
+            {"context": {"latency": "1 day"}, "serve": {"mode": "rest"}},
             "rest, as declared",
-            "serving.mode: rest says otherwise",
+            "serve.mode: rest says otherwise",
         ),
         (
             "way of answering",
-            {"context": {"latency": "1 ms"}, "serving": {"mode": "edge"}},
+            {"context": {"latency": "1 ms"}, "serve": {"mode": "edge"}},
             "edge, as declared (planned)",
             "too soon for a batch",
         ),
@@ -187,9 +187,9 @@ def test_fences_and_labels_are_not_left() -> None:
         ),
         (
             "servers",
-            {"context": {"volume": "1 / s"}, "serving": {"throughput": "500 / s"}},
+            {"context": {"volume": "1 / s"}, "serve": {"throughput": "500 / s"}},
             "several behind a balancer (planned)",
-            "serving.throughput",
+            "serve.throughput",
         ),
         ("candidates", {"models": ["knn", "tree"]}, "knn, tree", "nothing bars any"),
         (
@@ -300,14 +300,14 @@ def measured(changes: dict[str, Any], value: float) -> Design:
     ],
 )
 def test_targets_of_latency_meet_what_the_gate_measured(p95: float, p50: str, p99: str) -> None:
-    text = part_text(model_serving(measured({"serving": {"p50": "10 ms", "p99": "50 ms"}}, p95)))
+    text = part_text(model_serving(measured({"serve": {"p50": "10 ms", "p99": "50 ms"}}, p95)))
     assert f"| p50 | 10 ms | {p50} |" in text
     assert f"| p99 | 50 ms | {p99} |" in text
 
 
 def test_what_can_t_be_done_yet_is_worded_as_a_plan() -> None:
     for mode in ("streaming", "edge"):
-        assert "Planned:" in part_text(model_serving(design({"serving": {"mode": mode}})))
+        assert "Planned:" in part_text(model_serving(design({"serve": {"mode": mode}})))
     text = to_markdown(document_of(design({"experiment": {"primary": "f1"}})))
     for said in (
         "headrace does not divide live traffic yet",
@@ -325,7 +325,7 @@ def test_what_is_lacking_is_listed_at_the_end_once_and_in_order() -> None:
     document = document_of(design())
     lacks = document.lacks()
     assert len(set(lacks)) == len(lacks)
-    for key in ("problem.ship_at", "problem.use", "serving.p99", "experiment", "retraining", "context.team"):
+    for key in ("problem.ship_at", "problem.use", "serve.p99", "experiment", "retraining", "context.team"):
         assert key in lacks
     text = to_markdown(document)
     listed = re.findall(r"^- `(.*)`$", text.split("## What is missing")[1], flags=re.M)

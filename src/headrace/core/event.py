@@ -33,6 +33,19 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "release.rolled_back": (1, "the champion before was brought back"),
     "release.retired": (1, "the release left service"),
     "release.ablated": (1, "each change of a run against the champion was measured alone"),
+    "route.set": (1, "which releases answer which share of a route's traffic; the subject is the route"),
+    "route.moved": (1, "a canary's share was raised by its ramp, or a person paused or resumed the ramp"),
+    "route.judged": (1, "a guardrail of a canary was measured: what, bound, value, rows"),
+    "route.rolled_back": (1, "a canary was taken off its route: by a guardrail, or by a person"),
+    "experiment.started": (1, "units were divided between releases: plan, arms, share"),
+    "experiment.looked": (1, "an experiment was judged on what was known by then"),
+    "experiment.stopped": (1, "an experiment ended: the decision and its reason"),
+    "log.segment": (1, "a closed part of the prediction log: digest, rows, first and last moment"),
+    "log.erased": (1, "rows about a subject were erased from the prediction log; the subject is not named"),
+    "review.settled": (1, "a reviewer's decisions, or those of a day, were kept: counts and digest"),
+    "token.made": (1, "a token was made: its name, role, scope and last day; never the token itself"),
+    "token.revoked": (1, "a token was revoked, from now on"),
+    "batch.finished": (1, "a batch was scored: release, rows, digest of the output"),
 }
 """Every kind of event, with the version that is written now and what it records."""
 

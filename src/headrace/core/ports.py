@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from headrace.core.answered import Answered
 from headrace.core.artifact import Artifact
 from headrace.core.event import Draft, Event
 from headrace.core.online import Fact, Filled, Found, Freshness, Kept, Outcome, Place, Stream
@@ -173,4 +174,22 @@ class OnlineStore(Protocol):
         Raises:
             KeyError: no text has this number.
         """
+        ...
+
+
+class Log(Protocol):
+    """Where answers are kept, as they are given. One writer a process; readers see whole entries alone."""
+
+    def append(self, entries: Sequence[Answered], done: Callable[[Exception | None], None]) -> None:
+        """Take entries, in order. `done` is called once, from any thread: with None when they are as safe as
+        the mode says (durable: they survive the death of any process and a power cut; buffered: they are
+        taken), with the reason when they could not be kept.
+
+        Raises:
+            StoreError: the log takes nothing now (full disk, too much waiting); nothing was taken.
+        """
+        ...
+
+    def close(self) -> None:
+        """Write what is waiting. Nothing may be appended afterwards."""
         ...

@@ -28,8 +28,9 @@ from headrace.core.spec.learning import (
     Tune,
     Uncertainty,
 )
-from headrace.core.spec.plans import Context, ExperimentPlan, Monitor, RetrainingPlan, ServingPlan
+from headrace.core.spec.plans import Context, ExperimentPlan, Monitor, RetrainingPlan
 from headrace.core.spec.scalars import Model, Name
+from headrace.core.spec.serve import Review, Serve
 from headrace.core.spec.tables import Clean, Data, SplitSpec
 
 
@@ -76,8 +77,10 @@ class Spec(Model):
     """What a challenger has to show."""
     context: Context = Context()
     """The circumstances that choices rest on."""
-    serving: ServingPlan | None = None
+    serve: Serve | None = None
     """How answers reach whoever acts on them."""
+    review: Review | None = None
+    """Which answers a person looks at (default: none)."""
     experiment: ExperimentPlan | None = None
     """The A/B test on live traffic."""
     monitoring: tuple[Monitor, ...] = ()

@@ -1,4 +1,4 @@
-"""What is planned around the model: circumstances, serving, the live experiment, monitoring, retraining.
+"""What is planned around the model: circumstances, the live experiment, monitoring, retraining.
 
 Declared for the design document. Nothing here changes what a run does.
 """
@@ -31,23 +31,6 @@ class Context(Model):
     """What is not up for choice: regulation, existing systems, where data may lie."""
     choices: dict[str, str] = {}
     """A tool or design that was chosen, and the reason for it."""
-
-
-class ServingPlan(Model):
-    """How answers reach whoever acts on them."""
-
-    mode: Literal["batch", "rest", "streaming", "edge"] = "rest"
-    """The way answers are asked for."""
-    p50: Duration | None = None
-    """Half of the answers come within this."""
-    p99: Duration | None = None
-    """All but one in a hundred come within this."""
-    throughput: Rate | None = None
-    """Answers at the peak."""
-    scaling: str = ""
-    """What is added when that is outgrown."""
-    fallback: str = ""
-    """What answers when the model can't."""
 
 
 class ExperimentPlan(Model):

@@ -127,26 +127,26 @@ def _fitting(check: Checker) -> tuple[str, ...]:
 
 
 def _check_serving(check: Checker) -> None:
-    serving = check.parsed.spec.serving
+    serving = check.parsed.spec.serve
     if serving is None:
         return
     targets = {n: getattr(serving, n) for n in ("p50", "p99") if getattr(serving, n) is not None}
     if serving.mode == "batch":
         for name in targets:
             check.add(
-                f"serving.{name} speaks of single answers, and in mode batch there are none",
-                *("serving", name),
-                fix="remove it, or set serving.throughput, such as '1,000,000 / h'",
+                f"serve.{name} speaks of single answers, and in mode batch there are none",
+                *("serve", name),
+                fix="remove it, or set serve.throughput, such as '1,000,000 / h'",
             )
     for name, text in targets.items():
         if not parse_duration(text):
             check.add(
-                f"serving.{name} is no time at all", "serving", name, fix="write one above 0, such as 20 ms"
+                f"serve.{name} is no time at all", "serve", name, fix="write one above 0, such as 20 ms"
             )
     if len(targets) == 2 and parse_duration(targets["p50"]) > parse_duration(targets["p99"]):
         check.add(
-            f"serving.p50 ({targets['p50']}) is longer than serving.p99 ({targets['p99']})",
-            *("serving", "p50"),
+            f"serve.p50 ({targets['p50']}) is longer than serve.p99 ({targets['p99']})",
+            *("serve", "p50"),
             why="half of the answers are among the ninety-nine in a hundred",
             fix="swap them, or mend the unit of one",
         )

@@ -101,7 +101,7 @@ def _answering(design: Design) -> Choice:
     spec = design.spec
     latency = spec.context.latency
     rule = "an answer may wait an hour or more: batch; less: REST"
-    declared = spec.serving.mode if spec.serving else None
+    declared = spec.serve.mode if spec.serve else None
     if latency is None:
         chosen: Words = declared or "REST, as assumed"
         return Choice("way of answering", chosen, rule, Lack("context.latency"))
@@ -112,15 +112,13 @@ def _answering(design: Design) -> Choice:
         return Choice("way of answering", derived, rule, why)
     if declared in ("streaming", "edge") and not waits:
         return Choice("way of answering", f"{declared}, as declared (planned)", rule, why)
-    differs = (*why, "; ", Code(f"serving.mode: {declared}"), " says otherwise, and holds")
+    differs = (*why, "; ", Code(f"serve.mode: {declared}"), " says otherwise, and holds")
     return Choice("way of answering", f"{declared}, as declared", rule, differs)
 
 
 def _servers(design: Design) -> Choice:
     spec = design.spec
-    source = (
-        ("serving.throughput", spec.serving.throughput) if spec.serving and spec.serving.throughput else None
-    )
+    source = ("serve.throughput", spec.serve.throughput) if spec.serve and spec.serve.throughput else None
     source = source or (("context.volume", spec.context.volume) if spec.context.volume else None)
     rule = f"up to {ONE_SERVER:g} answers a second: one server; more: several behind a balancer"
     if source is None:
@@ -151,7 +149,7 @@ def _barred(spec: Spec) -> tuple[set[str], tuple[Inline, ...]]:
     context, barred, why = spec.context, set[str](), list[Inline]()
     targets = [
         ("context.latency", context.latency),
-        ("serving.p99", spec.serving.p99 if spec.serving else None),
+        ("serve.p99", spec.serve.p99 if spec.serve else None),
     ]
     tight = next(
         ((k, v) for k, v in targets if v and parse_duration(v).total_seconds() < TIGHT_LATENCY), None

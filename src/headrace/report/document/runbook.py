@@ -7,6 +7,7 @@ import shlex
 from headrace.core.document import Design
 from headrace.core.views import ReleaseView, State
 from headrace.report.document.blocks import Block, Code, Commands, Heading, Items, Lack, Para, Part, Words
+from headrace.report.document.serving import fallback_words
 
 
 def runbook(design: Design) -> Part:
@@ -85,7 +86,7 @@ def _answer(design: Design) -> tuple[str, ...]:
     here = _c(design)
     serve = f"headrace serve {here} --port 8000"
     predict = f"headrace predict new.csv -o scored.csv {here}"
-    mode = design.spec.serving.mode if design.spec.serving else "rest"
+    mode = design.spec.serve.mode if design.spec.serve else "rest"
     return (predict,) if mode == "batch" else (serve,)
 
 
@@ -99,9 +100,9 @@ def _rollback(design: Design) -> list[Block]:
     else:
         told.append(Para("Nothing to roll back to yet: fewer than two releases have been champion. Later:"))
     told.append(Commands((f"headrace release rollback --reason 'what went wrong' {here}", *_answer(design))))
-    plan = design.spec.serving
+    plan = design.spec.serve
     if not before:
-        words: Words = plan.fallback if plan and plan.fallback.strip() else Lack("serving.fallback")
+        words: Words = fallback_words(plan) if plan and plan.fallback else Lack("serve.fallback")
         told.append(
             Para(
                 (

@@ -8,6 +8,7 @@ from headrace.core.clock import parse_duration
 from headrace.core.document import Design
 from headrace.core.spec.plans import ExperimentPlan
 from headrace.core.spec.scalars import parse_rate
+from headrace.core.spec.serve import Serve
 from headrace.metrics.sample_size import two_proportions
 from headrace.report.document.blocks import (
     Block,
@@ -45,7 +46,7 @@ _MODES: dict[str, tuple[Inline, ...]] = {
 
 def model_serving(design: Design) -> Part:
     """The section."""
-    plan = design.spec.serving
+    plan = design.spec.serve
     return Part(
         "Model serving",
         (
@@ -56,7 +57,7 @@ def model_serving(design: Design) -> Part:
             Heading("Throughput"),
             *_throughput(design),
             Heading("Scaling"),
-            Para(("Plan: ", plan.scaling) if plan and plan.scaling.strip() else Lack("serving.scaling")),
+            Para(("Plan: ", plan.scaling) if plan and plan.scaling.strip() else Lack("serve.scaling")),
             Heading("Fallback"),
             *_fallback(design),
         ),
@@ -64,21 +65,21 @@ def model_serving(design: Design) -> Part:
 
 
 def _mode(design: Design) -> Words:
-    if design.spec.serving is None:
+    if design.spec.serve is None:
         return (
-            Lack("serving"),
+            Lack("serve"),
             ". Both ",
             Code("headrace serve"),
             " and ",
             Code("headrace predict"),
             " would work.",
         )
-    mode = design.spec.serving.mode
+    mode = design.spec.serve.mode
     return (f"{mode}. ", *_MODES[mode])
 
 
 def _latency(design: Design) -> list[Block]:
-    plan, gate, run = design.spec.serving, design.gate("latency"), design.measured
+    plan, gate, run = design.spec.serve, design.gate("latency"), design.measured
     if plan is not None and plan.mode == "batch":
         told: list[Block] = [Para("Single answers have no target: files are scored.")]
     else:
@@ -89,7 +90,7 @@ def _latency(design: Design) -> list[Block]:
                 tuple(
                     (
                         name,
-                        said(getattr(plan, name) if plan else None, f"serving.{name}"),
+                        said(getattr(plan, name) if plan else None, f"serve.{name}"),
                         _against(plan, name, p95),
                     )
                     for name in ("p50", "p99")
@@ -123,12 +124,10 @@ def _against(plan: object, name: str, p95: float | None) -> str:
 
 
 def _throughput(design: Design) -> list[Block]:
-    plan, gate = design.spec.serving, design.gate("latency")
+    plan, gate = design.spec.serve, design.gate("latency")
     told: list[Block] = [
         Para(
-            ("Plan at the peak: ", plan.throughput)
-            if plan and plan.throughput
-            else Lack("serving.throughput")
+            ("Plan at the peak: ", plan.throughput) if plan and plan.throughput else Lack("serve.throughput")
         )
     ]
     if gate is not None and gate["value"]:
@@ -144,10 +143,19 @@ def _throughput(design: Design) -> list[Block]:
     return told
 
 
+def fallback_words(plan: Serve) -> tuple[Inline, ...]:
+    """The chain of fallbacks, in their order."""
+    words: list[Inline] = []
+    for fallback in plan.fallback:
+        words += [", then " if words else "", "the rule " if fallback.rule else "always "]
+        words.append(Code(fallback.rule or str(fallback.value)))
+    return tuple(w for w in words if w)
+
+
 def _fallback(design: Design) -> list[Block]:
-    plan = design.spec.serving
+    plan = design.spec.serve
     told: list[Block] = [
-        Para(("Plan: ", plan.fallback) if plan and plan.fallback.strip() else Lack("serving.fallback"))
+        Para(("Then: ", *fallback_words(plan)) if plan and plan.fallback else Lack("serve.fallback"))
     ]
     today = design.spec.problem.today
     if today is not None and today.rule is not None:
