@@ -19,6 +19,7 @@ from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import recall, stage_key
 from headrace.engine.recheck import recheck
 from headrace.engine.result import Trail
+from headrace.engine.serve_plan import serve_plan
 from headrace.engine.skew import Ways
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.engine.stages.package import serving_of
@@ -177,6 +178,7 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         dirty=dirty,
         libraries=library_versions(LIBRARIES),
         columns=dict(spec.problem.columns),
+        plan=serve_plan(spec),
     )
 
 

@@ -12,6 +12,7 @@ from headrace.core.history import History
 from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
 from headrace.metrics.worth import Worth
+from headrace.release.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Serving:
 @dataclass(frozen=True)
 class Manifest:
     """Everything that can be said of a release, in one frozen record. `columns` are what described columns
-    mean, by name."""
+    mean, by name; `plan` is how it wants to be served."""
 
     project: str
     run: str
@@ -222,3 +223,4 @@ class Manifest:
     columns: Mapping[str, str] = field(default_factory=dict)
     format: int = 1
     privacy: Privacy = field(default_factory=Privacy)
+    plan: Plan = Plan()
