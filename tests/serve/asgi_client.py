@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import httpx
-from starlette.applications import Starlette
+
+from headrace.serve.http.shell import Shell
 
 
 class Client:
     """Sends one request at a time; what the application raises on top of its answer is dropped."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Shell) -> None:
         self._app = app
 
     def request(self, method: str, path: str, **given: Any) -> httpx.Response:
@@ -28,3 +29,13 @@ class Client:
 
     def post(self, path: str, **given: Any) -> httpx.Response:
         return self.request("POST", path, **given)
+
+
+def answered(response: httpx.Response) -> Any:
+    """What the release said: answers without what the server says of them, such as their ids."""
+    body = response.json()
+    return [_said(a) for a in body["predictions"]] if "predictions" in body else _said(body)
+
+
+def _said(answer: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in answer.items() if k not in ("id", "arm", "by")}

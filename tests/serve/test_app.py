@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from asgi_client import Client
+from asgi_client import Client, answered
 from serve_releases import Release, requests
 from test_answer import ROW, same
 
-from headrace.serve import app as app_module
 from headrace.serve.answer import Answerer
-from headrace.serve.app import MOST_BYTES, MOST_ROWS, make_app
+from headrace.serve.http import native
+from headrace.serve.http.app import make_app
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,10 @@ def client(binary: Release) -> Client:
 
 def errors(response: Any, status: int) -> list[dict[str, str]]:
     assert response.status_code == status
-    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-type"] == "application/problem+json"
     body = response.json()
-    assert list(body) == ["errors"] and body["errors"]
+    assert list(body) == ["type", "title", "status", "detail", "errors"] and body["errors"]
+    assert body["status"] == status
     assert all(set(e) == {"what", "where", "why", "fix"} for e in body["errors"])
     found: list[dict[str, str]] = body["errors"]
     return found
@@ -34,9 +35,9 @@ def errors(response: Any, status: int) -> list[dict[str, str]]:
 def test_one_row_and_many(client: Client, binary: Release) -> None:
     rows = requests(40)
     expected = Answerer(binary.store, binary.serving, binary.name).answer(rows)
-    assert same([client.post("/predict", json=rows[0]).json()], expected[:1])
-    assert client.post("/predict", json=rows).json() == {"predictions": expected}
-    assert client.post("/predict", json={"rows": rows[:3]}).json() == {"predictions": expected[:3]}
+    assert same([answered(client.post("/predict", json=rows[0]))], expected[:1])
+    assert answered(client.post("/predict", json=rows)) == expected
+    assert answered(client.post("/predict", json={"rows": rows[:3]})) == expected[:3]
     assert client.post("/predict", json=[]).json() == {"predictions": []}
     assert client.post("/predict", json={"rows": []}).json() == {"predictions": []}
 
@@ -44,7 +45,7 @@ def test_one_row_and_many(client: Client, binary: Release) -> None:
 def test_what_there_is(client: Client) -> None:
     assert client.get("/health").json() == {"status": "ok", "release": "r7"}
     index = client.get("/").json()
-    paths = ["POST /predict", "POST /events", "GET /online", "GET /schema", "GET /health"]
+    paths = ["POST /predict", "GET /schema", "GET /health", "POST /events", "GET /online"]
     assert (index["release"], list(index["paths"])) == ("r7", paths)
     assert client.request("HEAD", "/health").status_code == 200
 
@@ -151,7 +152,7 @@ def test_huge_numbers(client: Client) -> None:
 
 def test_repeated_keys_count_once(client: Client) -> None:
     text = json.dumps(ROW)[:-1] + ', "distance": 700.5}'
-    assert client.post("/predict", content=text).json() == client.post("/predict", json=ROW).json()
+    assert answered(client.post("/predict", content=text)) == answered(client.post("/predict", json=ROW))
 
 
 def test_other_paths_and_methods(client: Client) -> None:
@@ -159,16 +160,16 @@ def test_other_paths_and_methods(client: Client) -> None:
     response = client.get("/predict")
     (problem,) = errors(response, 405)
     assert response.headers["allow"] == "POST"
-    assert problem["fix"] == "there are POST /predict, POST /events, GET /online, GET /schema, GET /health"
+    assert problem["fix"] == "there are POST /predict, GET /schema, GET /health, POST /events, GET /online"
     assert errors(client.request("OPTIONS", "/predict"), 405)
     assert client.request("HEAD", "/predict").status_code == 405
 
 
 def test_too_much_is_a_413(client: Client) -> None:
-    (problem,) = errors(client.post("/predict", content=b"[" + b"{}," * MOST_ROWS + b"{}]"), 413)
-    assert problem["what"] == f"{MOST_ROWS + 1:,} rows in one request; send at most {MOST_ROWS:,}"
-    (problem,) = errors(client.post("/predict", content=b" " * (MOST_BYTES + 1)), 413)
-    assert "more than 32 MB" in problem["what"]
+    (problem,) = errors(client.post("/predict", content=b"[" + b"{}," * 10_000 + b"{}]"), 413)
+    assert (problem["what"], problem["fix"]) == ("10,001 rows in one request", "send at most 10,000")
+    (problem,) = errors(client.post("/predict", content=b" " * 32_000_001), 413)
+    assert problem["what"] == "the request has more than 32 MB"
 
 
 def test_our_own_failure_is_a_500_without_details(binary: Release, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,13 +178,13 @@ def test_our_own_failure_is_a_500_without_details(binary: Release, monkeypatch: 
     def fail(*_: Any) -> None:
         raise RuntimeError("secret path /srv/x")
 
-    monkeypatch.setattr(app_module, "_rows_of", fail)
+    monkeypatch.setattr(native, "_rows_of", fail)
     (problem,) = errors(Client(app).post("/predict", json=ROW), 500)
     assert problem["what"] == "the release could not answer" and "secret" not in str(problem)
 
 
 def test_a_column_called_rows_is_a_column(binary: Release) -> None:
     value = {"rows": [ROW]}
-    assert app_module._rows_of(value, ("rows",)) == ([value], False)
+    assert native._rows_of(value, ("rows",), 10) == ([value], False)
     serving = replace(binary.serving, unused=())
     assert "note" not in serving.event_types()

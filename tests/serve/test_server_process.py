@@ -27,7 +27,7 @@ from pathlib import Path
 import uvicorn
 from headrace.core.codec import from_json
 from headrace.release.manifest import Manifest
-from headrace.serve.app import make_app
+from headrace.serve.http.app import make_app
 from headrace.stores import EmbeddedStore
 
 manifest = from_json(Path(sys.argv[1]).read_bytes(), Manifest)

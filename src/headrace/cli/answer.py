@@ -98,8 +98,6 @@ def serve(folder: str, release: str | None, host: str, port: int, online: bool |
     with _listen(host, port) as listening:
         taken = listening.getsockname()[1]
         click.echo(f"serving on http://{host}:{taken} — POST /predict, GET /schema, GET /health", err=True)
-        if app.state.lookups:
-            click.echo(app.state.lookups, err=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False)
         with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
             uvicorn.Server(config).run(sockets=[listening])

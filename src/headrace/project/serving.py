@@ -10,11 +10,10 @@ from headrace.engine.context import Progress, silent
 from headrace.project.base import ONLINE, STORE_DIR, ProjectBase
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from headrace.core.evidence import Verdict
     from headrace.engine.materialize import Materialized
     from headrace.serve.batch import Scored
+    from headrace.serve.http.shell import Shell
 
 
 class Serving(ProjectBase):
@@ -109,7 +108,7 @@ class Serving(ProjectBase):
             progress=lambda text, done, total: progress("predict", text, done, total),
         )
 
-    def app(self, release: str | None = None, *, online: bool | None = None) -> Starlette:
+    def app(self, release: str | None = None, *, online: bool | None = None) -> Shell:
         """The HTTP application that answers for a release (default: the champion).
 
         It looks up, and takes facts, in the online store, where there is one that holds a table of the
@@ -120,7 +119,7 @@ class Serving(ProjectBase):
         """
         from headrace.core.errors import UserError
         from headrace.release.feeds import ready
-        from headrace.serve.app import make_app
+        from headrace.serve.http.app import make_app
 
         found, manifest = self.release(release)
         store = self.online()

@@ -223,4 +223,4 @@ class Manifest:
     columns: Mapping[str, str] = field(default_factory=dict)
     format: int = 1
     privacy: Privacy = field(default_factory=Privacy)
-    plan: Plan = Plan()
+    plan: Plan = field(default_factory=Plan)

@@ -1,0 +1,1 @@
+"""HTTP: a shell around endpoints; each protocol is a file that lists its own."""

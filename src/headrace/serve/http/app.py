@@ -1,0 +1,60 @@
+"""The whole application: the desk, and every protocol around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.core.clock import Clock, system_clock
+from headrace.core.ports import Log, OnlineStore, Store
+from headrace.release.manifest import Manifest
+from headrace.serve.answer import secret_of
+from headrace.serve.desk.desk import Desk
+from headrace.serve.http.endpoint import Endpoint
+from headrace.serve.http.facts import facts
+from headrace.serve.http.native import index, native
+from headrace.serve.http.shell import Shell
+from headrace.serve.intake import Intake, treated_of
+from headrace.serve.live import Live, Served, load
+
+
+def make_app(
+    store: Store,
+    manifest: Manifest,
+    release: str,
+    online: OnlineStore | None = None,
+    clock: Clock = system_clock,
+    *,
+    log: Log | None = None,
+) -> Shell:
+    """The application that answers with one release, whatever the ledger says.
+
+    With `online` it takes facts, and looks up there what of the release was materialised; facts that another
+    process took before are seen to first.
+    """
+    served = load(store, release, manifest, clock, online)
+    return assemble(Live.pinned(served), intake_of(store, served), log)
+
+
+def assemble(live: Live, intake: Intake | None, log: Log | None = None) -> Shell:
+    """The application over what is live.
+
+    Every error is a problem detail (RFC 9457) whose `errors` are `[{what, where, why, fix}, ...]`: 400 for
+    what is no JSON, 422 for rows that don't fit (each field is named), 413 for too much, 404 and 405 for
+    other paths and methods, 500 for a function of the release's owner that raised (it and the row are named)
+    and for our own mistakes (what was raised goes to the server's log, not to the caller).
+    """
+    desk = Desk(live, log)
+    champion = live.scene.served[live.scene.champion]
+    there: Sequence[Endpoint] = [*native(desk), *facts(champion.online, intake)]
+    return Shell([*there, index(desk, lambda: there)], most=champion.manifest.plan.body, close=live.close)
+
+
+def intake_of(store: Store, served: Served) -> Intake | None:
+    """What takes facts for a release; None without an online store."""
+    if served.online is None:
+        return None
+    serving = served.manifest.serving
+    secret = secret_of(treated_of(serving, served.online.feeds), serving.pii_key)
+    intake = Intake(store, served.online.store, serving, served.online.feeds, secret)
+    intake.catch_up()
+    return intake

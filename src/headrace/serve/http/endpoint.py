@@ -1,0 +1,88 @@
+"""What an endpoint is: a method, a path, and a function from a call to a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, with its whole body. path: the values of the template's `{names}`. started: `perf_counter`
+    when its first bytes were seen. caller: who asks (empty: nobody said)."""
+
+    method: str
+    target: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    started: float
+    caller: str = ""
+
+    def json(self) -> Any:
+        """The body, decoded.
+
+        Raises:
+            Refused: 400, it is no JSON.
+        """
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(400, f"the body is no JSON: {error}") from None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back."""
+
+    body: bytes = b""
+    status: int = 200
+    media: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+Handler = Callable[[Call], Reply | Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint. role: the least that a caller has to be where tokens are asked for (empty: anybody).
+    about: a line for the index and the OpenAPI document."""
+
+    method: str
+    path: str
+    handler: Handler
+    about: str
+    role: str = "caller"
+    hidden: bool = field(default=False)
+    """Not shown in the index."""
+
+
+class Refused(Exception):
+    """A request that gets a status of 400 to 599, and why."""
+
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        *,
+        where: str = "",
+        why: str = "",
+        fix: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.status, self.what, self.where, self.why, self.fix = status, what, where, why, fix
+        self.headers = headers or {}
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    """Plain values as a reply."""
+    return Reply(msgspec.json.encode(value), status)

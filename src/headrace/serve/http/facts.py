@@ -1,0 +1,33 @@
+"""POST /events and GET /online: facts as they become known."""
+
+from __future__ import annotations
+
+import asyncio
+
+from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.intake import Intake
+from headrace.serve.online import Online
+
+
+def facts(online: Online | None, intake: Intake | None) -> list[Endpoint]:
+    """The endpoints; without an online store they say so."""
+
+    async def events(call: Call) -> Reply:
+        if intake is None or online is None or not online.feeds:
+            raise Refused(
+                409,
+                "this server has no online store to keep facts in",
+                fix="run `headrace materialize`, and start the server again",
+            )
+        taken = await asyncio.to_thread(intake.take, call.json())
+        return json_reply(taken.plain(), 422 if taken.problems and not (taken.new or taken.known) else 200)
+
+    async def show(_: Call) -> Reply:
+        return json_reply(None if online is None else await asyncio.to_thread(online.describe))
+
+    return [
+        Endpoint("POST", "/events", events, "facts as they become known: {table, rows}, or a list of such"),
+        Endpoint(
+            "GET", "/online", show, "which tables are looked up in the online store, and how new they are"
+        ),
+    ]
