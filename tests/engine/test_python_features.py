@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from said import said
 from spine import begin, edit_rows, verdict
 from worlds import homes, wine
 
@@ -90,11 +91,11 @@ def test_trained_and_served_by_the_very_code(tmp_path: Path) -> None:
     kept = json.loads(made.store.get(manifest.serving.code).read_bytes())
     assert kept == {"features.py": CODE, "helper.py": "FACTOR = 0.5\n"}
     asked = rows(made.root, 30)
-    before = post(made, asked).json()["predictions"]
+    before = said(post(made, asked).json())
     # The files are gone, and the release answers as before.
     (made.root / "features.py").unlink()
     (made.root / "helper.py").write_text("FACTOR = 1 / 0\n")
-    assert post(made, asked).json()["predictions"] == before
+    assert said(post(made, asked).json()) == before
     assert [post(made, r).json()["prediction"] for r in asked[:5]] == [b["prediction"] for b in before[:5]]
     scored = made.predict(made.root / "data" / "parcels.csv", tmp_path / "out.csv")
     assert (scored.rows, scored.rejected) == (1200, 0)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import httpx
+from said import said
 
 from headrace.serve.http.shell import Shell
 
@@ -32,10 +33,5 @@ class Client:
 
 
 def answered(response: httpx.Response) -> Any:
-    """What the release said: answers without what the server says of them, such as their ids."""
-    body = response.json()
-    return [_said(a) for a in body["predictions"]] if "predictions" in body else _said(body)
-
-
-def _said(answer: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in answer.items() if k not in ("id", "arm", "by")}
+    """What the release said."""
+    return said(response.json())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from asgi_client import Client
+from asgi_client import Client, answered
 from click.testing import CliRunner
 from spine import begin, edit_spec
 from worlds import homes, wine
@@ -127,7 +127,7 @@ def test_what_a_request_may_ask(finished: Project) -> None:
         ("/predict?explain=true", row, 4),
     ):
         assert len(client.post(path, json=body).json()["why"]["contributions"]) == named
-    many = client.post("/predict", json={"rows": [row, row], "explain": 1}).json()["predictions"]
+    many = answered(client.post("/predict", json={"rows": [row, row], "explain": 1}))
     assert many[0] == many[1] and len(many[0]["why"]["contributions"]) == 1
     for path, body in (("/predict?explain=0", row), ("/predict?explain=false", row)):
         assert "why" not in client.post(path, json=body).json()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi_client import Client
+from asgi_client import Client, answered
 from click.testing import CliRunner
 from online_world import Tables, released, tables
 from spine import AUTHOR, Clock
@@ -74,7 +74,7 @@ def parcel(number: int, **changes: Any) -> dict[str, Any]:
 
 def ask(client: Client, at: datetime, **changes: Any) -> Any:
     row = {"at": at.isoformat(), "distance": 5, "depot": "north", "courier": "c1"} | changes
-    return client.post("/predict", json=row).json()
+    return answered(client.post("/predict", json=row))
 
 
 def send(client: Client, table: str, *rows: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from online_world import Tables, batches, released, serving, tables, whole
+from said import said
 
 from headrace.core.feed import Window
 from headrace.core.schema import Type
@@ -132,7 +133,7 @@ def test_online_values_are_offline_values(project: Project, everything: Tables, 
     rows = requests(everything, 400, seed=4)
     offline = compare(project, everything, tmp_path / "whole", rows)
     with serving(project) as server:
-        told = server.post("/predict", rows)[1]["predictions"]
+        told = said(server.post("/predict", rows)[1])
         about = server.get("/online")
     expected = [{**a, "release": told[0]["release"]} for a in offline.answer(rows)]
     missing = [a.pop("features", None) for a in told]
