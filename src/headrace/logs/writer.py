@@ -1,0 +1,295 @@
+"""The writer: takes answers from the threads that give them, and writes them in groups from one of its own.
+
+A group is whatever came while the disk was busy with the one before: nobody waits for a timer. The caller's
+thread only hands entries over; they are encoded, several at once, where they are written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from headrace.core.answered import Answered
+from headrace.core.clock import Clock, system_clock
+from headrace.core.errors import StoreError
+from headrace.logs.frames import frame
+from headrace.logs.segment import SegmentFile, rotation, trouble
+
+Done = Callable[[Exception | None], None]
+Relay = Callable[[Callable[[], None]], object]
+Mode = Literal["durable", "buffered"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IDLE = 0.5
+_RETRY = 0.1
+_ROOM = 1 << 20
+"""Bytes that have to be free before a log that was out of room goes on."""
+_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class LogState:
+    """How a writer fares: entries that wait, and that were written since it began; segments it has closed;
+    why it takes nothing now (empty: it does)."""
+
+    waiting: int
+    written: int
+    rotated: int
+    trouble: str
+
+
+class LogWriter:
+    """Implements `core.ports.Log` on segments in a folder. Safe for use by several threads; one a process,
+    made after any fork."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        worker: str,
+        mode: Mode = "buffered",
+        window_us: int = 100_000,
+        clock: Clock = system_clock,
+        relay: Relay | None = None,
+        told: Callable[[StoreError | None], None] | None = None,
+        most: int = 65_536,
+        rotate_bytes: int = 64 << 20,
+        rotate_us: int = 600_000_000,
+    ) -> None:
+        """
+        Args:
+            folder: of the log; made where it is missing.
+            worker: this process's name (letters, digits, `-`, `_`, `.`): segments are named by it.
+            mode: durable: `done(None)` is called when entries are on the disk. buffered: before `append`
+                returns; they are written every `window_us`, which is what a killed process may lose. What
+                was written survives the process at once, and a power cut when the system has flushed it.
+            relay: where given, the `done`s of a group are called in one call, which is handed to it (such
+                as a loop's `call_soon_threadsafe`); else from the writer's thread. They must not raise.
+            told: called from the writer's thread with the reason when the log begins to take nothing, and
+                with None when it goes on.
+            most: entries that may wait; more are refused.
+            rotate_bytes, rotate_us: size and age at which a segment is closed and another begun.
+
+        Raises:
+            StoreError: no segment can be made there.
+        """
+        self._folder = folder
+        self._worker = worker
+        self._durable = mode == "durable"
+        self._window = window_us / 1e6
+        self._clock = clock
+        self._relay = relay
+        self._told = told
+        self._most = most
+        self._limit = rotate_bytes
+        self._age = timedelta(microseconds=rotate_us)
+        self._queue: deque[tuple[Sequence[Answered], Done]] = deque()
+        self._taken = 0
+        self._settled = 0
+        self._written = 0
+        self._rotated = 0
+        self._closing = False
+        self._trouble: StoreError | None = None
+        self._kept: list[tuple[Sequence[Answered], Done]] = []
+        self._gate = threading.Lock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._rotation = rotation(folder)
+        self._segment: SegmentFile | None = None
+        try:
+            self._open()
+        except OSError as error:
+            raise trouble(error, "begin the prediction log", folder) from error
+        self._thread = threading.Thread(target=self._run, name="headrace-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def state(self) -> LogState:
+        """How it fares now."""
+        why = "" if self._trouble is None else str(self._trouble)
+        return LogState(self._taken - self._settled, self._written, self._rotated, why)
+
+    def append(self, entries: Sequence[Answered], done: Done) -> None:
+        """See `core.ports.Log`. Never waits."""
+        with self._gate:
+            if self._trouble is not None or self._closing:
+                raise self._trouble or StoreError("the prediction log is closed")
+            if self._taken - self._settled + len(entries) > self._most:
+                raise StoreError(
+                    f"{self._taken - self._settled:,} answers wait to be logged",
+                    where=str(self._folder),
+                    why="the disk is slower than answers are given",
+                    fix="ask more slowly, or give the log a faster disk",
+                )
+            self._taken += len(entries)
+            self._queue.append((entries, done))
+        if self._durable or self._taken - self._settled > self._most // 4:
+            self._ring()
+        if not self._durable:
+            done(None)
+
+    def close(self) -> None:
+        """Write what is waiting. Nothing may be appended afterwards.
+
+        Raises:
+            StoreError: what was taken before (buffered) can't be written; it is lost, and the error says how
+                many entries that are.
+        """
+        with self._gate:
+            self._closing = True
+        self._ring()
+        self._thread.join()
+        lost = self._taken - self._settled
+        if lost:
+            why = "" if self._trouble is None else self._trouble.problems[0].why
+            raise StoreError(
+                f"{lost:,} answers could not be logged",
+                where=str(self._folder),
+                why=why or "the disk refused",
+            )
+
+    def _ring(self) -> None:
+        if self._bell.locked():
+            try:
+                self._bell.release()
+            except RuntimeError:
+                return  # another thread rang at the same moment
+
+    def _run(self) -> None:
+        wait = _IDLE if self._durable else self._window
+        try:
+            while not self._closing:
+                self._bell.acquire(timeout=_RETRY if self._trouble else wait)
+                self._step()
+            self._step()
+        finally:
+            self._end()
+
+    def _step(self) -> None:
+        """Write all that waits; see to rotation."""
+        if self._trouble is not None and not self._recovered():
+            return
+        while (group := self._group()) and self._write(group):
+            pass
+        self._rotate()
+
+    def _group(self) -> list[tuple[Sequence[Answered], Done]]:
+        """What to write next: what could not be written before, else the oldest that wait."""
+        if self._kept:
+            return self._kept
+        group: list[tuple[Sequence[Answered], Done]] = []
+        rows = 0
+        while self._queue and rows < _GROUP:
+            item = self._queue.popleft()
+            group.append(item)
+            rows += len(item[0])
+        return group
+
+    def _write(self, group: list[tuple[Sequence[Answered], Done]]) -> bool:
+        entries = [e for part, _ in group for e in part]
+        segment = self._segment
+        if segment is None:
+            return False
+        try:
+            segment.write(frame(entries), sync=self._durable)
+        except OSError as error:
+            self._refused(group, trouble(error, "write to the prediction log", segment.path))
+            return False
+        self._kept = []
+        self._written += len(entries)
+        self._settle(group, None)
+        return True
+
+    def _settle(self, group: list[tuple[Sequence[Answered], Done]], error: StoreError | None) -> None:
+        """Call the callers back, and forget their entries."""
+        self._settled += sum(len(part) for part, _ in group)
+        if not self._durable:
+            return
+        if self._relay is None:
+            _tell(group, error)
+        else:
+            self._relay(lambda: _tell(group, error))
+
+    def _refused(self, group: list[tuple[Sequence[Answered], Done]], error: StoreError) -> None:
+        """Take nothing more until the medium does. Who waits (durable) is told; what callers were told is
+        taken (buffered) is kept to be written later."""
+        with self._gate:
+            self._trouble = error
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+        if self._durable:
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._settle([*group, *waiting], error)
+        else:
+            self._kept = group
+        if self._told is not None:
+            self._told(error)
+
+    def _recovered(self) -> bool:
+        try:
+            segment = self._open()
+        except OSError:
+            return False
+        if segment.room() < _ROOM:
+            segment.close()
+            self._segment = None
+            return False
+        with self._gate:
+            self._trouble = None
+        if self._told is not None:
+            self._told(None)
+        return True
+
+    def _open(self) -> SegmentFile:
+        self._opened = self._clock()
+        start = (self._opened - _EPOCH) // timedelta(microseconds=1)
+        self._segment = SegmentFile(self._folder, self._worker, start)
+        return self._segment
+
+    def _rotate(self) -> None:
+        """Begin another segment where this one is large or old, or others ask for it."""
+        segment = self._segment
+        if segment is None:
+            return
+        asked = rotation(self._folder)
+        old = self._clock() - self._opened >= self._age
+        if asked == self._rotation and segment.end < self._limit and not old:
+            return
+        self._rotation = asked
+        if not segment.has_entries:
+            return
+        try:
+            segment.sync()
+            self._open()
+        except OSError as error:
+            self._refused([], trouble(error, "begin a segment of the prediction log", self._folder))
+            return
+        segment.close()
+        self._rotated += 1
+
+    def _end(self) -> None:
+        """The thread ends: nobody may wait for it any longer."""
+        with self._gate:
+            self._closing = True
+        if self._segment is not None:
+            try:
+                self._segment.sync()
+            except OSError as error:
+                self._trouble = trouble(error, "flush the prediction log", self._segment.path)
+            self._segment.close()
+        if self._durable and self._queue:
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._settle(waiting, self._trouble or StoreError("the prediction log's writer has ended"))
+
+
+def _tell(group: Sequence[tuple[Sequence[Answered], Done]], error: StoreError | None) -> None:
+    for _, done in group:
+        done(error)
