@@ -10,6 +10,7 @@ from headrace.core.answered import Answered
 from headrace.core.artifact import Artifact
 from headrace.core.event import Draft, Event
 from headrace.core.online import Fact, Filled, Found, Freshness, Kept, Outcome, Place, Stream
+from headrace.core.review import Counts, Item, Label, Load, Period, Reviewed, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,4 +193,96 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Write what is waiting. Nothing may be appended afterwards."""
+        ...
+
+
+class ReviewQueue(Protocol):
+    """What people are to look at, and what they said.
+
+    A queue may be shared by many threads and processes at once. What a call acknowledged survives the death
+    of the process. The moment (`now`) is always the caller's.
+    """
+
+    def put(self, items: Sequence[Item], *, period: Period | None = None) -> frozenset[str]:
+        """Keep items that are not there yet; those of an id that is known stay as they are. With a `period`
+        that has a capacity, an item whose seats (`wanted`) would exceed it, counting all that were sent in
+        the period, or all that are open, is refused. Returns the ids of the refused.
+
+        Raises:
+            StoreError: the medium refused; nothing was written.
+        """
+        ...
+
+    def load(self, period: Period, *, now: int, holder: str = "", rate: float = 0.0) -> Load:
+        """How full the queue is; a `holder` (a process) tells how many candidates a second it sees, which
+        counts for half a minute."""
+        ...
+
+    def take(
+        self, reviewer: str, *, now: int, lease: int, name: str | None = None, source: str | None = None
+    ) -> Reviewed | None:
+        """Give an open item to a reviewer for `lease` microseconds: the one that is due first, or that of
+        the id `name`. Nobody else is given its seat meanwhile. None where nothing is there for them.
+
+        Raises:
+            DataError: the named item is not there, or has no free seat.
+        """
+        ...
+
+    def decide(self, name: str, reviewer: str, decision: Label, *, now: int, comment: str = "") -> Reviewed:
+        """Write a decision down. The last of those that are wanted settles the item; where the first two
+        differ a third is wanted, and counts.
+
+        Raises:
+            DataError: the item is not there, settled, due, or held by others; or the decision is none of its
+                choices.
+        """
+        ...
+
+    def comment(self, name: str, reviewer: str, text: str, *, now: int) -> Reviewed:
+        """Say something about an item, whatever its state.
+
+        Raises:
+            DataError: the item is not there.
+        """
+        ...
+
+    def give_back(self, name: str, reviewer: str, *, now: int) -> Reviewed:
+        """Free the seat that a reviewer holds.
+
+        Raises:
+            DataError: the item is not there, or they hold no seat of it.
+        """
+        ...
+
+    def expire(self, *, now: int) -> int:
+        """Settle every item whose deadline has passed: by what those said who decided, where they agree,
+        or as expired. Returns how many expired."""
+        ...
+
+    def get(self, name: str) -> Reviewed | None:
+        """An item by its id, or None."""
+        ...
+
+    def items(
+        self,
+        *,
+        state: State | None = None,
+        source: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[tuple[int, Reviewed]]:
+        """Items with numbers above `after`, in the order in which they came, with their numbers."""
+        ...
+
+    def settled(self, *, limit: int = 1000) -> list[Reviewed]:
+        """Settled items that nobody has collected, in the order in which they were settled."""
+        ...
+
+    def collected(self, ids: Sequence[str]) -> None:
+        """Note that settled items were collected."""
+        ...
+
+    def counts(self, *, now: int, source: str | None = None) -> Counts:
+        """The queue in numbers."""
         ...
