@@ -10,10 +10,10 @@ This room needs numpy and pyarrow alone: serving imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from headrace.core.schema import NULL_TIME
 from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 from headrace.data.keys import Keys, Value
+from headrace.data.loaded import Loaded
 from headrace.data.order import in_order, last, starts
 
 Ints = NDArray[np.int64]
@@ -69,8 +70,11 @@ class LookupTable:
     _ttl: int | None
 
     @classmethod
-    def load(cls, name: str, path: Path, table: TableSpec, columns: Sequence[str]) -> LookupTable:
-        """Read a snapshot's Parquet file. Only the key, the times and `columns` are read.
+    def load(
+        cls, name: str, path: Path, table: TableSpec, columns: Sequence[str], *, loaded: Loaded | None = None
+    ) -> LookupTable:
+        """Read a snapshot's Parquet file. Only the key, the times and `columns` are read, and of these only
+        what `loaded` doesn't hold of the file yet.
 
         Raises:
             DataError: the table has no key, or (without times) two rows of one key.
@@ -83,13 +87,16 @@ class LookupTable:
             )
         names = (table.key,) if isinstance(table.key, str) else table.key
         times = [c for c in (table.time, table.known_at) if c is not None]
-        index = _index(name, path, names, times, table.ttl is not None)
+        loaded, aged = loaded or Loaded(), table.ttl is not None
+        index = loaded.get(
+            ("index", path, names, tuple(times), aged), lambda: _index(name, path, names, times, aged)
+        )
         return cls(
             name=name,
             keys=names,
             columns=tuple(columns),
             timed=bool(times),
-            _values=read_whole(path, columns),
+            _values=read_once(path, columns, loaded),
             _index=index,
             _ttl=None if table.ttl is None else parse_duration(table.ttl) // timedelta(microseconds=1),
         )
@@ -180,6 +187,15 @@ def read_whole(path: Path, names: Sequence[str]) -> dict[str, Array]:
     # of its pieces, made when they are joined, is then of one column alone.
     file = pq.ParquetFile(path)
     return {n: _single(file.read(columns=[n]).column(n)) for n in dict.fromkeys(names)}
+
+
+def read_once(path: Path, names: Iterable[str], loaded: Loaded) -> dict[str, Array]:
+    """`read_whole` of the columns that `loaded` doesn't hold yet, and those that it does."""
+    return {n: loaded.get(("column", path, n), partial(_column, path, n)) for n in names}
+
+
+def _column(path: Path, name: str) -> Array:
+    return read_whole(path, [name])[name]
 
 
 def _single(column: Array) -> Array:

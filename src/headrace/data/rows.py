@@ -24,6 +24,7 @@ from headrace.data.functions.call import FunctionPlan
 from headrace.data.history.index import HistoryTable
 from headrace.data.history.plan import HistoryPlan
 from headrace.data.identity import parquet_row_ids
+from headrace.data.loaded import Loaded
 from headrace.data.lookup import LookupTable
 from headrace.data.parquet import open_file
 from headrace.data.seal import Opening
@@ -52,12 +53,13 @@ class Rows:
         histories: HistoryPlan | None = None,
         functions: FunctionPlan | None = None,
         threads: int = 1,
+        loaded: Loaded | None = None,
         through: object,
     ) -> None:
         if through is not _THROUGH_OF:
             raise TypeError("make rows with Rows.of(...)")
         self._part, self._path, self._events, self._data = part, path, events, data
-        self._sides, self._threads = sides, threads
+        self._sides, self._threads, self._loaded = sides, threads, loaded
         self._selected = parts == PARTS.index(part)
         self._histories = histories or HistoryPlan()
         self._functions = functions or FunctionPlan()
@@ -77,12 +79,14 @@ class Rows:
         functions: FunctionPlan | None = None,
         opening: Opening | None = None,
         threads: int = 1,
+        loaded: Loaded | None = None,
     ) -> Rows:
         """A handle on the part `train`, `validation` or `test`.
 
         `tables` are the snapshots of the side tables by name, `parts` the .npy file of the split (int8 a
         row: 0 train, 1 validation, 2 test, -1 left out). `threads` name the rows of an opening
-        and make side tables ready.
+        and make side tables ready; `loaded` holds these for all handles that are given it (None: they are
+        read anew whenever rows are).
 
         Raises:
             HeadraceError: the test rows were asked for without an opening, or with one for other rows.
@@ -120,6 +124,7 @@ class Rows:
             histories=histories,
             functions=functions,
             threads=threads,
+            loaded=loaded,
             through=_THROUGH_OF,
         )
 
@@ -191,7 +196,9 @@ class Rows:
         self.types(columns)
         called = self._functions.of(columns)
         inner = [c for c in dict.fromkeys([*columns, *called.reads]) if c not in called.types()]
-        plan = _Filled(self._events, self._data, self._sides, self._past(inner), inner, self._threads)
+        loaded = self._loaded or Loaded()
+        past = self._past(inner, loaded)
+        plan = _Filled(self._events, self._data, self._sides, past, inner, self._threads, loaded)
         read = list(dict.fromkeys([*plan.own, *plan.needed]))
         schema: pa.Schema | None = None
         held: list[pa.RecordBatch] = []
@@ -223,15 +230,21 @@ class Rows:
         arrays = [column_of(values[c], types[c]) if c in types else batch.column(c) for c in columns]
         return pa.RecordBatch.from_arrays(arrays, list(columns))
 
-    def _past(self, columns: Sequence[str]) -> list[HistoryTable]:
+    def _past(self, columns: Sequence[str], loaded: Loaded) -> list[HistoryTable]:
         """The tables of the histories among these columns."""
         tables = []
         for name, histories in self._histories.of(columns).items():
             own = name == self._data.events
-            path = self._path if own else self._sides[name][0]
-            graph = self._histories.graphs[name]
-            without = self._hidden if own else None
-            tables.append(HistoryTable.load(path, histories, graph, without=without, threads=self._threads))
+            tables.append(
+                HistoryTable.load(
+                    self._path if own else self._sides[name][0],
+                    histories,
+                    self._histories.graphs[name],
+                    without=self._hidden if own else None,
+                    threads=self._threads,
+                    loaded=loaded,
+                )
+            )
         return tables
 
 
@@ -288,6 +301,7 @@ class _Filled:
         past: Sequence[HistoryTable],
         columns: Sequence[str],
         threads: int,
+        loaded: Loaded,
     ) -> None:
         self._columns, self._data, self._past = tuple(columns), data, past
         own = events.types()
@@ -300,7 +314,7 @@ class _Filled:
                 asked.setdefault(table, []).append(name)
 
         def load(name: str) -> LookupTable:
-            return LookupTable.load(name, sides[name][0], data.tables[name], asked[name])
+            return LookupTable.load(name, sides[name][0], data.tables[name], asked[name], loaded=loaded)
 
         with ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-lookup") as pool:
             self._tables = dict(zip(asked, pool.map(load, asked), strict=True))

@@ -15,6 +15,7 @@ from headrace.core.evidence import Evidence
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
 from headrace.core.spec import ParsedSpec, Spec
+from headrace.data.loaded import Loaded
 from headrace.engine.tracking.record import Given
 
 
@@ -32,7 +33,8 @@ def silent(stage: str, text: str, done: int, total: int) -> None:
 class Context:
     """One run's surroundings. `root` is the project's folder. `pinned` are snapshots that are used instead
     of reading the tables again: the artifacts are in the store. `given` is a model that takes the place of
-    the spec's candidates."""
+    the spec's candidates. `loaded` is what handles on rows hold in memory together: emptied when a stage
+    ends, and gone with the context."""
 
     root: Path
     store: Store
@@ -43,6 +45,7 @@ class Context:
     progress: Progress = silent
     pinned: Mapping[str, Snapshot] = field(default_factory=dict)
     given: Given | None = None
+    loaded: Loaded = field(default_factory=Loaded, compare=False, repr=False)
 
     @property
     def spec(self) -> Spec:

@@ -76,6 +76,8 @@ def run_stage(stage: Stage, ctx: Context, made: Made) -> Ran:
         problems = [to_plain(p) for p in error.problems]
         ctx.store.append([ctx.draft("stage.failed", key, run=ctx.run, stage=stage.name, problems=problems)])
         raise
+    finally:
+        ctx.loaded.drop()
     seconds = time.perf_counter() - started
     ctx.store.append([ctx.draft("stage.finished", key, **_payload(stage, ctx, output, seconds))])
     return Ran(stage.name, "ran", seconds, key, output)

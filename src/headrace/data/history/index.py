@@ -9,22 +9,24 @@ This room needs numpy, pyarrow and onnxruntime alone: serving imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.digest import digest_bytes, digest_file
 from headrace.core.history import History
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.data.buffers import Array
 from headrace.data.feed import feed, there
 from headrace.data.history.kernel import Ints, Past, Values, aggregate
 from headrace.data.keys import Keys, Value
-from headrace.data.lookup import moments_of, read_whole
+from headrace.data.loaded import Loaded
+from headrace.data.lookup import moments_of, read_once
 from headrace.data.order import in_order
 from headrace.data.order import starts as row_starts
 from headrace.graph.run import Runner
@@ -33,6 +35,9 @@ OUTPUT = "="
 """What the outputs of a table's graph begin with: the text of the expression follows."""
 
 _CHUNK = 65_536
+
+_Read = Callable[[Iterable[str]], Mapping[str, Array]]
+"""Columns of a table, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,31 +57,28 @@ class HistoryTable:
         *,
         without: NDArray[np.bool_] | None = None,
         threads: int = 1,
+        loaded: Loaded | None = None,
     ) -> HistoryTable:
         """Read what histories of one table need from its snapshot's Parquet file.
 
         `graph` gives the values of their expressions (`data.history.values`; None where they have none),
-        `without` marks rows, by position, that are left out.
+        `without` marks rows, by position, that are left out. What `loaded` holds of this is not made again.
 
         Raises:
             DataError: a column is missing, or of another type than the graph reads.
         """
-        runner = None if graph is None else Runner(graph, threads=threads)
-        inputs = {} if runner is None else runner.inputs
-        times = {c for h in histories for c in (h.on, h.known_at) if c is not None}
-        read = read_whole(path, sorted({*inputs, *times, *(k for h in histories for k in h.by)}))
-        values = {} if runner is None else _values(runner, read)
+        loaded, source = loaded or Loaded(), _Source(path, graph, threads)
+        rows = () if without is None else (digest_bytes(np.packbits(without).tobytes()),)
         views: dict[tuple[Any, ...], _View] = {}
-        bases: dict[tuple[Any, ...], _Base] = {}
         by_name = {}
-        for history in histories:
-            at = (history.by, history.on, history.known_at)
+        for h in histories:
+            at = (h.by, h.on, h.known_at)
             if at not in views:
-                views[at] = _View.of(history, read, without)
-            base = (*at, history.value, history.where)
-            if base not in bases:
-                bases[base] = _Base.of(history, views[at], values)
-            by_name[history.name] = bases[base]
+                view = partial(_View.of, h, source.read, without)
+                views[at] = loaded.get(("view", path, *rows, *at), view)
+            base = partial(_Base.of, h, views[at], source.values)
+            key = ("base", path, *rows, *at, source.digest, h.value, h.where)
+            by_name[h.name] = loaded.get(key, base)
         return cls(tuple(histories), views, by_name)
 
     @property
@@ -140,16 +142,44 @@ def plain(value: Any, kind: Type) -> Value:
     return bool(value) if kind is Type.BOOL else float(value)
 
 
-def _values(runner: Runner, read: Mapping[str, Array]) -> dict[str, Values]:
-    """The expressions' values over all rows, by their text."""
-    columns = {n: feed(read[n], kind) for n, kind in runner.inputs.items()}
-    rows = len(next(iter(read.values())))
-    parts: dict[str, list[Values]] = {n: [] for n in runner.outputs}
-    for at in range(0, max(rows, 1), _CHUNK):
-        chunk = {n: c[at : at + _CHUNK] for n, c in columns.items()}
-        for name, values in runner.run(chunk, min(rows - at, _CHUNK)).items():
-            parts[name].append(values)
-    return {n.removeprefix(OUTPUT): np.concatenate(p) for n, p in parts.items()}
+@dataclass(eq=False)
+class _Source:
+    """The file that one `load` reads: every column once, and the graph over its rows once, where it is asked
+    for at all. Live."""
+
+    path: Path
+    graph: bytes | Path | None
+    threads: int
+    _columns: Loaded = field(default_factory=Loaded)
+
+    @cached_property
+    def digest(self) -> str:
+        """The graph's."""
+        if self.graph is None:
+            return ""
+        return digest_bytes(self.graph) if isinstance(self.graph, bytes) else digest_file(self.graph)
+
+    def read(self, names: Iterable[str]) -> dict[str, Array]:
+        """Columns of the table, whole."""
+        return read_once(self.path, names, self._columns)
+
+    def values(self) -> Mapping[str, Values]:
+        """The expressions' values over all rows, by their text."""
+        return self._columns.get("values", self._computed)
+
+    def _computed(self) -> dict[str, Values]:
+        if self.graph is None:
+            return {}
+        runner = Runner(self.graph, threads=self.threads)
+        read = self.read(sorted(runner.inputs))
+        columns = {n: feed(read[n], kind) for n, kind in runner.inputs.items()}
+        rows = len(next(iter(read.values())))
+        parts: dict[str, list[Values]] = {n: [] for n in runner.outputs}
+        for at in range(0, max(rows, 1), _CHUNK):
+            chunk = {n: c[at : at + _CHUNK] for n, c in columns.items()}
+            for name, values in runner.run(chunk, min(rows - at, _CHUNK)).items():
+                parts[name].append(values)
+        return {n.removeprefix(OUTPUT): np.concatenate(p) for n, p in parts.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +207,12 @@ class _View:
     _latest: Ints
 
     @classmethod
-    def of(cls, history: History, read: Mapping[str, Array], without: NDArray[np.bool_] | None) -> _View:
-        times = [read[c] for c in (history.on, history.known_at) if c is not None]
-        count = len(times[0])
-        on, known = moments_of(times, count)
-        keys, group = Keys.of([read[k] for k in history.by], count)
+    def of(cls, history: History, read: _Read, without: NDArray[np.bool_] | None) -> _View:
+        times = [c for c in (history.on, history.known_at) if c is not None]
+        held = read([*times, *history.by])
+        count = len(held[history.on])
+        on, known = moments_of([held[c] for c in times], count)
+        keys, group = Keys.of([held[k] for k in history.by], count)
         usable = (group >= 0) & (known != NULL_TIME)
         if without is not None:
             usable &= ~without
@@ -293,13 +324,13 @@ class _Base:
     before: Ints | None = field(default=None)
 
     @classmethod
-    def of(cls, history: History, view: _View, values: Mapping[str, Values]) -> _Base:
+    def of(cls, history: History, view: _View, values: Callable[[], Mapping[str, Values]]) -> _Base:
         counts = np.ones(len(view.rows), np.bool_)
         if history.where is not None:
-            counts &= values[history.where][view.rows] == 1.0
+            counts &= values()[history.where][view.rows] == 1.0
         held = None
         if history.value is not None and history.value_type is not None:
-            held = values[history.value][view.rows]
+            held = values()[history.value][view.rows]
             counts &= there(held, history.value_type)
             if held.dtype == np.float64:
                 held = held + 0.0  # minus zero is zero

@@ -76,6 +76,7 @@ def rows_of(ctx: Context, made: Made, part: str, **opened: Any) -> Rows:
         histories=histories_of(ctx, made),
         functions=functions_of(ctx, made),
         threads=ctx.spec.limits.threads,
+        loaded=ctx.loaded,
         **opened,
     )
 
