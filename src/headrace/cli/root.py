@@ -32,6 +32,7 @@ COMMANDS = {
     "materialize": "headrace.cli.online:materialize",
     "skew": "headrace.cli.skew:skew",
     "serve": "headrace.cli.answer:serve",
+    "token": "headrace.cli.token:token",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",
     "doc": "headrace.cli.doc:doc",

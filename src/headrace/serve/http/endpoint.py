@@ -8,14 +8,18 @@ from typing import Any
 
 import msgspec
 
+from headrace.core.tokens import Caller
+
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
+ANYBODY = Caller()
+"""Where no token is asked for."""
 
 
 @dataclass(frozen=True)
 class Call:
     """A request, with its whole body. path: the values of the template's `{names}`. started: `perf_counter`
-    when its first bytes were seen. caller: who asks (empty: nobody said)."""
+    when its first bytes were seen. caller: who asks."""
 
     method: str
     target: str
@@ -24,7 +28,7 @@ class Call:
     headers: Mapping[bytes, bytes]
     body: bytes
     started: float
-    caller: str = ""
+    caller: Caller = ANYBODY
 
     def json(self) -> Any:
         """The body, decoded.
@@ -36,6 +40,17 @@ class Call:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refused(400, f"the body is no JSON: {error}") from None
+
+    def require(self, role: str) -> None:
+        """Refuse who has another role. Raises Refused: 403."""
+        if role not in self.caller.roles:
+            raise Refused(403, f"this is for the role {role}", fix="ask an administrator for such a token")
+
+    def require_route(self, route: str) -> None:
+        """Refuse a route that the caller's token does not name. Raises Refused: 403."""
+        if self.caller.routes and route not in self.caller.routes:
+            there = ", ".join(self.caller.routes)
+            raise Refused(403, f"this token may not ask the route {route!r}", fix=f"it may ask {there}")
 
 
 @dataclass(frozen=True)

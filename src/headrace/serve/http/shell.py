@@ -13,7 +13,8 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply
+from headrace.serve.http.endpoint import ANYBODY, Call, Endpoint, Refused, Reply
+from headrace.serve.http.guard import Guard
 from headrace.serve.http.problems import ours, refusal
 
 Scope = MutableMapping[str, Any]
@@ -23,16 +24,30 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _LOG = logging.getLogger("headrace.serve")
 _NO_QUERY: Mapping[str, str] = {}
 _NO_PATH: Mapping[str, str] = {}
+SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
+)
+"""Sent with every answer: nothing is guessed, kept by proxies, told to other sites, or framed by them."""
 
 
 class Shell:
-    """The application. `most` is the most bytes of one body; `close` is called when the server stops."""
+    """The application. `most` is the most bytes of one body; without a `guard` everybody is let in; `close`
+    is called when the server stops."""
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], *, most: int, close: Callable[[], None] = lambda: None
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        most: int,
+        guard: Guard | None = None,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self._most = most
+        self._guard = guard
         self._close = close
         self._plain = {(e.method, e.path): e for e in self.endpoints if "{" not in e.path}
         self._templates = [(e, e.path.split("/")) for e in self.endpoints if "{" in e.path]
@@ -58,6 +73,7 @@ class Shell:
 
     async def _reply(self, scope: Scope, receive: Receive, started: float) -> Reply:
         endpoint, path = self._find(scope["method"], scope["path"])
+        caller = ANYBODY if self._guard is None else self._guard.admit(endpoint, scope["headers"])
         query = scope["query_string"]
         call = Call(
             scope["method"],
@@ -67,6 +83,7 @@ class Shell:
             dict(scope["headers"]),
             await self._body(receive),
             started,
+            caller,
         )
         reply = endpoint.handler(call)
         return await reply if isawaitable(reply) else reply
@@ -136,6 +153,11 @@ def _match(template: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 async def _send(reply: Reply, send: Send, *, head: bool) -> None:
-    headers = [(b"content-type", reply.media), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+    headers = [
+        (b"content-type", reply.media),
+        (b"content-length", b"%d" % len(reply.body)),
+        *SECURITY,
+        *reply.headers,
+    ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else reply.body})
