@@ -40,7 +40,7 @@ GRANTS: Mapping[Role, frozenset[Role]] = {
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and what is open to them. name: the token's (empty: none was asked for). routes: empty: all."""
+    """Who asks, and what is open to them. name: the token's (empty: none was needed). routes: empty: all."""
 
     name: str = ""
     roles: frozenset[Role] = frozenset(Role)
