@@ -19,6 +19,7 @@ from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import recall, stage_key
 from headrace.engine.recheck import recheck
 from headrace.engine.result import Trail
+from headrace.engine.reviewing import review_plan
 from headrace.engine.serve_plan import serve_plan
 from headrace.engine.skew import Ways
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
@@ -178,7 +179,8 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         dirty=dirty,
         libraries=library_versions(LIBRARIES),
         columns=dict(spec.problem.columns),
-        plan=serve_plan(spec),
+        plan=plan,
+        review=review_plan(ctx, made),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from headrace.core.evidence import Interval, Verdict
 from headrace.core.function import Function
 from headrace.core.history import History
+from headrace.core.review import ReviewPlan
 from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
 from headrace.metrics.worth import Worth
@@ -224,3 +225,4 @@ class Manifest:
     format: int = 1
     privacy: Privacy = field(default_factory=Privacy)
     plan: Plan = field(default_factory=Plan)
+    review: ReviewPlan | None = None

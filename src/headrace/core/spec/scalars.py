@@ -37,19 +37,26 @@ _RATE = re.compile(r"\s*(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*(?:/|an?|per)\s*(s|mi
 _SECONDS = {"s": 1, "min": 60, "h": 3_600, "hour": 3_600, "day": 86_400, "week": 604_800}
 
 
-def parse_rate(text: str) -> float:
-    """Read `5,000 / day` as a number a second. Raises ValueError where the text is no rate above zero.
-
-    >>> parse_rate("120 / min")
-    2.0
-    """
+def split_rate(text: str) -> tuple[float, int]:
+    """Read `5,000 / day` as a number and the seconds that it is for. Raises ValueError where the text is no
+    rate above zero."""
     match = _RATE.fullmatch(text)
     number = float(match[1].replace(",", "") + (match[2] or "")) if match else 0.0
     if match is None or number <= 0:
         raise ValueError(
             f"{text!r} is no rate; write a number and s, min, h, day or week, such as '1,000 / day'"
         )
-    return number / _SECONDS[match[3]]
+    return number, _SECONDS[match[3]]
+
+
+def parse_rate(text: str) -> float:
+    """Read `5,000 / day` as a number a second. Raises ValueError where the text is no rate above zero.
+
+    >>> parse_rate("120 / min")
+    2.0
+    """
+    number, seconds = split_rate(text)
+    return number / seconds
 
 
 def _rate(text: str) -> str:

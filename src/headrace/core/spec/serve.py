@@ -122,19 +122,24 @@ class Serve(Model):
 
 
 class Review(Model):
-    """Which answers a person looks at."""
+    """Which answers a person looks at: `when`, or as many as `risk` needs; and an `audit` of the others."""
 
     when: str | None = None
-    """A SQL condition over the raw columns, `prediction` and `probability` (or `lower` and `upper`)."""
+    """A SQL condition over the raw columns, and `prediction`, `confidence` (the probability of what is
+    predicted), `probability` (of the positive class), `set_size` (of sets of classes), `lower` and `upper` (of
+    intervals)."""
     risk: Level | None = None
-    """In place of `when`: the share of wrong answers among those that are given without a person, at most."""
+    """In place of `when`: the share of wrong answers among those that are given without a person, at most.
+    The confidence that is needed for that is found on the validation rows."""
+    level: Level = 0.95
+    """The probability with which the risk is held, over the draw of those rows."""
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of all other answers that are looked at, drawn by chance."""
     capacity: Rate | None = None
-    """What the reviewers manage; no more is sent to them."""
+    """What the reviewers manage, by hour, day or week; no more is sent to them."""
     deadline: Duration = "1 day"
     """By then a decision is there, or the fallback stands."""
     fallback: Literal["model", "none"] = "model"
     """What stands until a person decides, and when none does in time: the model's answer, or none."""
     double: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of items that two reviewers decide."""
+    """Share of items that two reviewers decide; a third where they differ."""

@@ -25,6 +25,7 @@ from headrace.engine.explaining import explaining
 from headrace.engine.headlines import headlines
 from headrace.engine.measures import find_metric, metrics_of
 from headrace.engine.refitting import renewing
+from headrace.engine.reviewing import fit_review
 from headrace.engine.scores import score_rows
 from headrace.engine.side_by_side import side_by_side
 from headrace.engine.stages.features import rows_of
@@ -43,7 +44,7 @@ from headrace.metrics.record import Floats, Metric, Predictions
 
 def _slice(ctx: Context) -> Any:
     """Everything but the bounds: these are judged anew on every run, and change nothing that is measured."""
-    spec, problem = ctx.spec.evaluate, ctx.spec.problem
+    spec, problem, review = ctx.spec.evaluate, ctx.spec.problem, ctx.spec.review
     plain = spec.model_dump(mode="json", exclude={"floor", "calibration"})
     for part in ("fairness", "robustness"):
         if plain[part] is not None:
@@ -55,6 +56,7 @@ def _slice(ctx: Context) -> Any:
         "events": [ctx.spec.data.id, ctx.spec.data.time, ctx.zone],
         "personal": sorted(ctx.spec.data.pii),
         "encoders": declared_encoders(ctx.spec) if spec.learning_curve else None,
+        **({"review": [review.risk, review.level, ctx.spec.seed]} if review and review.risk else {}),
     }
 
 
@@ -109,6 +111,9 @@ def _looks(
         yield _robustness(ctx, runner, metric, predictions, watched)
     if spec.learning_curve:
         yield _curve(ctx, made, metric)
+    held = fit_review(ctx.spec, predictions)
+    if held is not None:
+        yield "review", held, ()
 
 
 def _todays(ctx: Context, made: Made) -> Floats | None:
