@@ -25,7 +25,7 @@ def token() -> None:
 
 @token.command(epilog="Example: headrace token create --role caller --name shop --expires '90 days'")
 @in_project
-@click.option("--role", required=True, type=click.Choice(list(Role)), help="What it opens.")
+@click.option("--role", required=True, type=click.Choice([r.value for r in Role]), help="What it opens.")
 @click.option("--name", required=True, metavar="NAME", help="Who holds it: a person or a program.")
 @click.option(
     "--expires",
