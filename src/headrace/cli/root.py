@@ -28,6 +28,7 @@ COMMANDS = {
     "ablate": "headrace.cli.ablate:ablate",
     "trials": "headrace.cli.trials:trials",
     "release": "headrace.cli.release:release",
+    "route": "headrace.cli.route:route",
     "predict": "headrace.cli.answer:predict",
     "materialize": "headrace.cli.online:materialize",
     "skew": "headrace.cli.skew:skew",

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from headrace.project.base import STORE_DIR
 from headrace.project.look import Looking
+from headrace.project.routing import Routing
 from headrace.project.serving import Serving
 from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Serving, Tokens):
+class Project(Working, Looking, Serving, Tokens, Routing):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

@@ -1,0 +1,86 @@
+"""What changes who answers: routes, their canaries and shadows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from headrace.core.event import Event
+from headrace.core.routes import DEFAULT, Route
+from headrace.project.base import ProjectBase
+
+if TYPE_CHECKING:
+    from headrace.engine.routes import Wanted
+
+
+class Routing(ProjectBase):
+    """The routes of a `Project`. Every server follows within a second."""
+
+    def routes(self) -> dict[str, Route]:
+        """The routes as they stand, by name; the champion answers what no arm takes."""
+        from headrace.engine.routes import moment
+
+        return moment(self.store).routes
+
+    def set_route(
+        self,
+        *,
+        canary: str | tuple[str, float] | None = None,
+        shadows: Mapping[str, float] | None = None,
+        ramp: Sequence[float] | None = None,
+        bake: str | None = None,
+        guardrails: Sequence[str] | None = None,
+        again: bool = False,
+        reason: str = "",
+        route: str = DEFAULT,
+    ) -> Route:
+        """Give a route a canary (a release on the ramp of its spec, or with a share of its own), shadows
+        (releases and their shares), another ramp or other guardrails. What is not named stays as it is.
+
+        Raises:
+            NotFound: there is no such release.
+            UserError: a release may not answer (it was not promoted, was taken down, is champion already), or
+                the shares can't be.
+        """
+        from headrace.engine.routes import Wanted, set_route
+
+        wanted: Wanted = Wanted(
+            canary=(canary, None) if isinstance(canary, str) else canary,
+            shadows=None if shadows is None else tuple(shadows.items()),
+            ramp=None if ramp is None else tuple(ramp),
+            bake=bake,
+            guardrails=None if guardrails is None else tuple(guardrails),
+            again=again,
+            reason=reason,
+        )
+        return set_route(self.store, wanted, name=route, actor=self.actor, clock=self._clock)
+
+    def pause_route(self, *, route: str = DEFAULT) -> Route:
+        """Let a canary's ramp stand still. Its guardrails hold."""
+        from headrace.engine.routes import pause
+
+        return pause(self.store, True, name=route, actor=self.actor, clock=self._clock)
+
+    def resume_route(self, *, route: str = DEFAULT) -> Route:
+        """Let a paused ramp go on; its share is held for a whole bake again."""
+        from headrace.engine.routes import pause
+
+        return pause(self.store, False, name=route, actor=self.actor, clock=self._clock)
+
+    def roll_back_route(self, release: str | None = None, *, reason: str = "", route: str = DEFAULT) -> Route:
+        """Take a release (default: the canary) off a route, at once.
+
+        Raises:
+            UserError: it is not on the route.
+        """
+        from headrace.engine.routes import roll_back
+
+        return roll_back(
+            self.store, name=route, release=release, reason=reason, actor=self.actor, clock=self._clock
+        )
+
+    def route_history(self, route: str | None = None) -> tuple[Event, ...]:
+        """What became of a route (default: of all), oldest first."""
+        from headrace.engine.routes import history
+
+        return history(self.store, route)
