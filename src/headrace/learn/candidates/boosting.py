@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from headrace.core.task import Feature, Kind, Task
 from headrace.graph.build import GraphBuilder
+from headrace.learn.bags import fit_bags, refuse_bags
 from headrace.learn.candidate import Fitted, Matrix, Range, Space, Vector
 from headrace.learn.constant import only_class
 from headrace.learn.encode import category_columns
-from headrace.learn.links import emit_sigmoid, emit_softmax, sigmoid, softmax
+from headrace.learn.links import emit_link, link
 from headrace.learn.needs import need
 from headrace.learn.trees import from_lightgbm
 
@@ -33,19 +34,21 @@ class FittedBoosting:
 
     def score(self, X: Matrix) -> Vector:
         """[rows], or [rows, classes] for multiclass."""
+        return link(self.task, self.raw(X))
+
+    def raw(self, X: Matrix) -> Vector:
+        """See `learn.bags.Raw`."""
         # one-row calls would pay LightGBM's thread start-up; batches use what fit was given
         raw = self.booster.predict(np.ascontiguousarray(X), raw_score=True, num_threads=self.threads)
-        if self.task.kind is Kind.MULTICLASS:
-            return softmax(raw.reshape(len(X), -1))
-        return sigmoid(raw) if self.task.kind is Kind.BINARY else np.asarray(raw, np.float64)
+        return np.asarray(raw, np.float64).reshape(len(X), -1)
 
     def emit(self, g: GraphBuilder, x: str) -> str:
         """One tree node and the link."""
-        sums = from_lightgbm(self.booster.dump_model()).emit(g, x)
-        if self.task.kind is Kind.MULTICLASS:
-            return emit_softmax(g, sums)
-        raw = g.node("Squeeze", sums, g.constant([1], np.int64))
-        return emit_sigmoid(g, raw) if self.task.kind is Kind.BINARY else raw
+        return emit_link(g, self.task, self.emit_raw(g, x))
+
+    def emit_raw(self, g: GraphBuilder, x: str) -> str:
+        """One tree node."""
+        return from_lightgbm(self.booster.dump_model()).emit(g, x)
 
     def contributions(self, X: Matrix) -> Vector:
         """See `Explained`."""
@@ -80,7 +83,12 @@ class Boosting:
             "l1": 0.0,
             "l2": 0.0,
             "category_smooth": 10.0,
+            "bags": 1,
         }
+
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """See `Strict`."""
+        return refuse_bags(params)
 
     def space(self, task: Task) -> Space:
         """The parameters that matter most, over their usual decades. Leaves up to thousands of rows: where
@@ -108,23 +116,27 @@ class Boosting:
         seed: int,
         threads: int,
     ) -> Fitted:
-        """Bin the float32 matrix without copying it, then boost."""
+        """Bin the float32 matrix without copying it, then boost, once for each bag."""
         constant = only_class(y, task)
         if constant is not None:
             return constant
         lightgbm = need("lightgbm")
-        settings = {**_settings(params, seed, threads), "objective": _OBJECTIVE[task.kind]}
-        if task.kind is Kind.MULTICLASS:
-            settings["num_class"] = len(task.classes)
-        rows = lightgbm.Dataset(
-            np.ascontiguousarray(X),
-            y,
-            categorical_feature=category_columns(features),
-            params=settings,
-            free_raw_data=True,
-        )
-        booster = lightgbm.train(settings, rows, num_boost_round=params["trees"])
-        return FittedBoosting(booster.free_dataset(), task, threads)
+
+        def one(drawn: int) -> Fitted:
+            settings = {**_settings(params, drawn, threads), "objective": _OBJECTIVE[task.kind]}
+            if task.kind is Kind.MULTICLASS:
+                settings["num_class"] = len(task.classes)
+            rows = lightgbm.Dataset(
+                np.ascontiguousarray(X),
+                y,
+                categorical_feature=category_columns(features),
+                params=settings,
+                free_raw_data=True,
+            )
+            booster = lightgbm.train(settings, rows, num_boost_round=params["trees"])
+            return FittedBoosting(booster.free_dataset(), task, threads)
+
+        return fit_bags(one, task, params["bags"], seed)
 
 
 def _settings(params: Mapping[str, Any], seed: int, threads: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from headrace.core.task import Feature, Kind, Task
 from headrace.graph.build import GraphBuilder
+from headrace.learn.bags import fit_bags, refuse_bags
 from headrace.learn.candidate import Fitted, Matrix, Range, Space, Vector
 from headrace.learn.constant import Constant, only_class
 from headrace.learn.encode import TargetCodes, fit_target_codes
@@ -41,18 +42,24 @@ class FittedCatBoost:
 
     def score(self, X: Matrix) -> Vector:
         """[rows], or [rows, classes] for multiclass."""
+        return link(self.task, self.raw(X))
+
+    def raw(self, X: Matrix) -> Vector:
+        """See `learn.bags.Raw`."""
         raw = self._raw(self.encoding.apply(X))
-        if self.task.kind is Kind.MULTICLASS:
-            raw = spread(self.task, self.classes, raw)
-        return link(self.task, raw)
+        return spread(self.task, self.classes, raw) if self.task.kind is Kind.MULTICLASS else raw
 
     def emit(self, g: GraphBuilder, x: str) -> str:
         """Target statistics, one tree node, the bias, the link."""
+        return emit_link(g, self.task, self.emit_raw(g, x))
+
+    def emit_raw(self, g: GraphBuilder, x: str) -> str:
+        """See `learn.bags.Raw`."""
         sums = from_catboost(self._dump, self._targets).emit(g, self.encoding.emit(g, x))
         raw = g.node("Add", sums, g.constant(self._bias, np.float64))
         if self.task.kind is Kind.MULTICLASS:
             raw = emit_spread(g, self.task, self.classes, raw)
-        return emit_link(g, self.task, raw)
+        return raw
 
     def contributions(self, X: Matrix) -> Vector:
         """See `Explained`; the statistics of a category count together, a class that training rows lack
@@ -118,7 +125,12 @@ class CatBoost:
             "columns": 0.8,
             "random_strength": 1.0,
             "smoothing": 20.0,
+            "bags": 1,
         }
+
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """See `Strict`."""
+        return refuse_bags(params)
 
     def space(self, task: Task) -> Space:
         """The parameters that matter most, over their usual decades."""
@@ -144,7 +156,7 @@ class CatBoost:
         seed: int,
         threads: int,
     ) -> Fitted:
-        """Fit; the same for any number of threads."""
+        """Fit, once for each bag; the same for any number of threads."""
         constant = only_class(y, task)
         if constant is not None:
             return constant
@@ -156,29 +168,36 @@ class CatBoost:
         ):  # CatBoost refuses columns that don't vary
             return Constant(tuple(np.atleast_1d(_overall(y, task)).tolist()), task)
         drawn = params["rows"] < 1.0 and len(X) >= FEW_ROWS
-        model = catboost.CatBoost(
-            {
-                "loss_function": _LOSS[task.kind],
-                "iterations": params["trees"],
-                "learning_rate": params["learning_rate"],
-                "depth": params["depth"],
-                "l2_leaf_reg": params["l2"],
-                "bootstrap_type": "Bernoulli" if drawn else "No",
-                **({"subsample": params["rows"]} if drawn else {}),
-                "rsm": params["columns"],
-                "random_strength": params["random_strength"],
-                "boosting_type": "Plain",
-                "random_seed": seed,
-                "thread_count": threads,
-                "allow_writing_files": False,
-                "logging_level": "Silent",
-            }
-        )
-        model.fit(Z, y if task.kind is Kind.REGRESSION else y.astype(np.int64))
+        codes = y if task.kind is Kind.REGRESSION else y.astype(np.int64)
         classes: tuple[int, ...] = ()
         if task.kind is Kind.MULTICLASS:
             classes = tuple(int(c) for c in np.unique(y))
-        return FittedCatBoost(encoding, model, classes, task)
+        settings = _settings(params, task, threads, drawn=drawn)
+
+        def one(number: int) -> Fitted:
+            model = catboost.CatBoost({**settings, "random_seed": number})
+            model.fit(Z, codes)
+            return FittedCatBoost(encoding, model, classes, task)
+
+        return fit_bags(one, task, params["bags"], seed)
+
+
+def _settings(params: Mapping[str, Any], task: Task, threads: int, *, drawn: bool) -> dict[str, Any]:
+    return {
+        "loss_function": _LOSS[task.kind],
+        "iterations": params["trees"],
+        "learning_rate": params["learning_rate"],
+        "depth": params["depth"],
+        "l2_leaf_reg": params["l2"],
+        "bootstrap_type": "Bernoulli" if drawn else "No",
+        **({"subsample": params["rows"]} if drawn else {}),
+        "rsm": params["columns"],
+        "random_strength": params["random_strength"],
+        "boosting_type": "Plain",
+        "thread_count": threads,
+        "allow_writing_files": False,
+        "logging_level": "Silent",
+    }
 
 
 def _overall(y: Vector, task: Task) -> Vector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from headrace.core.task import Feature, FeatureKind, Kind, Task
 from headrace.graph.build import GraphBuilder
+from headrace.learn.bags import fit_bags, refuse_bags
 from headrace.learn.candidate import Fitted, Matrix, Range, Space, Vector
 from headrace.learn.constant import only_class
 from headrace.learn.links import emit_link, emit_spread, link, spread
@@ -47,19 +48,20 @@ class FittedXGBoost:
 
     def score(self, X: Matrix) -> Vector:
         """[rows], or [rows, classes] for multiclass."""
-        raw = self._raw(X)
-        if self.task.kind is Kind.MULTICLASS:
-            raw = spread(self.task, self.classes, raw)
-        return link(self.task, raw)
+        return link(self.task, self.raw(X))
 
     def emit(self, g: GraphBuilder, x: str) -> str:
         """One tree node, the base score, the link."""
+        return emit_link(g, self.task, self.emit_raw(g, x))
+
+    def emit_raw(self, g: GraphBuilder, x: str) -> str:
+        """See `learn.bags.Raw`."""
         sums = from_xgboost(self._model, self._targets).emit(g, x)
         base = g.constant(xgboost_base(self._model, self._targets), np.float64)
         raw = g.node("Add", sums, base)
         if self.task.kind is Kind.MULTICLASS:
             raw = emit_spread(g, self.task, self.classes, raw)
-        return emit_link(g, self.task, raw)
+        return raw
 
     def contributions(self, X: Matrix) -> Vector:
         """See `Explained`; a class that training rows lack gets nothing."""
@@ -70,12 +72,14 @@ class FittedXGBoost:
         every[:, :, list(self.classes)] = found.transpose(0, 2, 1)
         return every
 
-    def _raw(self, X: Matrix) -> Vector:
+    def raw(self, X: Matrix) -> Vector:
+        """See `learn.bags.Raw`."""
         found = np.asarray(self.booster.predict(matrix(X, self.types), pred_leaf=True), np.int64)
         raw = np.zeros((len(X), self._targets))
         for number, values in enumerate(xgboost_leaves(self._model)):
             raw[:, number % self._targets] += values[found.reshape(len(X), -1)[:, number]]
-        return raw + xgboost_base(self._model, self._targets)
+        raw += xgboost_base(self._model, self._targets)
+        return spread(self.task, self.classes, raw) if self.task.kind is Kind.MULTICLASS else raw
 
 
 def matrix(X: Matrix, types: tuple[str, ...], y: Vector | None = None) -> Any:
@@ -105,7 +109,12 @@ class XGBoost:
             "l1": 0.0,
             "l2": 1.0,
             "min_gain": 0.0,
+            "bags": 1,
         }
+
+    def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """See `Strict`."""
+        return refuse_bags(params)
 
     def space(self, task: Task) -> Space:
         """The parameters that matter most, over their usual decades."""
@@ -132,7 +141,7 @@ class XGBoost:
         seed: int,
         threads: int,
     ) -> Fitted:
-        """Fit; one draw of rows and columns a tree."""
+        """Fit, once for each bag; one draw of rows and columns a tree."""
         constant = only_class(y, task)
         if constant is not None:
             return constant
@@ -148,7 +157,6 @@ class XGBoost:
             "alpha": params["l1"],
             "lambda": params["l2"],
             "gamma": params["min_gain"],
-            "seed": seed,
             "nthread": threads,
             "tree_method": "hist",
             "verbosity": 0,
@@ -158,8 +166,13 @@ class XGBoost:
             known, codes = np.unique(y, return_inverse=True)
             classes, y = tuple(int(c) for c in known), codes.astype(np.float64)
             settings["num_class"] = len(classes)
-        booster = xgboost.train(settings, matrix(X, types, y), num_boost_round=params["trees"])
-        return FittedXGBoost(booster, types, classes, task)
+        rows = matrix(X, types, y)
+
+        def one(drawn: int) -> Fitted:
+            booster = xgboost.train({**settings, "seed": drawn}, rows, num_boost_round=params["trees"])
+            return FittedXGBoost(booster, types, classes, task)
+
+        return fit_bags(one, task, params["bags"], seed)
 
 
 XGBOOST = XGBoost()
