@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace.core.clock import Clock
+from headrace.core.codec import from_json
 from headrace.core.errors import NotFound
+from headrace.core.event import Event
 from headrace.core.ports import OnlineStore, Store
-from headrace.core.routes import DEFAULT, Route
+from headrace.core.routes import DEFAULT, LIVE_KINDS, Route, routes
+from headrace.core.views import Releases, ReleaseView, releases
+from headrace.release.feeds import ready
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer
 from headrace.serve.online import Online
+
+EVERY = 0.2
+"""Seconds between two looks at the ledger."""
+_AGAIN = 5.0
+"""Seconds before a release that could not be loaded is tried again."""
+
+_LOG = logging.getLogger("headrace.serve")
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,8 @@ class Served:
 class Scene:
     """Everything that answering needs, at one moment of the ledger. Never changed: replaced by another.
 
-    number: of the ledger's event up to which it holds. champion: its name; it is in `served`.
+    number: of the ledger's event up to which it holds. champion: its name; it is in `served`, as is every
+    release that an arm of `routes` names.
     """
 
     champion: str
@@ -37,8 +52,29 @@ class Scene:
     number: int = 0
 
 
+Load = Callable[[ReleaseView], Served]
+"""Loads a release and answers once with it. Takes as long as that takes; called from a thread of its own."""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What the ledger asks for. kept: releases that are held ready, the champion's first."""
+
+    champion: str
+    routes: Mapping[str, Route]
+    state: Releases
+    number: int
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The champion, those on routes, and the one that a rollback would bring back at once."""
+        named = [r for route in self.routes.values() for r in route.releases]
+        before = self.state.before_champion()
+        return tuple(dict.fromkeys([self.champion, *named, *([before] if before else [])]))
+
+
 class Live:
-    """Holds the scene. `scene` may be read by any thread at any time."""
+    """Holds the scene. `scene` may be read by any thread at any time: it is replaced as a whole."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -48,8 +84,180 @@ class Live:
         """One release, whatever the ledger says."""
         return cls(Scene(served.release, {served.release: served}, {DEFAULT: Route()}))
 
+    @property
+    def trouble(self) -> str:
+        """Why the scene may be older than the ledger, or lacks a release; empty: it is as the ledger says."""
+        return ""
+
     def close(self) -> None:
         """Follow the ledger no longer."""
+
+
+class Following(Live):
+    """A scene that follows the ledger.
+
+    Two threads: one looks at the ledger and replaces the scene, so that a rollback waits for nothing; the
+    other loads releases, which answer from when they are warm. Until then an arm's units get the champion,
+    and a new champion's those of the one before. Releases that nothing names any more are let go.
+    What can't be read or loaded changes nothing: the scene stays, and `trouble` says why.
+    """
+
+    def __init__(self, store: Store, load: Load, *, every: float = EVERY) -> None:
+        """Reads the ledger, and loads what it names before this returns.
+
+        Raises:
+            NotFound: no release is champion.
+            HeadraceError: the ledger can't be read, or the champion can't be loaded.
+        """
+        self._store = store
+        self._load = load
+        self._every = every
+        self._events: list[Event] = []
+        self._head: tuple[int, str] = (0, "")
+        self._loaded: dict[str, Served] = {}
+        self._failed: dict[str, tuple[str, float]] = {}
+        self._unread = ""
+        self._lock = threading.Lock()  # of the three above and the swap
+        self._stop, self._wanting = threading.Event(), threading.Event()
+        wish = self._read()
+        if wish is None or not wish.champion:
+            raise NotFound("no release is champion", fix="run `headrace run`, or promote one")
+        self._wish = wish
+        first = wish.state.releases[wish.champion]
+        served = load(first)
+        self._loaded[first.release] = served
+        super().__init__(Scene(first.release, self._loaded, {DEFAULT: Route()}))
+        self._load_missing()
+        self._swap()
+        self._threads = [
+            threading.Thread(target=self._follow, name="headrace-live", daemon=True),
+            threading.Thread(target=self._loading, name="headrace-load", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def trouble(self) -> str:
+        """See `Live.trouble`."""
+        failed = [f"{name}: {why}" for name, (why, _) in dict(self._failed).items()]
+        return "; ".join([*([self._unread] if self._unread else []), *failed])
+
+    def close(self) -> None:
+        """See `Live.close`."""
+        self._stop.set()
+        self._wanting.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self._every):
+            try:
+                wish = self._read()
+            except Exception as error:  # noqa: BLE001  whatever it is, answering goes on with what is there
+                if not self._unread:
+                    _LOG.warning("the ledger can't be followed: %s", error)
+                self._unread = f"the ledger can't be followed: {str(error).splitlines()[0]}"
+                continue
+            self._unread = ""
+            if wish is not None:
+                with self._lock:
+                    if wish.champion:
+                        self._wish = wish
+                    self._failed = {n: f for n, f in self._failed.items() if n in self._wish.kept}
+                    self._swap()
+                self._wanting.set()
+
+    def _loading(self) -> None:
+        while not self._stop.is_set():
+            # Woken by a change, and now and then for what could not be loaded before.
+            self._wanting.wait(timeout=_AGAIN)
+            self._wanting.clear()
+            if not self._stop.is_set():
+                self._load_missing()
+
+    def _read(self) -> _Wish | None:
+        """What the ledger asks for now; None where nothing that matters has happened since the last look."""
+        head = self._store.head()
+        if head == self._head:
+            return None
+        if head[0] <= self._head[0]:
+            self._events = []  # another ledger: restored from a copy
+        after = self._head[0] if self._events else 0
+        new = list(self._store.read(after=after, kinds=LIVE_KINDS))
+        self._head = head
+        if not new and self._events:
+            return None
+        self._events += [e for e in new if not self._events or e.seq > self._events[-1].seq]
+        state = releases(self._events)
+        champion = state.champion.release if state.champion else ""
+        return _Wish(champion, routes(self._events), state, head[0])
+
+    def _load_missing(self) -> None:
+        """Load what is wanted and not there, the champion first; let go of the rest."""
+        tried: set[str] = set()
+        while not self._stop.is_set():
+            with self._lock:
+                now = time.monotonic()
+                wish = self._wish
+                missing = [
+                    n
+                    for n in wish.kept
+                    if n not in self._loaded and n not in tried and self._failed.get(n, ("", 0.0))[1] <= now
+                ]
+            if not missing:
+                break
+            tried.add(missing[0])
+            self._load_one(wish.state.releases[missing[0]])
+        with self._lock:
+            self._let_go()
+
+    def _load_one(self, view: ReleaseView) -> None:
+        try:
+            served = self._load(view)
+        except Exception as error:  # noqa: BLE001  a release's own code may raise anything: serving goes on
+            _LOG.warning("release %s can't be loaded: %s", view.release, error)
+            with self._lock:
+                self._failed[view.release] = (str(error).split("\n")[0], time.monotonic() + _AGAIN)
+            return
+        with self._lock:
+            self._loaded[view.release] = served
+            self._failed.pop(view.release, None)
+            self._swap()
+
+    def _swap(self) -> None:
+        """Put the newest scene that can be. With the lock held."""
+        self.scene = self._scene()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        kept = {*self._wish.kept, *self.scene.served}
+        self._loaded = {n: s for n, s in self._loaded.items() if n in kept}
+
+    def _scene(self) -> Scene:
+        """What the ledger asks for, as far as it is loaded."""
+        wish, loaded = self._wish, self._loaded
+        champion = wish.champion if wish.champion in loaded else self.scene.champion
+        there = {name: _there(route, loaded, champion) for name, route in wish.routes.items()}
+        named = {champion, *(r for route in there.values() for r in route.releases)}
+        return Scene(champion, {n: loaded[n] for n in named}, there, wish.number)
+
+
+def _there(route: Route, loaded: Mapping[str, Served], champion: str) -> Route:
+    """A route without the arms whose releases are not there yet."""
+    arms = tuple(a for a in route.arms if a.release in loaded and a.release != champion)
+    return route if arms == route.arms else replace(route, arms=arms)
+
+
+def loader(store: Store, clock: Clock, online: OnlineStore | None = None, *, threads: int = 1) -> Load:
+    """Loads releases of a store; with `online`, each looks up there what of it was materialised."""
+
+    def load_view(view: ReleaseView) -> Served:
+        manifest = from_json(store.get(view.manifest).read_bytes(), Manifest)
+        held = online if online is not None and ready(online, manifest.serving) else None
+        return load(store, view.release, manifest, clock, held, threads=threads)
+
+    return load_view
 
 
 def load(
@@ -66,9 +274,6 @@ def load(
     answerer = Answerer(store, manifest.serving, release, threads=threads, online=live)
     answerer.warm()
     return Served(release, manifest, answerer, live)
-
-
-Load = Callable[[str], Served]
 
 
 def require(scene: Scene, release: str) -> Served:
