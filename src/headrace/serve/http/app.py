@@ -11,8 +11,11 @@ from headrace.serve.answer import secret_of
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.endpoint import Endpoint
 from headrace.serve.http.facts import facts
+from headrace.serve.http.health import Health, health_endpoints
+from headrace.serve.http.invocations import invocations
 from headrace.serve.http.native import index, native
 from headrace.serve.http.shell import Shell
+from headrace.serve.http.v2 import v2
 from headrace.serve.intake import Intake, treated_of
 from headrace.serve.live import Live, Served, load
 
@@ -45,7 +48,14 @@ def assemble(live: Live, intake: Intake | None, log: Log | None = None) -> Shell
     """
     desk = Desk(live, log)
     champion = live.scene.served[live.scene.champion]
-    there: Sequence[Endpoint] = [*native(desk), *facts(champion.online, intake)]
+    health = Health()
+    there: Sequence[Endpoint] = [
+        *native(desk),
+        *health_endpoints(desk, health),
+        *facts(champion.online, intake),
+        *v2(desk, health),
+        *invocations(desk, health),
+    ]
     return Shell([*there, index(desk, lambda: there)], most=champion.manifest.plan.body, close=live.close)
 
 

@@ -1,51 +1,45 @@
-"""The native protocol: POST /predict, GET /schema and /health, and the index."""
+"""The native protocol: POST /predict and GET /schema, and the index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 
 from headrace.serve.describe import describe
-from headrace.serve.desk.desk import Asked, Desk
+from headrace.serve.desk.desk import Desk
+from headrace.serve.http.asking import asked_of, champion
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
-from headrace.serve.live import Served
-from headrace.serve.why import TOP
-
-MOST_EXPLAINED = 100
-"""Rows of a request whose answers are explained: each takes thousands of answers."""
 
 
 def native(desk: Desk) -> list[Endpoint]:
     """The endpoints."""
     schemas: dict[str, bytes] = {}
 
-    def champion() -> Served:
-        scene = desk.live.scene
-        return scene.served[scene.champion]
-
     async def predict(call: Call) -> Reply:
-        served = champion()
-        columns = {*served.answerer.types, *served.manifest.serving.unused}
-        value, explain = _explain_of(call.json(), call.query, columns)
-        rows, many = _rows_of(value, served.answerer.types, served.manifest.plan.rows)
-        if explain and len(rows) > MOST_EXPLAINED:
-            what = f"{len(rows):,} rows to explain in one request"
-            raise Refused(413, what, fix=f"send at most {MOST_EXPLAINED:,}")
-        asked = Asked(call.started, release=call.query.get("release", ""), explain=explain)
+        served = champion(desk)
+        types = served.answerer.types
+        value, explain = _explain_of(call.json(), (*types, *served.manifest.serving.unused))
+        rows, many = _rows_of(value, types)
+        query = call.query
+        asked = asked_of(
+            desk,
+            call,
+            len(rows),
+            route=query.get("route", ""),
+            release=query.get("release", ""),
+            explain=explain,
+        )
         answers = await desk.answer(rows, asked)
         return json_reply({"predictions": answers} if many else answers[0])
 
     def schema(_: Call) -> Reply:
-        served = champion()
+        served = champion(desk)
         if served.release not in schemas:
             schemas.clear()
             schemas[served.release] = msgspec.json.encode(describe(served.manifest, served.release))
         return Reply(schemas[served.release])
-
-    def health(_: Call) -> Reply:
-        return json_reply({"status": "ok", "release": desk.live.scene.champion})
 
     return [
         Endpoint(
@@ -55,7 +49,6 @@ def native(desk: Desk) -> list[Endpoint]:
             "predictions for one row (an object) or many (a list of objects); with ?explain=5 why",
         ),
         Endpoint("GET", "/schema", schema, "the columns to send, with types and ranges, and what comes back"),
-        Endpoint("GET", "/health", health, "whether this process answers, and with which release", role=""),
     ]
 
 
@@ -75,36 +68,23 @@ def index(desk: Desk, there: Callable[[], Collection[Endpoint]]) -> Endpoint:
     return Endpoint("GET", "/", show, "what there is", role="", hidden=True)
 
 
-def _explain_of(value: Any, query: Mapping[str, str], columns: Collection[str]) -> tuple[Any, int]:
-    """The body without `explain`, and how many contributions are wanted. A column of that name is a column:
-    then the query alone can ask. The body's word counts where both say something."""
-    asked: Any = None
-    if "explain" in query:
-        asked = {"": True, "true": True, "false": False}.get(query["explain"].lower(), query["explain"])
-        if isinstance(asked, str) and asked.isascii() and asked.isdigit():
-            asked = int(asked[:9])
+def _explain_of(value: Any, columns: Collection[str]) -> tuple[Any, Any]:
+    """The body without `explain`, and what it says (None: nothing). A column of that name is a column: then
+    the query alone can ask. The body's word counts where both say something."""
     if isinstance(value, dict) and "explain" in value and "explain" not in columns:
         value = dict(value)
-        asked = value.pop("explain")
-    if asked is None or asked is False:
-        return value, 0
-    if asked is True:
-        return value, TOP
-    if not isinstance(asked, int) or asked < 0:
-        raise Refused(422, "`explain` is true, false, or how many contributions to name", where="explain")
-    return value, asked
+        return value, value.pop("explain")
+    return value, None
 
 
-def _rows_of(value: Any, columns: Collection[str], most: int) -> tuple[list[Any], bool]:
+def _rows_of(value: Any, columns: Collection[str]) -> tuple[list[Any], bool]:
     """One row (an object), or many (a list of objects, or an object with `rows` alone)."""
-    if isinstance(value, dict) and set(value) == {"rows"} and "rows" not in columns:
+    if isinstance(value, dict):
+        if len(value) != 1 or "rows" not in value or "rows" in columns:
+            return [value], False
         value = value["rows"]
         if not isinstance(value, list):
             raise Refused(422, "`rows` has to be a list of objects", where="rows")
-    if isinstance(value, dict):
-        return [value], False
     if not isinstance(value, list):
         raise Refused(422, "send one row as an object, or many as a list of objects")
-    if len(value) > most:
-        raise Refused(413, f"{len(value):,} rows in one request", fix=f"send at most {most:,}")
     return value, True

@@ -49,3 +49,12 @@ def details(status: int, problems: Collection[Problem], headers: Mapping[str, st
     }
     told = tuple((k.lower().encode(), v.encode()) for k, v in (headers or {}).items())
     return Reply(msgspec.json.encode(body), status, PROBLEM, told)
+
+
+def spoken(reply: Reply, path: str) -> Reply:
+    """Problem details as the protocol of the path has them: the Open Inference Protocol asks for `error`."""
+    if not path.startswith("/v2"):
+        return reply
+    body = msgspec.json.decode(reply.body)
+    body["error"] = body["detail"]
+    return Reply(msgspec.json.encode(body), reply.status, reply.media, reply.headers)

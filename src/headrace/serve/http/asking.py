@@ -1,0 +1,110 @@
+"""What every protocol asks of the desk, and in which form other libraries write JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headrace.core.errors import did_you_mean
+from headrace.core.routes import DEFAULT
+from headrace.serve.desk.desk import Asked, Desk
+from headrace.serve.http.endpoint import Call, Refused
+from headrace.serve.live import Served
+from headrace.serve.why import TOP
+
+MOST_EXPLAINED = 100
+"""Rows of a request whose answers are explained: each takes thousands of answers."""
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_WORDS = {"": True, "true": True, "false": False}
+# A string (an open one to the end, so that no body is scanned twice), or a number that only Python writes.
+_ODD = re.compile(rb'"(?:[^"\\]|\\.)*+"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+
+
+def champion(desk: Desk) -> Served:
+    """The release that answers what no arm takes."""
+    scene = desk.live.scene
+    return scene.served[scene.champion]
+
+
+def asked_of(
+    desk: Desk, call: Call, rows: int, *, route: Any = "", release: Any = "", explain: Any = None
+) -> Asked:
+    """What a caller wants beside the rows, checked.
+
+    explain: true, false, or how many contributions; None: the query says.
+
+    Raises:
+        Refused: 404, no such route or release; 413, more rows than are taken; 422, another form.
+    """
+    scene = desk.live.scene
+    if not isinstance(route, str) or (route and route not in scene.routes):
+        fix = did_you_mean(str(route), scene.routes)
+        raise Refused(404, f"there is no route {_short(route)}", where="route", fix=fix)
+    if not isinstance(release, str) or (release and release not in scene.served):
+        fix = f"loaded: {', '.join(scene.served)}"
+        raise Refused(404, f"the release {_short(release)} answers on no route", where="release", fix=fix)
+    most = scene.served[release or scene.champion].manifest.plan.rows
+    if rows > most:
+        raise Refused(413, f"{rows:,} rows in one request", fix=f"send at most {most:,}")
+    top = explain_of(call.query.get("explain") if explain is None else explain)
+    if top and rows > MOST_EXPLAINED:
+        what = f"{rows:,} rows to explain in one request"
+        raise Refused(413, what, fix=f"send at most {MOST_EXPLAINED:,}")
+    return Asked(call.started, route=route or DEFAULT, release=release, explain=top)
+
+
+def explain_of(asked: Any) -> int:
+    """How many contributions are wanted.
+
+    Raises:
+        Refused: 422, it is neither true, false nor a number.
+    """
+    if isinstance(asked, str):
+        word = asked.lower()
+        asked = _WORDS.get(word, int(word) if _WHOLE.fullmatch(word) else asked)
+    if asked is None or asked is False:
+        return 0
+    if asked is True:
+        return TOP
+    if not isinstance(asked, int) or asked < 0:
+        raise Refused(422, "`explain` is true, false, or how many contributions to name", where="explain")
+    return asked
+
+
+def python_json(call: Call) -> Any:
+    """The body as `Call.json`, but a bare NaN is null: Python's json and rapidjson write it for what is
+    missing. Infinity is an object, which fits no column, so that its field is named.
+
+    Raises:
+        Refused: 400, it is no JSON.
+    """
+    try:
+        return call.json()
+    except Refused:
+        if b"NaN" not in call.body and b"Infinity" not in call.body:
+            raise
+    return Call.json(_with(call, _ODD.sub(_plain, call.body)))
+
+
+def rows_of(columns: Mapping[str, Sequence[Any]], rows: int) -> list[dict[str, Any]]:
+    """Columns of equal length as rows."""
+    if not columns:
+        return [{} for _ in range(rows)]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    text = found.group()
+    if text[:1] == b'"':
+        return text
+    return b"null" if text.endswith(b"NaN") else b'{"%s":true}' % text
+
+
+def _with(call: Call, body: bytes) -> Call:
+    return Call(call.method, call.target, call.path, call.query, call.headers, body, call.started)
+
+
+def _short(value: Any) -> str:
+    told = repr(value)
+    return told if len(told) <= 60 else told[:57] + "…"

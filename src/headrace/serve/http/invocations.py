@@ -1,0 +1,199 @@
+"""MLflow's scoring protocol: POST /invocations, GET /ping and /version.
+
+Follows mlflow 3's `pyfunc/scoring_server`: JSON with one of dataframe_split, dataframe_records, instances and
+inputs (and `params` beside it), or CSV as `DataFrame.to_csv` writes it. A NaN is null, as pandas means it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from headrace._version import __version__
+from headrace.core.errors import DataError, Problem, did_you_mean
+from headrace.core.schema import Type
+from headrace.serve.desk.desk import Desk
+from headrace.serve.http.asking import asked_of, champion, python_json, rows_of
+from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.health import Health
+
+FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+PARAMS = ("route", "release", "explain")
+_TRUTHS = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
+
+
+def invocations(desk: Desk, health: Health) -> list[Endpoint]:
+    """The endpoints."""
+
+    async def invoke(call: Call) -> Reply:
+        served = champion(desk)
+        types = served.answerer.types
+        params: Mapping[str, Any] = {}
+        if _media(call) == "text/csv":
+            rows = _csv_rows(call.body, types, served.manifest.serving.nulls)
+        else:
+            rows, params = _json_rows(python_json(call), tuple(types))
+        asked = asked_of(
+            desk,
+            call,
+            len(rows),
+            route=params.get("route", ""),
+            release=params.get("release", ""),
+            explain=params.get("explain"),
+        )
+        return json_reply({"predictions": await desk.answer(rows, asked)})
+
+    def ping(_: Call) -> Reply:
+        missing = health.missing()
+        if missing:
+            raise Refused(503, missing[0], headers={"Retry-After": "1"})
+        return Reply(b"\n")
+
+    def version(_: Call) -> Reply:
+        return Reply(f"headrace {__version__}".encode(), media=b"text/plain; charset=utf-8")
+
+    return [
+        Endpoint("POST", "/invocations", invoke, "predictions, as MLflow's scoring server gives them"),
+        Endpoint("GET", "/ping", ping, "whether it can take traffic, as MLflow asks", role=""),
+        Endpoint("GET", "/version", version, "the server's version, as MLflow asks", role=""),
+    ]
+
+
+def _media(call: Call) -> str:
+    """The body's media type.
+
+    Raises:
+        Refused: 415, neither JSON nor CSV, or not in UTF-8.
+    """
+    told = call.headers.get(b"content-type", b"application/json").decode("latin-1")
+    media, *parameters = [p.strip().lower() for p in told.split(";")]
+    fix = "send application/json or text/csv, in UTF-8"
+    if media not in ("application/json", "text/csv"):
+        raise Refused(415, f"the body is of {media or 'no type'}", where="Content-Type", fix=fix)
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name and (name.strip() != "charset" or value.strip(' "') not in ("utf-8", "utf8")):
+            raise Refused(415, f"{parameter} is not supported", where="Content-Type", fix=fix)
+    return media
+
+
+def _json_rows(body: Any, names: Sequence[str]) -> tuple[list[Any], Mapping[str, Any]]:
+    """Rows and params of a JSON body."""
+    told = [f for f in FORMATS if isinstance(body, dict) and f in body]
+    if len(told) != 1:
+        raise Refused(422, f"the body is an object with exactly one of {', '.join(FORMATS)}")
+    form = told[0]
+    params = body.get("params") or {}
+    problems = [
+        Problem("unknown field", name, fix=did_you_mean(name, (*FORMATS, "params")))
+        for name in body
+        if name not in (form, "params")
+    ]
+    if isinstance(params, dict):
+        problems += [
+            Problem("unknown parameter", f"params.{name}", fix=did_you_mean(name, PARAMS))
+            for name in params
+            if name not in PARAMS
+        ]
+    else:
+        problems.append(Problem("`params` has to be an object", "params"))
+    if problems:
+        raise DataError.of(problems)
+    given = body[form]
+    if form == "dataframe_split":
+        return _split_rows(given), params
+    if form == "dataframe_records":
+        return _listed(given, form), params
+    if isinstance(given, dict):
+        return _column_rows(given, form), params
+    rows = _listed(given, form)
+    if rows and all(isinstance(row, list) for row in rows):
+        return _placed(rows, names, form), params
+    return rows, params
+
+
+def _listed(given: Any, form: str) -> list[Any]:
+    if not isinstance(given, list):
+        raise Refused(422, f"`{form}` has to be a list of objects", where=form)
+    return given
+
+
+def _split_rows(given: Any) -> list[dict[str, Any]]:
+    where = "dataframe_split"
+    if not isinstance(given, dict) or set(given) - {"index"} != {"columns", "data"}:
+        raise Refused(422, "it is an object of columns and data (and index)", where=where)
+    columns, data = given["columns"], given["data"]
+    if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+        raise Refused(422, "columns are a list of names", where=f"{where}.columns")
+    if len(set(columns)) < len(columns):
+        raise Refused(422, "a column is there twice", where=f"{where}.columns")
+    return _placed(_listed(data, f"{where}.data"), columns, f"{where}.data")
+
+
+def _placed(rows: Sequence[Any], names: Sequence[str], where: str) -> list[dict[str, Any]]:
+    """Rows of values in the order of `names`."""
+    problems = [
+        Problem(
+            f"a row is a list of {len(names)} values",
+            f"{where}[{i}]",
+            fix=f"in the order {', '.join(names[:12])}{', …' if len(names) > 12 else ''}",
+        )
+        for i, row in enumerate(rows)
+        if not isinstance(row, list) or len(row) != len(names)
+    ]
+    if problems:
+        raise DataError.of(problems[:100])
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _column_rows(given: Mapping[str, Any], form: str) -> list[dict[str, Any]]:
+    """Values by column: a list each, or one value each."""
+    if not any(isinstance(v, list) for v in given.values()):
+        return [dict(given)]
+    counts = {n: len(v) if isinstance(v, list) else -1 for n, v in given.items()}
+    most = max(counts.values())
+    problems = [
+        Problem(f"a list of {most:,} values is wanted, as of the others", f"{form}.{n}")
+        for n, count in counts.items()
+        if count != most
+    ]
+    if problems:
+        raise DataError.of(problems)
+    return rows_of(given, most)
+
+
+def _csv_rows(body: bytes, types: Mapping[str, Type], nulls: Collection[str]) -> list[dict[str, Any]]:
+    """Rows of a CSV file with a header. Empty fields, and what the release's data spell so, are null; a first
+    column without a name is pandas' index and left out."""
+    try:
+        lines = csv.reader(io.StringIO(body.decode(), newline=""), strict=True)
+        header, *cells = [line for line in lines if line] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Refused(400, f"the body is no CSV: {error}") from None
+    if not header:
+        raise Refused(422, "the file is empty", fix="send a header, and a line a row")
+    if len(set(header)) < len(header):
+        raise Refused(422, "a column is there twice", where="line 1")
+    return [
+        {n: _cell(v, types.get(n), nulls) for n, v in row.items() if n}
+        for row in _placed(cells, header, "rows")
+    ]
+
+
+def _cell(text: str, kind: Type | None, nulls: Collection[str]) -> Any:
+    """A field as the column's type; as text where it can't be, so that the row's mistake is named."""
+    if text == "" or text in nulls:
+        return None
+    if kind is Type.BOOL:
+        return _TRUTHS.get(text, text)
+    if kind is not Type.NUMBER:
+        return text
+    try:
+        value = int(text) if text.lstrip("+-").isdecimal() and len(text) < 300 else float(text)
+    except ValueError:
+        return text
+    if value != value:
+        return None
+    return text if value in (float("inf"), float("-inf")) else value

@@ -1,0 +1,158 @@
+"""The Open Inference Protocol, version 2, over REST, with the binary tensor extension.
+
+A model is the project, its versions are the releases that are loaded. Every column that a caller sends is an
+input tensor of its name and of shape [rows] or [rows, 1]; each member of an answer comes back as an output
+tensor. https://github.com/kserve/open-inference-protocol (inference_rest.md) and Triton's
+extension_binary_data.md are what this follows. The shell adds the member `error` to what is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace._version import __version__
+from headrace.serve.desk.desk import Desk
+from headrace.serve.http.asking import asked_of, python_json, rows_of
+from headrace.serve.http.endpoint import JSON, Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.health import Health
+from headrace.serve.http.tensors import BINARY, columns_of, inputs_of, outputs_of, tensors_of
+from headrace.serve.live import Served
+
+EXTENSIONS = ("binary_tensor_data",)
+HEADER = b"inference-header-content-length"
+OCTETS = b"application/octet-stream"
+_MODEL = "/v2/models/{name}"
+_VERSION = "/v2/models/{name}/versions/{version}"
+
+
+def v2(desk: Desk, health: Health) -> list[Endpoint]:
+    """The endpoints."""
+
+    def server(_: Call) -> Reply:
+        return json_reply({"name": "headrace", "version": __version__, "extensions": list(EXTENSIONS)})
+
+    def live(_: Call) -> Reply:
+        return json_reply({"live": True})
+
+    def ready(_: Call) -> Reply:
+        is_ready = not health.missing()
+        return json_reply({"ready": is_ready}, 200 if is_ready else 503)
+
+    def model_ready(call: Call) -> Reply:
+        served = _served(desk, call)
+        told = {"name": served.manifest.project, "ready": not health.missing()}
+        return json_reply(told, 200 if told["ready"] else 503)
+
+    def model(call: Call) -> Reply:
+        served = _served(desk, call)
+        return json_reply(
+            {
+                "name": served.manifest.project,
+                "versions": list(desk.live.scene.served),
+                "platform": "onnx_onnxv1",
+                "inputs": inputs_of(served.answerer.types),
+                "outputs": outputs_of(served.manifest.serving),
+            }
+        )
+
+    async def infer(call: Call) -> Reply:
+        served = _served(desk, call)
+        request, tail = _split(call)
+        inputs, wanted, parameters = _parts(request)
+        columns, rows = columns_of(inputs, tail)
+        asked = asked_of(
+            desk,
+            call,
+            rows,
+            route=parameters.get("route", ""),
+            release=call.path.get("version", ""),
+            explain=parameters.get("explain", False),
+        )
+        answers = await desk.answer(rows_of(columns, rows), asked)
+        binary = parameters.get("binary_data_output") is True
+        tensors, blobs = tensors_of(served.manifest.serving, answers, wanted, binary=binary)
+        head: dict[str, Any] = {"model_name": served.manifest.project}
+        releases = {a["release"] for a in answers} or {served.release}
+        if len(releases) == 1:
+            head["model_version"] = releases.pop()
+        if "id" in request:
+            head["id"] = request["id"]
+        return _joined(head | {"outputs": tensors}, blobs)
+
+    get, post = "GET", "POST"
+    there: list[tuple[str, str, Callable[[Call], Reply | Awaitable[Reply]], str, str]] = [
+        (get, "/v2", server, "Open Inference Protocol: the server and its extensions", ""),
+        (get, "/v2/health/live", live, "Open Inference Protocol: whether the process answers", ""),
+        (get, "/v2/health/ready", ready, "Open Inference Protocol: whether it can take traffic", ""),
+        (get, _MODEL, model, "Open Inference Protocol: the inputs and outputs of the champion", "caller"),
+        (get, _VERSION, model, "Open Inference Protocol: the inputs and outputs of a release", "caller"),
+        (get, f"{_MODEL}/ready", model_ready, "Open Inference Protocol: whether the model answers", ""),
+        (get, f"{_VERSION}/ready", model_ready, "Open Inference Protocol: whether a release answers", ""),
+        (post, f"{_MODEL}/infer", infer, "Open Inference Protocol: predictions for tensors", "caller"),
+        (post, f"{_VERSION}/infer", infer, "Open Inference Protocol: predictions of one release", "operator"),
+    ]
+    return [Endpoint(m, path, handler, about, role) for m, path, handler, about, role in there]
+
+
+def _served(desk: Desk, call: Call) -> Served:
+    """The release that the path names.
+
+    Raises:
+        Refused: 404, there is none of that name or version.
+    """
+    scene = desk.live.scene
+    there = scene.served[scene.champion]
+    if call.path["name"] != there.manifest.project:
+        raise Refused(404, "there is no such model", where="name", fix=f"there is {there.manifest.project}")
+    version = call.path.get("version", scene.champion)
+    if version not in scene.served:
+        fix = f"there are {', '.join(scene.served)}"
+        raise Refused(404, "there is no such version", where="version", fix=fix)
+    return scene.served[version]
+
+
+def _split(call: Call) -> tuple[dict[str, Any], bytes]:
+    """The request object, and the bytes after it."""
+    length = call.headers.get(HEADER)
+    tail = b""
+    if length is not None:
+        if not length.isdigit() or len(length) > 18 or int(length) > len(call.body):
+            raise Refused(
+                400,
+                f"it is no number of bytes of the body, which has {len(call.body):,}",
+                where="Inference-Header-Content-Length",
+                fix="send the length of the JSON object that stands before the tensors",
+            )
+        tail = call.body[int(length) :]
+        head = call.body[: int(length)]
+        call = Call(call.method, call.target, call.path, call.query, call.headers, head, call.started)
+    request = python_json(call)
+    if not isinstance(request, dict):
+        raise Refused(422, "an inference request is an object", fix='send {"inputs": [...]}')
+    return request, tail
+
+
+def _parts(request: Mapping[str, Any]) -> tuple[list[Any], list[Any] | None, Mapping[str, Any]]:
+    """Inputs, wanted outputs (None: all of them) and parameters."""
+    inputs, wanted = request.get("inputs"), request.get("outputs")
+    parameters = request.get("parameters", {})
+    if not isinstance(inputs, list):
+        raise Refused(422, "`inputs` has to be a list of tensors", where="inputs")
+    if wanted is not None and not isinstance(wanted, list):
+        raise Refused(422, "`outputs` has to be a list of {name}", where="outputs")
+    if not isinstance(parameters, dict):
+        raise Refused(422, "`parameters` has to be an object", where="parameters")
+    if not isinstance(request.get("id", ""), str):
+        raise Refused(422, "`id` has to be a string", where="id")
+    return inputs, wanted or None, parameters
+
+
+def _joined(head: Mapping[str, Any], blobs: Sequence[bytes]) -> Reply:
+    text = msgspec.json.encode(head)
+    if not any(BINARY in t.get("parameters", {}) for t in head["outputs"]):
+        return Reply(text, media=JSON)
+    told = ((b"inference-header-content-length", b"%d" % len(text)),)
+    return Reply(b"".join((text, *blobs)), media=OCTETS, headers=told)

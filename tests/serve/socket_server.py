@@ -1,0 +1,79 @@
+"""A release behind a real socket, in a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve_releases import Release
+
+from headrace.core.codec import to_json
+
+SERVE = """
+import sys
+from pathlib import Path
+import uvicorn
+from headrace.core.codec import from_json
+from headrace.release.manifest import Manifest
+from headrace.serve.http.app import make_app
+from headrace.stores import EmbeddedStore
+
+manifest = from_json(Path(sys.argv[1]).read_bytes(), Manifest)
+app = make_app(EmbeddedStore(Path(sys.argv[2])), manifest, "r7")
+print("ready", flush=True)
+uvicorn.run(app, fd=int(sys.argv[3]), log_level="warning", access_log=False)
+"""
+
+
+@dataclass
+class SocketServer:
+    """A server that listens."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of one request; `body` is JSON unless it is bytes."""
+        told = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, told, dict(headers or {}))
+            response = connection.getresponse()
+            return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def serving(
+    release: Release, folder: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[SocketServer]:
+    """The server, until the block ends."""
+    store: Any = release.store
+    file = folder / "manifest.json"
+    file.write_bytes(to_json(release.manifest))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(file), str(store.root), str(listening.fileno())],
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=[listening.fileno()],
+            env=None if environ is None else dict(environ),
+        )
+        with process:
+            try:
+                assert process.stdout is not None and process.stdout.readline() == "ready\n"
+                yield SocketServer(process, listening.getsockname()[1])
+            finally:
+                process.terminate()
+                process.wait(20)
