@@ -126,8 +126,8 @@ class Review(Model):
 
     when: str | None = None
     """A SQL condition over the raw columns, and `prediction`, `confidence` (the probability of what is
-    predicted), `probability` (of the positive class), `set_size` (of sets of classes), `lower` and `upper` (of
-    intervals)."""
+    predicted), `probability` (of the positive class), `set_size` (of sets of classes), `lower` and `upper`
+    (of intervals)."""
     risk: Level | None = None
     """In place of `when`: the share of wrong answers among those that are given without a person, at most.
     The confidence that is needed for that is found on the validation rows."""
