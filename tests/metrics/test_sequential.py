@@ -80,5 +80,5 @@ def test_a_fault_in_the_split_is_found_and_chance_is_not() -> None:
 @pytest.mark.parametrize("given", [{"effect": 0.0}, {"spread": 0.0}, {"share": 1.0}, {"power": 0.0}])
 def test_what_can_not_be_planned_is_refused(given: dict[str, float]) -> None:
     asked = {"spread": 0.3, "effect": 0.02, "share": 0.5, "level": 0.05, "power": 0.8, **given}
-    with pytest.raises(ValueError, match="no number of units|between 0 and 1"):
+    with pytest.raises(ValueError, match=r"no number of units|between 0 and 1"):
         units_needed(asked.pop("spread"), asked.pop("effect"), **asked)
