@@ -26,6 +26,18 @@ class Task:
     classes: tuple[str | float | bool, ...] = ()
 
 
+def code_of(task: Task, value: str | float | bool | None) -> int | None:
+    """The code of a class; None for what is none.
+
+    >>> code_of(Task(Kind.BINARY, (0.0, 1.0)), 1), code_of(Task(Kind.BINARY, (0.0, 1.0)), True)
+    (1, None)
+    """
+    for code, known in enumerate(task.classes):
+        if known == value and isinstance(known, bool) == isinstance(value, bool):
+            return code
+    return None
+
+
 class FeatureKind(StrEnum):
     """How a column of the feature matrix is to be read."""
 

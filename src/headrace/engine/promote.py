@@ -23,7 +23,6 @@ from headrace.engine.reviewing import review_plan
 from headrace.engine.serve_plan import serve_plan
 from headrace.engine.skew import Ways
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
-from headrace.engine.stages.package import serving_of
 from headrace.release.manifest import Manifest, Serving, Standing, TestEstimate
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb", "pyarrow", "sqlglot")
@@ -145,6 +144,7 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
     learned = made["learn"]
     seconds = learned.notes.get("seconds", {})
     used = tables_used(ctx, made)
+    plan, serving = serve_plan(ctx, made)
     return Manifest(
         project=spec.project,
         run=ctx.run,
@@ -152,7 +152,7 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         made=ctx.now(),
         author=ctx.actor,
         serving=_described(
-            dataclasses.replace(serving_of(made), reference=made["evaluate"].outputs.get("reference", "")),
+            dataclasses.replace(serving, reference=made["evaluate"].outputs.get("reference", "")),
             spec.problem.columns,
         ),
         target=spec.problem.target,

@@ -153,8 +153,8 @@ class Serving:
     are read the same way. `sources` say of every table that rows are looked up in or histories computed from
     what a fact of it is like. `histories` are those that the graph or a function reads, `pasts` their tables
     by name. `functions` are the user's own that fill raw columns, `code` is the artifact of the source files
-    that they run from. `not_at_edge` says why the release can't leave this server, as a graph alone (empty:
-    nothing of the user's own code is needed to answer).
+    that they run from. `beside` are raw columns that are filled in for rules alone. `not_at_edge` says why
+    the release can't leave this server, as a graph alone (empty: nothing of the user's own code is needed).
     """
 
     graph: str
@@ -179,6 +179,7 @@ class Serving:
     pasts: Mapping[str, PastTable] = field(default_factory=dict)
     functions: tuple[Function, ...] = ()
     code: str = ""
+    beside: Mapping[str, Type] = field(default_factory=dict)
     not_at_edge: str = ""
 
     @property

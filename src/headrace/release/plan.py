@@ -22,21 +22,34 @@ class InputPolicy:
 
 @dataclass(frozen=True)
 class PlannedRule:
-    """A rule around the model. graph: the artifact of the graph that computes its condition from raw columns
-    (and, after the model, `prediction` and `probability`)."""
+    """A rule around the model: its name, its condition in words, and the prediction where that is true."""
 
     name: str
-    graph: str
+    text: str
     answer: Answer
 
 
 @dataclass(frozen=True)
+class RuleSet:
+    """Rules in their order: the first that is true counts. graph: the artifact of the graph whose outputs
+    `0`, `1`, … are their conditions (empty: there are no rules). reads: what it reads: raw columns and, after
+    the model, `prediction`, `probability` (of the positive class, or of the predicted one), `lower`,
+    `upper`."""
+
+    rules: tuple[PlannedRule, ...] = ()
+    graph: str = ""
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PlannedFallback:
-    """An answer without a release. graph: the artifact of a rule's graph; empty: `value` is the answer."""
+    """An answer without a release. graph: the artifact of the graph whose output `0` gives the prediction (a
+    condition: of the positive class), from the events' own columns `reads`; empty: `value` is the answer."""
 
     text: str
     graph: str = ""
     value: Answer = None
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,23 @@ class CanaryPlan:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast a release answers on the machine that promoted it: rows through the desk, from the bytes of a
+    request to the bytes of its answer, without a socket. capacity: answers a second and core. rows: in each
+    request; requests: that were timed."""
+
+    p50_us: float
+    p99_us: float
+    capacity: float
+    rows: int = 1
+    requests: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """All of it. p50_us, p99_us and throughput (a second) are targets; None: none is stated."""
+    """All of it. p50_us, p99_us and throughput (a second) are targets; None: none is stated. replicas: as
+    stated (None: as many as the throughput needs). speed: as measured before promotion (None: it was not).
+    """
 
     unit: str = ""
     p50_us: int | None = None
@@ -74,8 +102,15 @@ class Plan:
     rows: int = 10_000
     body: int = 32_000_000
     inputs: InputPolicy = InputPolicy()
-    before: tuple[PlannedRule, ...] = ()
-    after: tuple[PlannedRule, ...] = ()
+    before: RuleSet = RuleSet()
+    after: RuleSet = RuleSet()
     fallback: tuple[PlannedFallback, ...] = ()
     log: LogPlan = LogPlan()
     canary: CanaryPlan = CanaryPlan()
+    speed: Speed | None = None
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """The digests of the graphs that it needs."""
+        graphs = [self.before.graph, self.after.graph, *(f.graph for f in self.fallback)]
+        return tuple(dict.fromkeys(g for g in graphs if g))

@@ -115,12 +115,10 @@ class Answerer:
                 are wanted and the release can't give them.
             UserCodeError: a function of the user's raised.
         """
-        why = self._why if explain else None
+        if explain:
+            self.can_explain()
         feeds, notes = self._read(rows)
-        answers = self._labelled(self._runner.run(feeds, len(rows)), len(rows))
-        if why is not None:
-            for answer, reasons in zip(answers, why.tell(feeds, len(rows), explain), strict=True):
-                answer["why"] = self._told(reasons)
+        answers = self.decide(feeds, len(rows), explain=explain)
         notes.tell(answers)
         return answers
 
@@ -133,8 +131,12 @@ class Answerer:
         feeds, _ = self._read(rows)
         return feeds, self._runner.run(feeds, len(rows))
 
-    def _read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, NDArray[Any]], Notes]:
-        """JSON-like rows as the graph reads them, treated and looked up; and what could not be looked up."""
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+        """The columns that a caller sends, by name, as the graph reads them: treated.
+
+        Raises:
+            DataError: every missing, unknown or wrongly typed field of every row, at once.
+        """
         if self._unused:
             rows = [_without(row, self._unused) for row in rows]
         if len(rows) == 1 and not isinstance(rows[0], Mapping):
@@ -142,12 +144,39 @@ class Answerer:
         feeds = self._encoder.encode(rows)
         for name, how in self._treated.items():
             feeds[name] = self._treat(name, how, rows, feeds)
+        return feeds
+
+    def complete(self, rows: Sequence[Mapping[str, Any]], feeds: dict[str, NDArray[Any]]) -> Notes:
+        """Add to what `encode` gave of these rows all that the server fills in: lookups, histories, what the
+        release's own functions compute. Returns what could not be looked up.
+
+        Raises:
+            UserCodeError: a function of the user's raised.
+        """
         notes = Notes()
         if self._looked_up or self.serving.pasts:
             feeds.update(self._find(rows, feeds, notes))
         if self._functions.functions:
             feeds.update(self._functions.compute(feeds, len(rows), "rows[{}]".format))
-        return feeds, notes
+        return notes
+
+    def decide(self, feeds: Feeds, rows: int, *, explain: int = 0) -> list[dict[str, Any]]:
+        """What the graph says of complete feeds; as `answer` has it, without its notes.
+
+        Raises:
+            DataError: contributions are wanted and the release can't give them.
+        """
+        why = self._why if explain else None
+        answers = self._labelled(self._runner.run(feeds, rows), rows)
+        if why is not None:
+            for answer, reasons in zip(answers, why.tell(feeds, rows, explain), strict=True):
+                answer["why"] = self._told(reasons)
+        return answers
+
+    def _read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, NDArray[Any]], Notes]:
+        """JSON-like rows as the graph reads them, treated and looked up; and what could not be looked up."""
+        feeds = self.encode(rows)
+        return feeds, self.complete(rows, feeds)
 
     def _told(self, reasons: Reasons) -> dict[str, Any]:
         """Contributions, ready for JSON."""
@@ -368,7 +397,7 @@ def _past(store: Store, serving: Serving, table: str) -> HistoryTable:
 
 
 def _looked_up(serving: Serving) -> list[tuple[str, Type, str]]:
-    """The raw columns that side tables fill, for the graph and for functions: name, type and table."""
+    """The raw columns that side tables fill, for the graph, functions and rules: name, type and table."""
     tables = {lookup.table for lookup in serving.lookups}
     found = {f.name: (f.type, f.source) for f in serving.fields if f.source in tables}
     sent = serving.event_types()
@@ -377,6 +406,9 @@ def _looked_up(serving: Serving) -> list[tuple[str, Type, str]]:
             table = name.partition(".")[0]
             if name not in sent and table in tables:
                 found.setdefault(name, (kind, table))
+    for name, kind in serving.beside.items():
+        if name.partition(".")[0] in tables:
+            found.setdefault(name, (kind, name.partition(".")[0]))
     return [(n, kind, table) for n, (kind, table) in found.items()]
 
 

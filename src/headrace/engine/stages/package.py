@@ -65,7 +65,7 @@ def _work(ctx: Context, made: Made) -> Output:
     )
     kept = ctx.store.put(graph)
     runner = Runner(graph)
-    serving = _serving(ctx, made, runner, kept.digest)
+    serving = _serving(ctx, made, runner.inputs, kept.digest)
     probe = pq.read_table(ctx.store.get(made["features"].outputs["probe"]))
     tell("comparing with the trained model", 0, probe.num_rows)
     feeds = encode_rows(as_requests(probe), runner.inputs, zone=ctx.zone)
@@ -83,29 +83,41 @@ def serving_of(made: Made) -> Serving:
     return from_plain(made["package"].facts["serving"], Serving)
 
 
-def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
+def serving_beside(ctx: Context, made: Made, columns: Mapping[str, Type]) -> Serving:
+    """The same, with what is needed to know these raw columns of a row, too."""
+    packaged = serving_of(made)
+    inputs = {f.name: f.type for f in packaged.fields}
+    return _serving(ctx, made, inputs, packaged.graph, {n: columns[n] for n in sorted(columns)})
+
+
+def _serving(
+    ctx: Context, made: Made, inputs: Mapping[str, Type], graph: str, others: Mapping[str, Type] | None = None
+) -> Serving:
+    """inputs: what the graph reads; others: further raw columns that have to be known of a row."""
     data = ctx.spec.data
+    others = others or {}
     seen = {n: from_plain(r, Range) for n, r in made["features"].facts["fields"].items()}
     events = {c.name: c.type for c in snapshots_of(made)[data.events].columns}
     fields = []
     treated = _treated(ctx, made, data.events)
-    for name, kind in runner.inputs.items():
+    for name, kind in inputs.items():
         source = "event" if name in events else name.partition(".")[0]
         known = seen[name]
         # What a hash or mask left is nothing that a caller could send.
         seen_as = () if name in treated else known.categories
         fields.append(Field(name, kind, source, known.low, known.high, seen_as, known.null_share))
-    functions = functions_of(ctx, made).of(list(runner.inputs)).functions
-    given = {c for f in functions for c in f.reads}
+    functions = functions_of(ctx, made).of([*inputs, *others]).functions
+    given = {c for f in functions for c in f.reads} | set(others)
     plan = histories_of(ctx, made)
-    histories = tuple(h for h in plan.histories if h.column in {*runner.inputs, *given})
-    beside = given - set(events) - {h.column for h in histories}
+    histories = tuple(h for h in plan.histories if h.column in {*inputs, *given})
+    computed = {h.column for h in histories} | {f.column for f in functions}
+    beside = given - set(events) - computed
     read = beside | {f.name for f in fields if f.source not in _COMPUTED}
     tables = sorted(({f.source for f in fields} | {c.partition(".")[0] for c in beside}) - _COMPUTED)
     lookups = tuple(_lookup(ctx, made, table, read) for table in tables)
     keys = {k: events[k] for lookup in lookups for k in lookup.key}
     keys |= {k: events[k] for h in histories for k in h.by}
-    keys |= {c: events[c] for c in sorted(given) if c in events and c not in runner.inputs}
+    keys |= {c: events[c] for c in sorted(given) if c in events and c not in inputs}
     if data.time and (histories or any(lookup.time or lookup.known_at for lookup in lookups)):
         keys[data.time] = Type.TIME
     return Serving(
@@ -121,7 +133,7 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         unused=tuple(
             sorted((set(events) | _dropped(ctx, data.events)) - set(keys) - {f.name for f in fields})
         ),
-        treated={n: t for n, t in treated.items() if n in keys or n in runner.inputs},
+        treated={n: t for n, t in treated.items() if n in keys or n in inputs},
         pii_key=privacy_of(ctx, made).key,
         calibration=made["learn"].facts.get("calibration", ""),
         sureness=_sureness(made),
@@ -132,6 +144,7 @@ def _serving(ctx: Context, made: Made, runner: Runner, graph: str) -> Serving:
         pasts={t: _past(ctx, made, plan, t) for t in sorted({h.table for h in histories})},
         functions=functions,
         code=made["features"].outputs[PYTHON] if functions else "",
+        beside={n: kind for n, kind in others.items() if n not in events and n not in inputs},
         not_at_edge=_not_at_edge(functions),
     )
 
