@@ -16,8 +16,7 @@ ANYBODY = Caller()
 """Where no token is asked for."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request, with its whole body. path: the values of the template's `{names}`. started: `perf_counter`
     when its first bytes were seen. caller: who asks."""
 
@@ -53,8 +52,7 @@ class Call:
             raise Refused(403, f"this token may not ask the route {route!r}", fix=f"it may ask {there}")
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What goes back."""
 
     body: bytes = b""

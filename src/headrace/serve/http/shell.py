@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from inspect import isawaitable
 from time import perf_counter
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
+import msgspec
+
+from headrace.core.tokens import Caller
 from headrace.serve.http.endpoint import ANYBODY, Call, Endpoint, Refused, Reply
 from headrace.serve.http.guard import Guard
-from headrace.serve.http.problems import ours, refusal
+from headrace.serve.http.problems import ours, refusal, spoken
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,6 +35,20 @@ SECURITY = (
 """Sent with every answer: nothing is guessed, kept by proxies, told to other sites, or framed by them."""
 
 
+class Entered(msgspec.Struct, frozen=True):
+    """A request that was let in: all of it but the body. counts: whether it takes a place among those that
+    are answered at once."""
+
+    endpoint: Endpoint
+    target: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
+    method: str
+    caller: Caller
+    counts: bool
+
+
 class Shell:
     """The application. `most` is the most bytes of one body; without a `guard` everybody is let in; `close`
     is called when the server stops."""
@@ -46,14 +62,57 @@ class Shell:
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.endpoints = tuple(endpoints)
-        self._most = most
+        self.most = most
         self._guard = guard
-        self._close = close
+        self.close = close
         self._plain = {(e.method, e.path): e for e in self.endpoints if "{" not in e.path}
         self._templates = [(e, e.path.split("/")) for e in self.endpoints if "{" in e.path]
-        self._paths = {e.path for e in self.endpoints}
+
+    def enter(self, method: str, target: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> Entered:
+        """Find the endpoint and let the caller in, before a body is read. target: the path, decoded.
+
+        Raises:
+            Refused: 404, 405, or what the guard says.
+        """
+        endpoint, path = self._find(method, target)
+        caller = ANYBODY if self._guard is None else self._guard.admit(endpoint, headers)
+        asked = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else _NO_QUERY
+        return Entered(
+            endpoint, target, path, asked, dict(headers), method, caller, endpoint.method == "POST"
+        )
+
+    def answer(self, entered: Entered, body: bytes, started: float) -> Reply | Awaitable[Reply]:
+        """The reply, or who waits for it; errors are replies too."""
+        call = Call(
+            entered.method,
+            entered.target,
+            entered.path,
+            entered.query,
+            entered.headers,
+            body,
+            started,
+            entered.caller,
+        )
+        try:
+            reply = entered.endpoint.handler(call)
+        except Exception as error:  # noqa: BLE001  the serving fallback: a caller always gets an answer
+            return self.told(error, entered.target)
+        return reply if isinstance(reply, Reply) else self._awaited(reply, entered)
+
+    def told(self, error: Exception, target: str) -> Reply:
+        """An error as a reply."""
+        told = refusal(error)
+        if told is None:
+            _LOG.error("%s failed", target, exc_info=error)
+        return spoken(told or ours(), target)
+
+    def too_much(self) -> Refused:
+        """What a body of more than `most` bytes gets."""
+        told = f"{self.most / 1e6:g} MB" if self.most >= 1e6 else f"{self.most:,} bytes"
+        return Refused(413, f"the request has more than {told}", fix="send fewer rows at once")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an ASGI application, for servers of other kinds."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
@@ -61,32 +120,20 @@ class Shell:
             raise ValueError(f"no answer to {scope['type']}")
         started = perf_counter()
         try:
-            reply = await self._reply(scope, receive, started)
+            entered = self.enter(scope["method"], scope["path"], scope["query_string"], scope["headers"])
+            coming = self.answer(entered, await self._body(receive), started)
+            reply = coming if isinstance(coming, Reply) else await coming
+        except Refused as refused:
+            reply = self.told(refused, scope["path"])
+        await _send(reply, send, head=scope["method"] == "HEAD")
+
+    async def _awaited(self, coming: Awaitable[Reply], entered: Entered) -> Reply:
+        try:
+            return await coming
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  the serving fallback: a caller always gets an answer
-            told = refusal(error)
-            if told is None:
-                _LOG.exception("%s %s failed", scope["method"], scope["path"])
-            reply = told or ours()
-        await _send(reply, send, head=scope["method"] == "HEAD")
-
-    async def _reply(self, scope: Scope, receive: Receive, started: float) -> Reply:
-        endpoint, path = self._find(scope["method"], scope["path"])
-        caller = ANYBODY if self._guard is None else self._guard.admit(endpoint, scope["headers"])
-        query = scope["query_string"]
-        call = Call(
-            scope["method"],
-            scope["path"],
-            path,
-            dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else _NO_QUERY,
-            dict(scope["headers"]),
-            await self._body(receive),
-            started,
-            caller,
-        )
-        reply = endpoint.handler(call)
-        return await reply if isawaitable(reply) else reply
+            return self.told(error, entered.target)
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         asked = "GET" if method == "HEAD" else method
@@ -112,21 +159,17 @@ class Shell:
         message = await receive()
         if not message.get("more_body"):
             body: bytes = message.get("body", b"")
-            if len(body) > self._most:
-                raise self._too_much()
+            if len(body) > self.most:
+                raise self.too_much()
             return body
         parts, size = [message["body"]], len(message["body"])
         while message.get("more_body"):
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._most:
-                raise self._too_much()
+            if size > self.most:
+                raise self.too_much()
             parts.append(message.get("body", b""))
         return b"".join(parts)
-
-    def _too_much(self) -> Refused:
-        told = f"{self._most / 1e6:g} MB" if self._most >= 1e6 else f"{self._most:,} bytes"
-        return Refused(413, f"the request has more than {told}", fix="send fewer rows at once")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -134,7 +177,7 @@ class Shell:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self._close()
+                self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -146,7 +189,7 @@ def _match(template: list[str], parts: list[str]) -> dict[str, str] | None:
     values = {}
     for want, part in zip(template, parts, strict=True):
         if want[:1] == "{":
-            values[want[1:-1]] = unquote(part)
+            values[want[1:-1]] = part
         elif want != part:
             return None
     return values
