@@ -34,6 +34,8 @@ COMMANDS = {
     "skew": "headrace.cli.skew:skew",
     "serve": "headrace.cli.answer:serve",
     "token": "headrace.cli.token:token",
+    "log": "headrace.cli.log:log",
+    "label": "headrace.cli.label:label",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",
     "doc": "headrace.cli.doc:doc",

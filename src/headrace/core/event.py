@@ -41,6 +41,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "experiment.looked": (1, "an experiment was judged on what was known by then"),
     "experiment.stopped": (1, "an experiment ended: the decision and its reason"),
     "log.segment": (1, "a closed part of the prediction log: digest, rows, first and last moment"),
+    "log.expired": (1, "answers older than the prediction log keeps were dropped: rows, digests"),
     "log.erased": (1, "rows about a subject were erased from the prediction log; the subject is not named"),
     "review.settled": (1, "a reviewer's decisions, or those of a day, were kept: counts and digest"),
     "token.made": (1, "a token was made: its name, role, scope and last day; never the token itself"),

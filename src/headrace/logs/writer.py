@@ -72,7 +72,7 @@ class LogWriter:
                 as a loop's `call_soon_threadsafe`); else from the writer's thread. They must not raise.
             told: called from the writer's thread with the reason when the log begins to take nothing, and
                 with None when it goes on.
-            most: entries that may wait; more are refused.
+            most: entries that may wait; more are refused (however many come at once, where none wait).
             rotate_bytes, rotate_us: size and age at which a segment is closed and another begun.
 
         Raises:
@@ -119,9 +119,10 @@ class LogWriter:
         with self._gate:
             if self._trouble is not None or self._closing:
                 raise self._trouble or StoreError("the prediction log is closed")
-            if self._taken - self._settled + len(entries) > self._most:
+            waiting = self._taken - self._settled
+            if waiting and waiting + len(entries) > self._most:
                 raise StoreError(
-                    f"{self._taken - self._settled:,} answers wait to be logged",
+                    f"{waiting:,} answers wait to be logged",
                     where=str(self._folder),
                     why="the disk is slower than answers are given",
                     fix="ask more slowly, or give the log a faster disk",

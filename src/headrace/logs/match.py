@@ -1,0 +1,109 @@
+"""Labels as a table, and which prediction a label is about that was sent by inputs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from headrace.logs.columns import typed
+from headrace.logs.labels import Label, LabelBook
+from headrace.logs.query import opened
+
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE")
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How waiting labels fared: those matched with a prediction now; those whose inputs no prediction has;
+    those whose inputs several have. The latter two stay and are tried again."""
+
+    matched: int = 0
+    unknown: int = 0
+    ambiguous: int = 0
+
+
+def label_table(labels: Sequence[Label]) -> pa.Table:
+    """Labels as the table `labels` of queries: number, arrived (UTC), id (null: not matched), label, weight,
+    source, inputs (JSON)."""
+    sent = [None if label.inputs is None else msgspec.json.encode(label.inputs).decode() for label in labels]
+    return pa.table(
+        {
+            "number": pa.array([label.number for label in labels], pa.int64()),
+            "arrived": pa.array([label.arrived for label in labels], pa.timestamp("us")),
+            "id": pa.array([label.id for label in labels], pa.string()),
+            "label": typed([label.value for label in labels])[0],
+            "weight": pa.array([label.weight for label in labels], pa.float64()),
+            "source": pa.array([label.source for label in labels], pa.string()),
+            "inputs": pa.array(sent, pa.string()),
+        }
+    )
+
+
+def match(folder: Path, book: LabelBook) -> Matched:
+    """Find the predictions whose inputs waiting labels name. A shadow's answers are none: they have the label
+    of the answer that was returned. Numbers match numbers however they are spelled, times too; other texts
+    letter by letter.
+
+    Raises:
+        StoreError: the log or the labels can't be read or written.
+    """
+    waiting = book.waiting()
+    if not waiting:
+        return Matched()
+    groups: dict[tuple[str, ...], list[Label]] = defaultdict(list)
+    for label in waiting:
+        groups[tuple(sorted(label.inputs or {}))].append(label)
+    found: dict[int, str] = {}
+    ambiguous = 0
+    with opened(folder, label_table([])) as db:
+        kinds = {r[0]: r[1] for r in db.execute("DESCRIBE predictions").fetchall()}
+        for names, labels in groups.items():
+            if all(f"input_{n}" in kinds for n in names):
+                one, several = _find(db, names, labels, kinds)
+                found |= one
+                ambiguous += several
+    book.match(found)
+    return Matched(len(found), len(waiting) - len(found) - ambiguous, ambiguous)
+
+
+def _find(
+    db: duckdb.DuckDBPyConnection, names: Sequence[str], labels: Sequence[Label], kinds: dict[str, str]
+) -> tuple[dict[int, str], int]:
+    """Prediction by label number where there is exactly one; and for how many labels there are several."""
+    asked: dict[str, Any] = {"number": pa.array([label.number for label in labels], pa.int64())}
+    for i, name in enumerate(names):
+        values = [(label.inputs or {}).get(name) for label in labels]
+        asked[f"k{i}"] = pa.array([None if v is None else _text(v) for v in values], pa.string())
+    db.register("asked", pa.table(asked))
+    equal = " AND ".join(_equal(f"k{i}", f"input_{n}", kinds[f"input_{n}"]) for i, n in enumerate(names))
+    rows = db.execute(
+        f"SELECT number, min(p.id), count(DISTINCT p.id) FROM asked JOIN predictions p ON {equal} "
+        "WHERE p.shadow_of = '' GROUP BY number"
+    ).fetchall()
+    db.unregister("asked")
+    return {n: i for n, i, count in rows if count == 1}, sum(count > 1 for _, _, count in rows)
+
+
+def _equal(key: str, column: str, kind: str) -> str:
+    """The condition that a label's text says what a column holds."""
+    quoted = '"' + column.replace('"', '""') + '"'
+    if kind in _NUMBERS:
+        return f"TRY_CAST({key} AS DOUBLE) IS NOT DISTINCT FROM CAST(p.{quoted} AS DOUBLE)"
+    if kind == "BOOLEAN":
+        return f"TRY_CAST({key} AS BOOLEAN) IS NOT DISTINCT FROM p.{quoted}"
+    one, other = (
+        f"coalesce(CAST(TRY_CAST({x} AS TIMESTAMP) AS VARCHAR), CAST({x} AS VARCHAR))"
+        for x in (key, f"p.{quoted}")
+    )
+    return f"{one} IS NOT DISTINCT FROM {other}"
+
+
+def _text(value: str | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,141 @@
+"""Questions to the log in SQL, answered by DuckDB in memory, which reads the log's files and nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from headrace.core.errors import UserError
+from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, to_table
+from headrace.logs.compact import segment_tables
+from headrace.logs.parts import Parts, load, reading
+from headrace.logs.read import fresh_segments, part_tables
+
+RENAMED = {"by": "answered_by", "of": "shadow_of"}
+"""Columns whose names are words of SQL, and what they are called in queries."""
+_ANSWERED = """
+CREATE VIEW answered AS
+SELECT p.*, l.label, l.weight AS label_weight, l.arrived AS labelled
+FROM predictions p LEFT JOIN (
+    SELECT * FROM labels WHERE id IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY number DESC) = 1
+) l ON l.id = coalesce(nullif(p.shadow_of, ''), p.id)"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer to a query: the columns' names and types, and rows."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@contextmanager
+def opened(folder: Path, labels: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the tables `predictions` and `labels` and the view `answered`: every prediction with
+    its newest label. It can read the log's files and no other, load nothing, and write nowhere.
+
+    Raises:
+        StoreError: the log can't be read.
+        Corrupt: a file of it is not what was written.
+    """
+    with (
+        reading(folder),
+        tempfile.TemporaryDirectory(prefix="headrace-") as spill,
+        duckdb.connect(
+            ":memory:", config={"temp_directory": spill, "python_enable_replacements": False}
+        ) as db,
+    ):
+        counts = load(folder)
+        fresh = concat([to_table([], ""), *_fresh(folder, counts)])
+        files = [str(folder / p.file) for p in counts.parts]
+        try:
+            _predictions(db, files, fresh)
+        except duckdb.Error:  # columns of kinds that SQL does not unite
+            every = [t for part in counts.parts for t in part_tables(folder, part)]
+            fresh = concat([fresh, *every])
+            _predictions(db, [], fresh)
+        db.register("labels", labels)
+        db.execute(_ANSWERED)
+        db.execute("SET allowed_paths = " + _list(files))
+        db.execute("SET enable_external_access = false")
+        db.execute("SET lock_configuration = true")
+        yield db
+
+
+def query(folder: Path, sql: str, labels: pa.Table) -> Told:
+    """Ask one SELECT over `predictions`, `labels` and `answered`.
+
+    Raises:
+        UserError: it is no single SELECT, or DuckDB refuses it.
+        StoreError: the log can't be read.
+    """
+    with opened(folder, labels) as db:
+        try:
+            statements = db.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise UserError(
+                    "only one SELECT is answered",
+                    why="the log is read here, never written",
+                    fix='ask such as "SELECT release, count(*) FROM predictions GROUP BY 1"',
+                )
+            done = db.execute(statements[0])
+            about = done.description or []
+            rows = done.fetchall()
+        except duckdb.Error as error:
+            raise UserError("DuckDB refuses the query", why=str(error), fix=_fix(db)) from error
+    return Told(tuple(str(c[0]) for c in about), tuple(str(c[1]) for c in about), rows)
+
+
+def _fix(db: duckdb.DuckDBPyConnection) -> str:
+    names = [r[0] for r in db.execute("DESCRIBE predictions").fetchall()]
+    return f"columns of predictions: {', '.join(names)}"
+
+
+def _fresh(folder: Path, counts: Parts) -> list[pa.Table]:
+    return [t for path in fresh_segments(folder, counts) for t in segment_tables(path)]
+
+
+def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Table) -> None:
+    """Make the view `predictions` of parts and a table of fresh rows."""
+    db.register("fresh", fresh)
+    every = "SELECT * FROM fresh"
+    if files:
+        every = f"SELECT * FROM read_parquet({_list(files)}, union_by_name = true) UNION ALL BY NAME {every}"
+    found = db.execute(f"DESCRIBE {every}").fetchall()
+    columns = ", ".join(
+        f"{_quoted(old)} AS {_quoted(new)}" for old, new in _names(r[0] for r in found).items()
+    )
+    db.execute(f"CREATE OR REPLACE VIEW predictions AS SELECT {columns} FROM ({every})")
+    db.execute("SELECT * FROM predictions LIMIT 0")
+
+
+def _names(columns: Iterator[str]) -> Mapping[str, str]:
+    """What columns are called in queries: `input_NAME`; parts of an answer by their own names, where no other
+    column has them."""
+    taken = {RENAMED.get(n, n) for n in FIXED}
+    there = list(columns)
+    names = {n: RENAMED.get(n, n) for n in FIXED if n in there}
+    for column in there:
+        if column.startswith(ANSWER):
+            short = column.removeprefix(ANSWER)
+            names[column] = f"answer_{short}" if short.lower() in taken else short
+        elif column.startswith(INPUT):
+            names[column] = f"input_{column.removeprefix(INPUT)}"
+    return names
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _list(texts: list[str]) -> str:
+    return "[" + ", ".join("'" + t.replace("'", "''") + "'" for t in texts) + "]"

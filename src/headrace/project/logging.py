@@ -1,0 +1,105 @@
+"""The prediction log and the labels of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.core.clock import parse_duration
+from headrace.engine.context import Progress, silent
+from headrace.project.base import STORE_DIR, ProjectBase
+
+if TYPE_CHECKING:
+    from headrace.logs.compact import Compacted
+    from headrace.logs.labels import LabelBook, Taken
+    from headrace.logs.match import Matched
+    from headrace.logs.query import Told
+    from headrace.logs.tail import Tail
+
+LOG = "log"
+"""The prediction log's folder, in the store's folder."""
+
+
+class Logging(ProjectBase):
+    """What a `Project` answered, and what turned out to be true."""
+
+    @property
+    def log_folder(self) -> Path:
+        """Where answers are kept: `.headrace/log`."""
+        return self.root / STORE_DIR / LOG
+
+    def log_query(self, sql: str, *, as_of: datetime | None = None) -> Told:
+        """Ask the log one SELECT over `predictions`, `labels` and `answered` (every prediction with its
+        newest label); with `as_of`, labels that were known then.
+
+        Raises:
+            UserError: it is no single SELECT, or DuckDB refuses it.
+        """
+        from headrace.logs.match import label_table, match
+        from headrace.logs.query import query
+
+        book = self.labels()
+        match(self.log_folder, book)
+        until = None if as_of is None else int(as_of.timestamp() * 1e6)
+        return query(self.log_folder, sql, label_table(list(book.labels(until=until))))
+
+    def log_tail(self, *, last: timedelta | None = None) -> Tail:
+        """Follow the log, beginning with what was answered within `last`."""
+        from headrace.logs.tail import Tail
+
+        start = None if last is None else int((self._clock() - last).timestamp() * 1e6)
+        return Tail(self.log_folder, start=start)
+
+    def log_compact(self, *, keep: str | None = None, progress: Progress = silent) -> Compacted:
+        """Turn closed segments into Parquet, put small files together, and drop what is older than `keep`
+        (default: `serve.log.keep` of the spec).
+
+        Raises:
+            StoreError: another process compacts, or the disk refused.
+        """
+        from headrace.logs.compact import compact
+
+        serve = self.spec().spec.serve
+        kept = keep or (None if serve is None else serve.log.keep)
+        return compact(
+            self.log_folder,
+            self.store,
+            keep_us=None if kept is None else parse_duration(kept) // timedelta(microseconds=1),
+            clock=self._clock,
+            actor=self.actor,
+            progress=lambda text, done, total: progress("log", text, done, total),
+        )
+
+    def labels(self) -> LabelBook:
+        """The labels, to take more or to read them."""
+        from headrace.logs.labels import LabelBook
+
+        return LabelBook(self.log_folder, clock=self._clock)
+
+    def label(self, rows: Sequence[Mapping[str, Any]], *, source: str = "") -> tuple[Taken, Matched]:
+        """Keep labels (see `LabelBook.take`), and match those that were sent by inputs."""
+        from headrace.logs.match import match
+
+        book = self.labels()
+        return book.take(list(rows), source=source), match(self.log_folder, book)
+
+    def label_file(
+        self, file: str | Path, *, source: str = "", progress: Progress = silent
+    ) -> tuple[Taken, Matched]:
+        """`label` for a CSV, Parquet or JSON-lines file. Labels before a line that can't be read are kept.
+
+        Raises:
+            DataError: it can't be read, or has other columns than labels have.
+        """
+        from headrace.logs.label_files import batches
+        from headrace.logs.labels import Taken
+        from headrace.logs.match import match
+
+        book, taken, rows = self.labels(), Taken(), 0
+        for batch in batches(Path(file)):
+            taken.add(book.take(batch, source=source))
+            rows += len(batch)
+            progress("label", "rows", rows, 0)
+        return taken, match(self.log_folder, book)
