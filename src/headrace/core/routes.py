@@ -54,7 +54,7 @@ class Route:
     number: int = 0
     paused: bool = False
     ramp: Mapping[str, object] = field(default_factory=dict)
-    began: int = 0
+    began: str = ""
 
     @property
     def releases(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def _changed(old: Route, e: Event) -> Route:
     p = e.payload
     if e.kind == "route.set":
         arms = tuple(Arm(a["release"], a["share"], Role(a["role"])) for a in p["arms"])
-        new = Route(old.name, arms, p["salt"], e.time, e.seq, False, p.get("ramp", {}), e.seq)
+        new = Route(old.name, arms, p["salt"], e.time, e.seq, False, p.get("ramp", {}), e.time)
         if new.canary is not None and new.canary == old.canary and new.ramp == old.ramp:
             # Only its shadows changed: the canary goes on where it was.
             new = replace(new, since=old.since, number=old.number, began=old.began, paused=old.paused)

@@ -37,15 +37,17 @@ class Watch:
         self._need = max(len(guardrails), 1) / alpha  # Bonferroni: any of them
         self._canary, self._champion = ArmSeen(), ArmSeen()
         self._looks = 0
+        self._last = -1
 
     def take(self, window: int, canary: Seen, champion: Seen, chance: float) -> None:
         """What both did in a window, counted from the start of the ramp, and the chance with which a unit of
-        the two was the canary's. Windows in which nothing was seen may be left out."""
+        the two was the canary's. Windows in which nothing was seen may be left out; one may come in parts."""
         for i, rail in enumerate(self._rails):
             if self._looks % RENEWED == 0 or not self._ready[i]:
                 self._ready[i] = rail.renew(self._champion)
         self._looks += 1
-        weight = spent(window, self._windows)
+        weight = spent(window, self._windows) if window > self._last else 0.0  # each begins once
+        self._last = max(self._last, window)
         for rail in self._rails:
             rail.take(canary, champion, chance, weight)
         self._canary.add(canary)

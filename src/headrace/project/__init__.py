@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.project.base import STORE_DIR
-from headrace.project.logging import Logging
 from headrace.project.look import Looking
+from headrace.project.reviewing import Reviewing
 from headrace.project.routing import Routing
 from headrace.project.serving import Serving
 from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Serving, Tokens, Routing, Logging):
+class Project(Working, Looking, Routing, Serving, Tokens, Reviewing):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

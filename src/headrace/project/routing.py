@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from headrace.core.errors import UserError
 from headrace.core.event import Event
 from headrace.core.routes import DEFAULT, Route
-from headrace.project.base import ProjectBase
+from headrace.project.base import STORE_DIR
+from headrace.project.serving import Serving
 
 if TYPE_CHECKING:
     from headrace.engine.routes import Wanted
+    from headrace.policy.guardrails import Judged
+    from headrace.serve.guard import Guardian, Source
+
+GUARD = "guard"
+"""The name that events carry which nobody but a guardrail or a ramp has caused."""
 
 
-class Routing(ProjectBase):
+class Routing(Serving):
     """The routes of a `Project`. Every server follows within a second."""
 
     def routes(self) -> dict[str, Route]:
@@ -84,3 +92,52 @@ class Routing(ProjectBase):
         from headrace.engine.routes import history
 
         return history(self.store, route)
+
+    def guardian(self, source: Callable[[int], Source]) -> Guardian:
+        """What watches the canaries of the routes in a serving process, not started yet. `source` makes what
+        answers are read from, beginning with those since a moment (UTC microseconds): a `logs.tail.Tail`, or
+        a `serve.guarded.Tally` where nothing is logged."""
+        from headrace.serve.guard import Guardian
+
+        return Guardian(self.store, self.root / STORE_DIR, source, _Verbs(self), self._clock)
+
+
+class _Verbs:
+    """What a guard does, in the project's ledger."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+
+    def roll_back(self, route: str, release: str, reason: str, judged: Sequence[Judged]) -> None:
+        from headrace.engine.routes import roll_back
+
+        with suppress(UserError):  # somebody took it off a moment ago
+            roll_back(
+                self._routing.store,
+                name=route,
+                release=release,
+                reason=reason,
+                judged=judged,
+                actor=GUARD,
+                clock=self._routing._clock,
+            )
+
+    def move(self, route: Route, release: str, share: float, judged: Sequence[Judged]) -> None:
+        from headrace.engine.routes import move
+
+        move(
+            self._routing.store,
+            route.name,
+            release,
+            share,
+            judged,
+            number=route.number,
+            actor=GUARD,
+            clock=self._routing._clock,
+        )
+
+    def promote(self, route: str, release: str, judged: Sequence[Judged]) -> str:
+        from headrace.engine.routes import promote_canary
+
+        r = self._routing
+        return promote_canary(r.store, route, release, judged, r.promote, actor=GUARD, clock=r._clock)

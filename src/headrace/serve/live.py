@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from headrace.core.clock import Clock
 from headrace.core.codec import from_json
 from headrace.core.errors import NotFound
-from headrace.core.event import Event
 from headrace.core.ports import OnlineStore, Store
-from headrace.core.routes import DEFAULT, LIVE_KINDS, Route, routes
-from headrace.core.views import Releases, ReleaseView, releases
+from headrace.core.routes import DEFAULT, Route
+from headrace.core.views import ReleaseView
 from headrace.release.feeds import ready
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer
+from headrace.serve.ledger import Ledger
 from headrace.serve.online import Online
 
 EVERY = 0.2
@@ -56,23 +56,6 @@ Load = Callable[[ReleaseView], Served]
 """Loads a release and answers once with it. Takes as long as that takes; called from a thread of its own."""
 
 
-@dataclass(frozen=True)
-class _Wish:
-    """What the ledger asks for. kept: releases that are held ready, the champion's first."""
-
-    champion: str
-    routes: Mapping[str, Route]
-    state: Releases
-    number: int
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """The champion, those on routes, and the one that a rollback would bring back at once."""
-        named = [r for route in self.routes.values() for r in route.releases]
-        before = self.state.before_champion()
-        return tuple(dict.fromkeys([self.champion, *named, *([before] if before else [])]))
-
-
 class Live:
     """Holds the scene. `scene` may be read by any thread at any time: it is replaced as a whole."""
 
@@ -109,21 +92,19 @@ class Following(Live):
             NotFound: no release is champion.
             HeadraceError: the ledger can't be read, or the champion can't be loaded.
         """
-        self._store = store
+        self._ledger = Ledger(store)
         self._load = load
         self._every = every
-        self._events: list[Event] = []
-        self._head: tuple[int, str] = (0, "")
         self._loaded: dict[str, Served] = {}
         self._failed: dict[str, tuple[str, float]] = {}
         self._unread = ""
         self._lock = threading.Lock()  # of the three above and the swap
         self._stop, self._wanting = threading.Event(), threading.Event()
-        wish = self._read()
-        if wish is None or not wish.champion:
+        told = self._ledger.look()
+        if told is None or not told.champion:
             raise NotFound("no release is champion", fix="run `headrace run`, or promote one")
-        self._wish = wish
-        first = wish.state.releases[wish.champion]
+        self._told = told
+        first = told.state.releases[told.champion]
         served = load(first)
         self._loaded[first.release] = served
         super().__init__(Scene(first.release, self._loaded, {DEFAULT: Route()}))
@@ -153,18 +134,18 @@ class Following(Live):
     def _follow(self) -> None:
         while not self._stop.wait(self._every):
             try:
-                wish = self._read()
+                told = self._ledger.look()
             except Exception as error:  # noqa: BLE001  whatever it is, answering goes on with what is there
                 if not self._unread:
                     _LOG.warning("the ledger can't be followed: %s", error)
                 self._unread = f"the ledger can't be followed: {str(error).splitlines()[0]}"
                 continue
             self._unread = ""
-            if wish is not None:
+            if told is not None:
                 with self._lock:
-                    if wish.champion:
-                        self._wish = wish
-                    self._failed = {n: f for n, f in self._failed.items() if n in self._wish.kept}
+                    if told.champion:
+                        self._told = told
+                    self._failed = {n: f for n, f in self._failed.items() if n in self._told.kept}
                     self._swap()
                 self._wanting.set()
 
@@ -176,39 +157,22 @@ class Following(Live):
             if not self._stop.is_set():
                 self._load_missing()
 
-    def _read(self) -> _Wish | None:
-        """What the ledger asks for now; None where nothing that matters has happened since the last look."""
-        head = self._store.head()
-        if head == self._head:
-            return None
-        if head[0] <= self._head[0]:
-            self._events = []  # another ledger: restored from a copy
-        after = self._head[0] if self._events else 0
-        new = list(self._store.read(after=after, kinds=LIVE_KINDS))
-        self._head = head
-        if not new and self._events:
-            return None
-        self._events += [e for e in new if not self._events or e.seq > self._events[-1].seq]
-        state = releases(self._events)
-        champion = state.champion.release if state.champion else ""
-        return _Wish(champion, routes(self._events), state, head[0])
-
     def _load_missing(self) -> None:
         """Load what is wanted and not there, the champion first; let go of the rest."""
         tried: set[str] = set()
         while not self._stop.is_set():
             with self._lock:
                 now = time.monotonic()
-                wish = self._wish
+                told = self._told
                 missing = [
                     n
-                    for n in wish.kept
+                    for n in told.kept
                     if n not in self._loaded and n not in tried and self._failed.get(n, ("", 0.0))[1] <= now
                 ]
             if not missing:
                 break
             tried.add(missing[0])
-            self._load_one(wish.state.releases[missing[0]])
+            self._load_one(told.state.releases[missing[0]])
         with self._lock:
             self._let_go()
 
@@ -231,16 +195,16 @@ class Following(Live):
         self._let_go()
 
     def _let_go(self) -> None:
-        kept = {*self._wish.kept, *self.scene.served}
+        kept = {*self._told.kept, *self.scene.served}
         self._loaded = {n: s for n, s in self._loaded.items() if n in kept}
 
     def _scene(self) -> Scene:
         """What the ledger asks for, as far as it is loaded."""
-        wish, loaded = self._wish, self._loaded
-        champion = wish.champion if wish.champion in loaded else self.scene.champion
-        there = {name: _there(route, loaded, champion) for name, route in wish.routes.items()}
+        told, loaded = self._told, self._loaded
+        champion = told.champion if told.champion in loaded else self.scene.champion
+        there = {name: _there(route, loaded, champion) for name, route in told.routes.items()}
         named = {champion, *(r for route in there.values() for r in route.releases)}
-        return Scene(champion, {n: loaded[n] for n in named}, there, wish.number)
+        return Scene(champion, {n: loaded[n] for n in named}, there, told.number)
 
 
 def _there(route: Route, loaded: Mapping[str, Served], champion: str) -> Route:

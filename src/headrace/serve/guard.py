@@ -1,0 +1,267 @@
+"""The guard: watches canaries in the prediction log, moves them up their ramps, and takes them off.
+
+Every serving process has one; an OS lock on a file in the store's folder lets one of them act at a time. When
+its process dies the lock is free, and another takes over within a second. What it has bet is then bet anew,
+never with more than was left: how much may begin at a moment follows from the clock (see `policy.bets`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from headrace.core.answered import Answered
+from headrace.core.clock import Clock, iso
+from headrace.core.codec import to_json, to_plain
+from headrace.core.ports import Store
+from headrace.core.routes import Route
+from headrace.policy.guardrails import Judged
+from headrace.policy.rails import Worth
+from headrace.policy.routing import Action, Hold, Move, Promote, Ramp, RollBack, decide, ramp_of
+from headrace.policy.watch import Watch
+from headrace.serve.guarded import WINDOW_US, windows
+from headrace.serve.ledger import Ledger
+
+EVERY = 0.25
+"""Seconds between two looks."""
+LOCK, STATE = "guard.lock", "guard.json"
+"""Files in the store's folder: held by the guard that acts; how its guardrails stand."""
+_BACK_US = 10_000_000
+"""Who takes over reads so much of the log's past."""
+_ASK_AGAIN = 60.0
+_WRITE_EVERY = 1.0
+
+_LOG = logging.getLogger("headrace.serve")
+
+
+class Source(Protocol):
+    """Where answers are read: a tail of the log, or a `Tally`."""
+
+    def poll(self) -> list[Answered]:
+        """What is new."""
+        ...
+
+
+class Verbs(Protocol):
+    """What the guard does; wired to the engine, which alone writes."""
+
+    def roll_back(self, route: str, release: str, reason: str, judged: Sequence[Judged]) -> None:
+        """Take the release off the route."""
+        ...
+
+    def move(self, route: Route, release: str, share: float, judged: Sequence[Judged]) -> None:
+        """Give it another share, unless the route has changed."""
+        ...
+
+    def promote(self, route: str, release: str, judged: Sequence[Judged]) -> str:
+        """Ask for it to become champion; what keeps it from that, or nothing."""
+        ...
+
+
+@dataclass
+class _Watched:
+    """A canary under watch. asked: when its promotion was refused last, and why."""
+
+    route: Route
+    ramp: Ramp
+    watch: Watch
+    asked: float = -_ASK_AGAIN
+    refused: str = ""
+
+    def take(self, entries: Iterable[Answered]) -> None:
+        canary = self.route.canary
+        if canary is None:
+            return
+        champion = max(1.0 - self.route.drawn, 0.0)
+        chance = canary.share / (canary.share + champion)
+        began, since = _window(self.route.began), _window(self.route.since)
+        for number, ours, theirs in windows(entries, self.route.name):
+            if number > since:  # before it, units were divided otherwise
+                self.watch.take(number - began, ours, theirs, chance)
+
+
+class Lease:
+    """A lock of the operating system on a file: one process has it, until it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def held(self) -> bool:
+        """Whether it is ours, taken now if it was free."""
+        if self._file is not None:
+            return True
+        file = self._path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def free(self) -> None:
+        """Let another have it."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+class Guardian:
+    """The guard of a serving process: a thread, from `start` to `close`."""
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        source: Callable[[int], Source],
+        verbs: Verbs,
+        clock: Clock,
+        *,
+        worth: Worth | None = None,
+        every: float = EVERY,
+    ) -> None:
+        """
+        Args:
+            folder: of the store; the lock is there.
+            source: makes what answers are read from, beginning with those since a moment (UTC microseconds).
+            worth: the least and the most that a decision can be worth.
+        """
+        self._ledger = Ledger(store)
+        self._folder = folder
+        self._make_source = source
+        self._verbs = verbs
+        self._clock = clock
+        self._worth = worth
+        self._every = every
+        self._lease = Lease(folder / LOCK)
+        self._source: Source | None = None
+        self._watched: dict[str, _Watched] = {}
+        self._written = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="headrace-guard", daemon=True)
+
+    def start(self) -> Guardian:
+        """Begin to watch."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop, and let another process watch."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        self._drop_source()
+        self._lease.free()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
+            try:
+                if self._lease.held():
+                    self.tick()
+            except Exception:  # noqa: BLE001  the tick: no answer depends on it, and the next may succeed
+                _LOG.exception("the guard of the routes stumbled")
+                self._drop_source()
+
+    def tick(self) -> None:
+        """Look at the ledger and at what was answered since the last tick; judge, and act.
+
+        Raises:
+            StoreError: ledger or log can't be read.
+        """
+        told = self._ledger.look()
+        if told is not None:
+            self._follow(told.routes)
+        if not self._watched:
+            self._drop_source()
+            self._tell({})
+            return
+        now = self._clock()
+        if self._source is None:
+            self._source = self._make_source(_micros(now) - _BACK_US)
+        entries = self._source.poll()
+        standing: dict[str, Any] = {}
+        for name, watched in self._watched.items():
+            watched.take(entries)
+            judged = watched.watch.judge()
+            action = decide(watched.route, watched.ramp, judged, now)
+            why = self._act(name, watched, action, judged, now)
+            standing[name] = {"at": iso(now), "next": why, "judged": [to_plain(j) for j in judged]}
+        self._tell(standing)
+
+    def _follow(self, routes: Mapping[str, Route]) -> None:
+        for name, route in routes.items():
+            canary, known = route.canary, self._watched.get(name)
+            if canary is None:
+                self._watched.pop(name, None)
+            elif known is None or _canary(known.route) != _canary(route) or known.route.ramp != route.ramp:
+                ramp = ramp_of(route.ramp)
+                watch = Watch(ramp.guardrails, windows=ramp.windows, worth=self._worth)
+                self._watched[name] = _Watched(route, ramp, watch)
+            else:
+                if known.route.number != route.number:
+                    known.watch.anew()
+                known.route = route
+
+    def _act(
+        self, name: str, watched: _Watched, action: Action, judged: Sequence[Judged], now: datetime
+    ) -> str:
+        """Do it; what comes next, in words."""
+        if isinstance(action, RollBack):
+            _LOG.warning("route %s: %s is taken off: %s", name, action.release, action.reason)
+            self._verbs.roll_back(name, action.release, action.reason, judged)
+            return f"taken off: {action.reason}"
+        if isinstance(action, Move):
+            self._verbs.move(watched.route, action.release, action.share, judged)
+            return f"goes to {action.share:.0%}"
+        if isinstance(action, Promote):
+            return self._promote(name, watched, action.release, judged, now.timestamp())
+        assert isinstance(action, Hold)  # noqa: S101  the last of the four
+        return action.why
+
+    def _promote(
+        self, name: str, watched: _Watched, release: str, judged: Sequence[Judged], now: float
+    ) -> str:
+        if now - watched.asked >= _ASK_AGAIN:
+            told = judged if not watched.refused else ()
+            watched.asked, watched.refused = now, self._verbs.promote(name, release, told)
+            if watched.refused:
+                _LOG.warning("route %s: %s is not promoted: %s", name, release, watched.refused)
+        return f"not promoted: {watched.refused}" if watched.refused else "promoted"
+
+    def _tell(self, standing: Mapping[str, Any]) -> None:
+        """Leave how guardrails stand where `route show` finds it. Not state: it is measured anew."""
+        file, now = self._folder / STATE, self._clock().timestamp()
+        if (not standing and not self._written) or 0 <= now - self._written < _WRITE_EVERY:
+            return
+        self._written = now if standing else 0.0
+        made = file.with_suffix(".new")
+        try:
+            made.write_bytes(to_json(standing))
+            made.replace(file)
+        except OSError as error:
+            _LOG.warning("%s can't be written: %s", file, error)
+
+    def _drop_source(self) -> None:
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+        self._source = None
+
+
+def _canary(route: Route) -> tuple[str, str]:
+    return (route.canary.release if route.canary else "", route.began)
+
+
+def _window(moment: str) -> int:
+    return _micros(datetime.fromisoformat(moment)) // WINDOW_US
+
+
+def _micros(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
