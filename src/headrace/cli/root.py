@@ -36,6 +36,7 @@ COMMANDS = {
     "token": "headrace.cli.token:token",
     "log": "headrace.cli.log:log",
     "label": "headrace.cli.label:label",
+    "review": "headrace.cli.review:review",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",
     "doc": "headrace.cli.doc:doc",

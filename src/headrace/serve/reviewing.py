@@ -29,7 +29,7 @@ SOURCE = "review"
 """Who says so, of a label that a reviewer gave."""
 
 Keep = Callable[[Sequence[Mapping[str, Any]]], object]
-"""Keeps labels: rows with id, label, weight, source and event_id, as `logs.labels.LabelBook.take` has them."""
+"""Keeps labels: rows with id, label, weight, source and event_id, as `logs.labels.LabelBook.take` reads."""
 
 _MICRO = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
