@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from headrace.core.errors import did_you_mean
 from headrace.core.routes import DEFAULT
 from headrace.serve.desk.desk import Asked, Desk
@@ -35,15 +37,19 @@ def asked_of(
     explain: true, false, or how many contributions; None: the query says.
 
     Raises:
-        Refused: 404, no such route or release; 413, more rows than are taken; 422, another form.
+        Refused: 403, not for this caller; 404, no such route or release; 413, more rows than are taken; 422,
+            another form.
     """
     scene = desk.live.scene
+    if release:
+        call.require("operator")
     if not isinstance(route, str) or (route and route not in scene.routes):
         fix = did_you_mean(str(route), scene.routes)
         raise Refused(404, f"there is no route {_short(route)}", where="route", fix=fix)
     if not isinstance(release, str) or (release and release not in scene.served):
         fix = f"loaded: {', '.join(scene.served)}"
         raise Refused(404, f"the release {_short(release)} answers on no route", where="release", fix=fix)
+    call.require_route(route or DEFAULT)
     most = scene.served[release or scene.champion].manifest.plan.rows
     if rows > most:
         raise Refused(413, f"{rows:,} rows in one request", fix=f"send at most {most:,}")
@@ -84,7 +90,7 @@ def python_json(call: Call) -> Any:
     except Refused:
         if b"NaN" not in call.body and b"Infinity" not in call.body:
             raise
-    return Call.json(_with(call, _ODD.sub(_plain, call.body)))
+    return replace(call, body=_ODD.sub(_plain, call.body)).json()
 
 
 def rows_of(columns: Mapping[str, Sequence[Any]], rows: int) -> list[dict[str, Any]]:
@@ -99,10 +105,6 @@ def _plain(found: re.Match[bytes]) -> bytes:
     if text[:1] == b'"':
         return text
     return b"null" if text.endswith(b"NaN") else b'{"%s":true}' % text
-
-
-def _with(call: Call, body: bytes) -> Call:
-    return Call(call.method, call.target, call.path, call.query, call.headers, body, call.started)
 
 
 def _short(value: Any) -> str:

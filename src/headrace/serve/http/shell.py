@@ -24,6 +24,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LOG = logging.getLogger("headrace.serve")
+Watch = Callable[[str, str, int, float], None]
+"""Is told of every answer: the endpoint's path (empty: it came to none), the method, the status, seconds."""
 _NO_QUERY: Mapping[str, str] = {}
 _NO_PATH: Mapping[str, str] = {}
 SECURITY = (
@@ -50,8 +52,8 @@ class Entered(msgspec.Struct, frozen=True):
 
 
 class Shell:
-    """The application. `most` is the most bytes of one body; without a `guard` everybody is let in; `close`
-    is called when the server stops."""
+    """The application. `most` is the most bytes of one body; without a `guard` everybody is let in; `watch`
+    is told of every answer; `close` is called when the server stops."""
 
     def __init__(
         self,
@@ -59,11 +61,13 @@ class Shell:
         *,
         most: int,
         guard: Guard | None = None,
+        watch: Watch | None = None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self.most = most
         self._guard = guard
+        self._watch = watch
         self.close = close
         self._plain = {(e.method, e.path): e for e in self.endpoints if "{" not in e.path}
         self._templates = [(e, e.path.split("/")) for e in self.endpoints if "{" in e.path]
@@ -96,11 +100,21 @@ class Shell:
         try:
             reply = entered.endpoint.handler(call)
         except Exception as error:  # noqa: BLE001  the serving fallback: a caller always gets an answer
-            return self.told(error, entered.target)
-        return reply if isinstance(reply, Reply) else self._awaited(reply, entered)
+            reply = self._told(error, entered.target)
+        if not isinstance(reply, Reply):
+            return self._awaited(reply, entered, started)
+        if self._watch is not None:
+            self._watch(entered.endpoint.path, entered.method, reply.status, perf_counter() - started)
+        return reply
 
     def told(self, error: Exception, target: str) -> Reply:
-        """An error as a reply."""
+        """The reply to a request that comes to no endpoint."""
+        reply = self._told(error, target)
+        if self._watch is not None:
+            self._watch("", "", reply.status, 0.0)
+        return reply
+
+    def _told(self, error: Exception, target: str) -> Reply:
         told = refusal(error)
         if told is None:
             _LOG.error("%s failed", target, exc_info=error)
@@ -127,13 +141,16 @@ class Shell:
             reply = self.told(refused, scope["path"])
         await _send(reply, send, head=scope["method"] == "HEAD")
 
-    async def _awaited(self, coming: Awaitable[Reply], entered: Entered) -> Reply:
+    async def _awaited(self, coming: Awaitable[Reply], entered: Entered, started: float) -> Reply:
         try:
-            return await coming
+            reply = await coming
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  the serving fallback: a caller always gets an answer
-            return self.told(error, entered.target)
+            reply = self._told(error, entered.target)
+        if self._watch is not None:
+            self._watch(entered.endpoint.path, entered.method, reply.status, perf_counter() - started)
+        return reply
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         asked = "GET" if method == "HEAD" else method

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from headrace._version import __version__
 from headrace.serve.desk.desk import Desk
@@ -76,8 +77,8 @@ def v2(desk: Desk, health: Health) -> list[Endpoint]:
         tensors, blobs = tensors_of(served.manifest.serving, answers, wanted, binary=binary)
         head: dict[str, Any] = {"model_name": served.manifest.project}
         releases = {a["release"] for a in answers} or {served.release}
-        if len(releases) == 1:
-            head["model_version"] = releases.pop()
+        if len(releases) == 1 and (release := releases.pop()):
+            head["model_version"] = release
         if "id" in request:
             head["id"] = request["id"]
         return _joined(head | {"outputs": tensors}, blobs)
@@ -127,8 +128,7 @@ def _split(call: Call) -> tuple[dict[str, Any], bytes]:
                 fix="send the length of the JSON object that stands before the tensors",
             )
         tail = call.body[int(length) :]
-        head = call.body[: int(length)]
-        call = Call(call.method, call.target, call.path, call.query, call.headers, head, call.started)
+        call = replace(call, body=call.body[: int(length)])
     request = python_json(call)
     if not isinstance(request, dict):
         raise Refused(422, "an inference request is an object", fix='send {"inputs": [...]}')
