@@ -12,7 +12,9 @@ from headrace.core.codec import to_plain
 @in_project
 @with_json
 def audit(folder: str, as_json: bool) -> None:
-    """Verify the ledger's chain and every artifact's bytes; name the first that is broken.
+    """Verify the ledger's chain, every artifact's bytes and every file of the prediction log.
+
+    It names the first that is broken.
 
     Exit code 0 when all is whole, 1 when something is not.
     """
@@ -20,7 +22,8 @@ def audit(folder: str, as_json: bool) -> None:
     if as_json:
         print_json(to_plain(report))
     elif report.ok:
-        click.echo(f"whole: {report.events:,} events, {report.artifacts:,} artifacts")
+        log = f", {report.parts:,} parts of the prediction log" if report.parts else ""
+        click.echo(f"whole: {report.events:,} events, {report.artifacts:,} artifacts{log}")
     else:
         click.echo(f"broken: {report.first_broken}")
         for problem in report.problems:

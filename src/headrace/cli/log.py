@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,11 @@ import click
 
 from headrace.cli.common import Ticker, in_project, open_project, print_json, table, with_json
 from headrace.cli.hints import Hinting
-from headrace.core.codec import to_plain
+from headrace.core.clock import iso, parse_duration
+from headrace.core.codec import to_json, to_plain
+from headrace.core.errors import UserError
+
+_EVERY = 0.5
 
 
 @click.group(
@@ -55,6 +60,81 @@ def query(folder: str, sql: str, as_of: datetime | None, as_csv: bool, as_json: 
 
 def _plain(value: Any) -> Any:
     return value.isoformat(sep=" ") if isinstance(value, datetime) else value
+
+
+@log.command("tail", epilog="Example: headrace log tail --last '10 min' --follow")
+@in_project
+@click.option("--last", default="10 min", show_default=True, metavar="DURATION", help="How far to look back.")
+@click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
+def tail(folder: str, last: str, follow: bool) -> None:
+    """Print the newest answers, one JSON object a line, oldest first."""
+    try:
+        span = parse_duration(last)
+    except ValueError as error:
+        raise UserError(str(error), where="--last") from None
+    following = open_project(folder).log_tail(last=span)
+    try:
+        while True:
+            for entry in sorted(following.poll(), key=lambda e: (e.time, e.id)):
+                click.echo(to_json(entry))
+            if not follow:
+                return
+            time.sleep(_EVERY)
+    finally:
+        following.close()
+
+
+@log.command("status", epilog="Example: headrace log status -C flights")
+@in_project
+@with_json
+def status(folder: str, as_json: bool) -> None:
+    """Tell what the log holds, which files servers write, and how many labels wait for their prediction."""
+    found = open_project(folder).log_status()
+    if as_json:
+        print_json(to_plain(found))
+        return
+    click.echo(
+        f"{found.rows:,} answers in {found.size:,} bytes: {_moment(found.oldest)} to {_moment(found.newest)}"
+    )
+    click.echo(f"{found.labels:,} labels, {found.waiting:,} without their prediction")
+    if found.parts:
+        rows = [[p.day, p.route, p.rows, p.size, p.file] for p in found.parts]
+        click.echo(table(["day", "route", "rows", "bytes", "file"], rows, right=(2, 3)))
+    if found.segments:
+        told = [
+            [s.name, s.rows, s.size, "writing" if s.writing else "closed", s.torn] for s in found.segments
+        ]
+        click.echo(table(["segment", "rows", "bytes", "state", "torn bytes"], told, right=(1, 2, 4)))
+    if found.untold:
+        click.echo(f"{found.untold} events wait for the ledger; `headrace log compact` tells it")
+
+
+def _moment(micros: int | None) -> str:
+    return "–" if micros is None else iso(datetime.fromtimestamp(micros / 1e6, UTC))
+
+
+@log.command("erase", epilog="Example: headrace log erase c-1042 --column customer -C churn")
+@in_project
+@click.argument("name", metavar="SUBJECT")
+@click.option(
+    "--column", metavar="NAME", help="The input that names it (default: serve: {log: {subject: ...}})."
+)
+@with_json
+def erase(folder: str, name: str, column: str | None, as_json: bool) -> None:
+    """Erase every answer and label about somebody, and leave a tombstone in the ledger.
+
+    Servers that write the log go on with new files. Copies and backups are not reached, nor facts of tables
+    or snapshots that training used.
+    """
+    done = open_project(folder).log_erase(name, column=column)
+    if as_json:
+        print_json(to_plain(done))
+        return
+    click.echo(
+        f"{done.rows:,} answers and {done.labels:,} labels are erased; {done.parts} files were written anew"
+    )
+    if done.waiting:
+        click.echo("a reader holds the old files: run `headrace log compact` when it is done", err=True)
 
 
 @log.command("compact", epilog="Example: headrace log compact -C flights")

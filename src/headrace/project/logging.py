@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import parse_duration
+from headrace.core.places import LOG, STORE_DIR
 from headrace.engine.context import Progress, silent
-from headrace.project.base import STORE_DIR, ProjectBase
+from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
     from headrace.logs.compact import Compacted
+    from headrace.logs.erase import Erased
     from headrace.logs.labels import LabelBook, Taken
     from headrace.logs.match import Matched
     from headrace.logs.query import Told
+    from headrace.logs.status import LogStatus
     from headrace.logs.tail import Tail
-
-LOG = "log"
-"""The prediction log's folder, in the store's folder."""
 
 
 class Logging(ProjectBase):
@@ -40,7 +40,7 @@ class Logging(ProjectBase):
         from headrace.logs.match import label_table, match
         from headrace.logs.query import query
 
-        book = self.labels()
+        book = self._book()
         match(self.log_folder, book)
         until = None if as_of is None else int(as_of.timestamp() * 1e6)
         return query(self.log_folder, sql, label_table(list(book.labels(until=until))))
@@ -72,11 +72,59 @@ class Logging(ProjectBase):
             progress=lambda text, done, total: progress("log", text, done, total),
         )
 
-    def labels(self) -> LabelBook:
-        """The labels, to take more or to read them."""
+    def log_status(self) -> LogStatus:
+        """What the log's folder holds."""
+        from headrace.logs.status import status
+
+        return status(self.log_folder, self._book())
+
+    def log_erase(self, name: str, *, column: str | None = None) -> Erased:
+        """Erase all answers and labels about somebody: rows whose input `column` (default: the spec's
+        `serve.log.subject`) is `name`, also where releases hash it. The ledger gets a tombstone.
+
+        Raises:
+            UserError: no column is given, or its hashes need a key that is not there.
+            StoreError: somebody else compacts, or a writer does not let go of its segment.
+        """
+        from headrace.core.errors import UserError
+        from headrace.engine.releases import load_manifest
+        from headrace.logs.erase import Subject, erase
+        from headrace.serve.answer import secret_of
+        from headrace.serve.labelled import treated_text
+
+        serve = self.spec().spec.serve
+        of = column or ("" if serve is None else serve.log.subject)
+        if not of:
+            raise UserError(
+                "it is not said which column names whom a row is about",
+                fix="give --column NAME, or write `serve: {log: {subject: NAME}}`",
+            )
+        values = {name: None}
+        for release in self.releases().releases.values():
+            serving = load_manifest(self.store, release).serving
+            how = serving.treated.get(of)
+            if how is not None:
+                secret = secret_of([how], serving.pii_key)
+                values[treated_text(of, name, how, secret) or name] = None
+        subject = Subject(of, tuple(values), units=serve is not None and serve.unit == of)
+        return erase(self.log_folder, subject, self.store, self._book(), clock=self._clock, actor=self.actor)
+
+    def _book(self) -> LabelBook:
         from headrace.logs.labels import LabelBook
 
         return LabelBook(self.log_folder, clock=self._clock)
+
+    def labels(self) -> LabelBook:
+        """The labels, to take more or to read them. Inputs are kept as the champion's log has them."""
+        from headrace.logs.labels import LabelBook
+
+        champion = self.releases().champion
+        if champion is None:
+            return self._book()
+        from headrace.serve.labelled import as_logged
+
+        _, manifest = self.release(champion.release)
+        return LabelBook(self.log_folder, clock=self._clock, treat=as_logged(manifest.serving))
 
     def label(self, rows: Sequence[Mapping[str, Any]], *, source: str = "") -> tuple[Taken, Matched]:
         """Keep labels (see `LabelBook.take`), and match those that were sent by inputs."""

@@ -201,7 +201,10 @@ class Looking(ProjectBase):
         return health(self.store, now=self._clock())
 
     def audit(self) -> AuditReport:
-        """Verify the ledger's chain and every artifact's bytes."""
+        """Verify the ledger's chain, every artifact's bytes, and every file of the prediction log."""
+        from headrace.core.places import LOG, STORE_DIR
+        from headrace.logs.audit import audit_log
         from headrace.stores.audit import audit
 
-        return audit(self.store)
+        report = audit(self.store)
+        return report.with_log(*audit_log(self.root / STORE_DIR / LOG, self.store))

@@ -12,8 +12,8 @@ whoever rewrites every event from some point on makes a new sound chain. Both ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace.core.digest import digest, digest_file
@@ -33,7 +33,8 @@ _NAMING = frozenset({"artifacts", "outputs"})
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found. `events` and `artifacts` count what was verified.
+    """What an audit found. `events`, `artifacts` and `parts` (of the prediction log, where it was looked at)
+    count what was verified.
 
     `first_broken` names the first event, or else the first artifact, that isn't what was written:
     `event 17` or `artifact 9f86…`. `problems` has a line for each, the first hundred and how many more.
@@ -44,6 +45,18 @@ class AuditReport:
     ok: bool
     first_broken: str | None
     problems: tuple[str, ...]
+    parts: int = 0
+
+    def with_log(self, parts: int, broken: Sequence[tuple[str, str]]) -> AuditReport:
+        """The same audit with what was found of the prediction log: so many parts, and what is broken how."""
+        if not broken:
+            return replace(self, parts=parts)
+        lines = [f"{what}: {how}" for what, how in broken[:_SHOWN]]
+        more = [f"… and {len(broken) - _SHOWN} more of the prediction log"] * (len(broken) > _SHOWN)
+        first = self.first_broken or broken[0][0]
+        return replace(
+            self, parts=parts, ok=False, first_broken=first, problems=(*self.problems, *lines, *more)
+        )
 
 
 def audit(store: Store, *, progress: Progress | None = None) -> AuditReport:

@@ -1,0 +1,181 @@
+"""Erasing what is about somebody: from parts, segments and labels, with a tombstone in the ledger.
+
+The tombstone says how many rows went, from which files, and a slow salted hash of who it was: whoever knows
+the name can show that it was erased, nobody reads it there. A name with few possible values (a number of six
+digits) can be found by trying them all. Files are unlinked, not overwritten; copies elsewhere are not
+reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.core.clock import Clock, system_clock
+from headrace.core.errors import StoreError
+from headrace.core.ports import Store
+from headrace.logs.columns import INPUT, true_name
+from headrace.logs.compact import Compacted, Tell, sweep, take
+from headrace.logs.frames import HEADER
+from headrace.logs.labels import LabelBook
+from headrace.logs.parts import Note, Part, Parts, changing, commit, load
+from headrace.logs.read import fresh_segments, part_tables
+from headrace.logs.rewrite import write_parts
+from headrace.logs.segment import ask_to_rotate, is_open
+
+_ROUNDS = 200_000
+_PATIENCE = 10.0
+_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom to erase: rows whose input `column` has one of these values as text (the first is the name; others
+    are how the log has it, hashed), and with `units` those that were drawn by one of them."""
+
+    column: str
+    values: tuple[str, ...]
+    units: bool = False
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What went: rows, labels, and how many files were written anew. waiting: somebody was reading all the
+    while, so that files that no longer count are still there; compacting later removes them."""
+
+    rows: int = 0
+    labels: int = 0
+    parts: int = 0
+    waiting: bool = False
+
+
+def erase(
+    folder: Path,
+    subject: Subject,
+    store: Store | None,
+    book: LabelBook,
+    *,
+    clock: Clock = system_clock,
+    actor: str = "log",
+    patience: float = _PATIENCE,
+) -> Erased:
+    """Erase a subject from all that was answered before. Asks writers to begin new segments first; what they
+    are given meanwhile is not looked at. Done again it finds nothing, and says nothing to the ledger.
+
+    Raises:
+        StoreError: another process compacts or erases; a writer does not let go of its segment within
+            `patience` seconds; the medium refused. Whatever was done by then is sound: do it again.
+        Corrupt: a part or segment is not what was written.
+    """
+    with changing(folder):
+        tell = Tell(folder, store, clock, actor)
+        counts = tell(load(folder))
+        _closed(folder, counts, patience)
+        counts, _ = take(folder, counts, Compacted())
+        holding = {p: ids for p in counts.parts if (ids := _ids(folder, p, subject))}
+        ids = sorted({i for found in holding.values() for i in found})
+        labels = book.erase(ids, subject.column, subject.values)
+        new = [w for p in holding for w in write_parts(folder, _without(folder, p, subject))]
+        rows = sum(p.rows for p in holding) - sum(p.rows for p in new)
+        if rows or labels:
+            kept = tuple(p for p in counts.parts if p not in holding)
+            note = _tombstone(subject, rows, labels, list(holding), new)
+            counts = replace(counts, parts=(*kept, *new), untold=(*counts.untold, note))
+            commit(folder, counts)
+        tell(counts)
+        return Erased(rows, labels, len(holding), not sweep(folder, patience=patience))
+
+
+def _closed(folder: Path, counts: Parts, patience: float) -> None:
+    """Wait until no writer holds a segment that has entries now."""
+    live = [p for p in fresh_segments(folder, counts) if is_open(p) and p.stat().st_size > len(HEADER)]
+    if not live:
+        return
+    ask_to_rotate(folder)
+    deadline = time.monotonic() + patience
+    while live := [p for p in live if is_open(p)]:
+        if time.monotonic() > deadline:
+            raise StoreError(
+                "nothing was erased: a writer does not begin a new segment",
+                where=str(live[0]),
+                why="rows in a segment that is being written can't be taken out",
+                fix="stop the process that writes it, or try again",
+            )
+        time.sleep(_STEP)
+
+
+def _ids(folder: Path, part: Part, subject: Subject) -> list[str]:
+    """The predictions in a part that are about the subject. Reads no other columns."""
+    path = folder / part.file
+    with pq.ParquetFile(path) as file:
+        fields = [f.name for f in file.schema_arrow if _is_about(f, subject)]
+        found: list[str] = []
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["id", "unit", *fields])
+            about = _about(table, subject)
+            found += [str(i) for i, mine in zip(table.column("id").to_pylist(), about, strict=True) if mine]
+    return found
+
+
+def _is_about(field: pa.Field[pa.DataType], subject: Subject) -> bool:
+    return field.name.startswith(INPUT) and true_name(field) == subject.column
+
+
+def _about(table: pa.Table, subject: Subject) -> list[bool]:
+    """Which rows are about the subject."""
+    about = np.zeros(table.num_rows, dtype=bool)
+    names = [f.name for f in table.schema if _is_about(f, subject)] + ["unit"] * subject.units
+    for name in names:
+        values = table.column(name).to_pylist()
+        about |= np.array([v is not None and text(v) in subject.values for v in values], dtype=bool)
+    return [bool(a) for a in about]
+
+
+def text(value: object) -> str:
+    """A value as a name is written: whole numbers without a fraction, truths in small letters."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _without(folder: Path, part: Part, subject: Subject) -> Sequence[pa.Table]:
+    """A part's rows that stay."""
+
+    def stay() -> Iterator[pa.Table]:
+        for table in part_tables(folder, part):
+            keep = table.filter(pa.array([not mine for mine in _about(table, subject)], pa.bool_()))
+            if keep.num_rows:
+                yield keep
+
+    return list(stay())
+
+
+def _tombstone(
+    subject: Subject, rows: int, labels: int, before: Sequence[Part], after: Sequence[Part]
+) -> Note:
+    salt = secrets.token_hex(16)
+    payload = {
+        "column": subject.column,
+        "salt": salt,
+        "subject": fingerprint(salt, subject.values[0]),
+        "rows": rows,
+        "labels": labels,
+        "before": [p.digest for p in before],
+        "after": [p.digest for p in after],
+    }
+    return Note("log.erased", "log", payload)
+
+
+def fingerprint(salt: str, name: str) -> str:
+    """What a tombstone calls a subject: PBKDF2-HMAC-SHA256 (RFC 8018) of the name, 200,000 rounds, hex."""
+    return hashlib.pbkdf2_hmac("sha256", name.encode(), bytes.fromhex(salt), _ROUNDS).hex()
