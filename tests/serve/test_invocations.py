@@ -1,14 +1,11 @@
-"""MLflow's scoring protocol: asked by MLflow's own client, where that is installed, and by hand."""
+"""MLflow's scoring protocol: asked by MLflow's own client, and by hand."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,9 +17,6 @@ from test_answer import ROW, same
 
 from headrace.serve.answer import Answerer
 from headrace.serve.http.app import make_app
-
-PYTHON = os.environ.get("HEADRACE_MLFLOW_PYTHON", sys.executable)
-"""A Python that has the whole of mlflow; mlflow-skinny has neither its server nor the server's client."""
 
 ASK = """
 import json, sys
@@ -50,12 +44,6 @@ def client(binary: Release) -> Client:
     return Client(make_app(binary.store, binary.manifest, binary.name))
 
 
-def whole_mlflow() -> bool:
-    if sys.executable == PYTHON:
-        return importlib.util.find_spec("mlflow.pyfunc.scoring_server") is not None
-    return Path(PYTHON).exists()
-
-
 def test_the_probes(server: SocketServer) -> None:
     assert server.ask("GET", "/ping")[::2] == (200, b"\n")
     status, headers, body = server.ask("GET", "/version")
@@ -63,20 +51,16 @@ def test_the_probes(server: SocketServer) -> None:
     assert body.startswith(b"headrace ")
 
 
-@pytest.mark.skipif(
-    not whole_mlflow(), reason="HEADRACE_MLFLOW_PYTHON names no Python with the whole of mlflow"
-)
 def test_mlflows_own_client(server: SocketServer, binary: Release) -> None:
     """A frame with gaps: pandas' NaN comes as a bare NaN in the JSON."""
     rows = exact(40)
     done = subprocess.run(
-        [PYTHON, "-c", ASK, str(server.port)],
+        [sys.executable, "-c", ASK, str(server.port)],
         input=json.dumps(rows),
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
     )
     assert done.returncode == 0, done.stderr
     version, told, listed = json.loads(done.stdout.splitlines()[-1])

@@ -1,7 +1,7 @@
 """Counts that worker processes share: a file for each of them, mapped into memory.
 
 Counting is an addition in memory, which other processes see at once and which survives the death of the one
-that counted: counters never go back while a server runs. A file is held by a lock as long as its process lives;
+that counted: counters never go back while a server runs. A file is locked as long as its process lives;
 whoever reads adds the files of the dead to one that stays, so that restarts don't heap up files.
 """
 
