@@ -16,7 +16,7 @@ from headrace.engine.proposal_columns import compute, joined
 from headrace.engine.stages.ingest import snapshots_of
 from headrace.engine.training_rows import Training
 from headrace.learn.select.blocks import Block
-from headrace.learn.select.forward import Rules, Selection, select
+from headrace.learn.select.forward import Rules, Selection, Verdict, select
 
 
 def asked(ctx: Context) -> str:
@@ -56,6 +56,10 @@ def stale(ctx: Context, run: RunView) -> str:
     return "" if lock.lock.made.data == data_digest(made) else "was made of other data"
 
 
+COMPUTING = 0.6
+"""The share of the budget that computing proposals may take."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What was chosen, on how many rows, and what could not be computed, by name with the reason."""
@@ -76,14 +80,23 @@ def choose(
     left: Callable[[], float],
 ) -> Choice:
     """Keep of the proposals what helps beside the base. `groups` are those of proposals that are kept
-    together or not at all, by name."""
+    together or not at all, by name. `left` says how many seconds there are still: computing takes at most
+    `COMPUTING` of them, so that there is time to try what was computed; of the rest the first come first."""
     field, tell = training.field(), training.ctx.tell("features")
     tell("computing proposals", 0, len(proposals))
-    found = compute(training, {**base, **proposals}, tuple(field.folds), training.chosen)
+    end = (1 - COMPUTING) * left()
+    found = compute(
+        training,
+        {**base, **proposals},
+        tuple(field.folds),
+        training.chosen,
+        spare=lambda name: name not in proposals or left() >= end,
+    )
     blocks, members = _grouped([found.blocks[n] for n in proposals if n in found.blocks], groups)
     beside = [b for n, b in found.blocks.items() if n not in proposals]
     selection = select(beside, blocks, field, rules, left=left, progress=tell)
     each = [replace(v, name=n) for v in selection.verdicts for n in members[v.name]]
+    each += [Verdict(n, kept=False, why="not tried: there was no time to compute it") for n in found.late]
     selection = replace(selection, verdicts=tuple(each))
     return Choice(selection, found.refused, len(field.y), len(field.folds))
 
@@ -91,9 +104,9 @@ def choose(
 def _grouped(
     blocks: list[Block], groups: Mapping[str, str]
 ) -> tuple[list[Block], dict[str, tuple[str, ...]]]:
-    """One block for each group, and the names of its members; groups are of whole columns."""
+    """One block for each group, and the names of its members."""
     made: dict[str, list[Block]] = {}
     for block in blocks:
         made.setdefault(groups.get(block.name) or block.name, []).append(block)
-    joined = [of[0] if len(of) == 1 else joined(name, of) for name, of in made.items()]
-    return joined, {b.name: tuple(m.name for m in made[n]) for b, n in zip(joined, made, strict=True)}
+    grouped = [of[0] if len(of) == 1 else joined(name, of) for name, of in made.items()]
+    return grouped, {b.name: tuple(m.name for m in made[n]) for b, n in zip(grouped, made, strict=True)}

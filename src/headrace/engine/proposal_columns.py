@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from headrace.features.fit import fit_features
 from headrace.features.plan import plan_features
 from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
+from headrace.learn.candidate import Matrix
 from headrace.learn.folds import Fold
 from headrace.learn.select.blocks import Block
 
@@ -38,6 +39,8 @@ class Computed:
 
     blocks: Mapping[str, Block]
     refused: Mapping[str, str]
+    late: tuple[str, ...] = ()
+    """Those that were not computed because there was no time."""
 
 
 def compute(
@@ -45,20 +48,26 @@ def compute(
     specs: Mapping[str, FeatureSpec],
     folds: tuple[Fold, ...] | list[Fold],
     chosen: NDArray[np.int64],
+    *,
+    spare: Callable[[str], bool] = lambda name: True,
 ) -> Computed:
     """The columns of features on some training rows: whole where they don't look at the target, else by fold.
-    A definition that can't be computed in this project is refused, with the reason."""
+    A definition that can't be computed in this project is refused, with the reason. `spare` is asked by name
+    before each part of what takes long (encoders) whether there is time for it."""
     ctx, compiled, refused = _compiled(training, specs)
     specs = {n: s for n, s in specs.items() if n not in refused}
     rows = rows_of(ctx, training.made, "train").only(chosen)
     cleaning = fit_cleaning(ctx, compiled, rows)
     blocks = _owned(dict(_expressions(ctx, compiled, cleaning, rows)), specs)
-    for name, block in _encoders(ctx, compiled, cleaning, rows, training, folds, chosen):
-        if isinstance(block, str):
+    late = []
+    for name, block in _encoders(ctx, compiled, cleaning, rows, training, folds, chosen, spare):
+        if block is None:
+            late.append(name)
+        elif isinstance(block, str):
             refused[name] = block
         else:
             blocks[name] = block
-    return Computed(blocks, refused)
+    return Computed(blocks, refused, tuple(late))
 
 
 def _owned(columns: Mapping[str, Block], specs: Mapping[str, FeatureSpec]) -> dict[str, Block]:
@@ -73,11 +82,23 @@ def _owned(columns: Mapping[str, Block], specs: Mapping[str, FeatureSpec]) -> di
 
 
 def joined(name: str, blocks: list[Block]) -> Block:
-    """Whole columns side by side."""
+    """Columns side by side: whole where all are, else by fold."""
     if len(blocks) == 1:
         return replace(blocks[0], name=name)
-    whole = np.concatenate([b.whole for b in blocks if b.whole is not None], axis=1)
-    return Block(name, tuple(f for b in blocks for f in b.features), whole)
+    features = tuple(f for b in blocks for f in b.features)
+    whole = [b.whole for b in blocks if b.whole is not None]
+    if len(whole) == len(blocks):
+        return Block(name, features, np.concatenate(whole, axis=1))
+    if whole:
+        raise ValueError("columns that are the same in all folds don't go with those that are not")
+    return Block(
+        name, features, None, tuple(_beside(parts) for parts in zip(*(b.folds for b in blocks), strict=True))
+    )
+
+
+def _beside(parts: tuple[tuple[Matrix, Matrix], ...]) -> tuple[Matrix, Matrix]:
+    """Of one fold: the rows to fit on, and the rows to score."""
+    return np.concatenate([p[0] for p in parts], axis=1), np.concatenate([p[1] for p in parts], axis=1)
 
 
 def _compiled(
@@ -131,8 +152,10 @@ def _encoders(
     training: Training,
     folds: tuple[Fold, ...] | list[Fold],
     chosen: NDArray[np.int64],
-) -> Iterator[tuple[str, Block | str]]:
-    """Encoders fitted on the rows: those that look at the target in each fold, the others once."""
+    spare: Callable[[str], bool],
+) -> Iterator[tuple[str, Block | str | None]]:
+    """Encoders fitted on the rows: those that look at the target in each fold, the others once. None where
+    there was no time, a word where they can't learn."""
     encoders = encoders_of(ctx.spec.feature_specs(), compiled.encoded)
     if not encoders:
         return
@@ -146,7 +169,7 @@ def _encoders(
     y, units = training.y[chosen], training.units[chosen]
     for encoder in encoders:
         try:
-            yield encoder.name, _block(encoder, inputs, y, units, training.task, ctx.spec.seed, folds)
+            yield encoder.name, _block(encoder, inputs, y, units, training.task, ctx.spec.seed, folds, spare)
         except DataError as error:
             yield encoder.name, error.problems[0].what
 
@@ -159,13 +182,18 @@ def _block(
     task: Task,
     seed: int,
     folds: tuple[Fold, ...] | list[Fold],
-) -> Block:
+    spare: Callable[[str], bool],
+) -> Block | None:
     every = np.arange(len(y))
+    if not encoder.supervised and not spare(encoder.name):
+        return None
     if not encoder.supervised:
         fitted = fit_encoder(encoder, inputs, y, units, task, seed)
         return Block(encoder.name, fitted.features, fitted.own())
     parts, features = [], None
     for fit, test in folds or [(every, every)]:
+        if not spare(encoder.name):
+            return None
         fitted = fit_encoder(encoder, {n: v[fit] for n, v in inputs.items()}, y[fit], units[fit], task, seed)
         parts.append((fitted.own(), fitted.values({n: v[test] for n, v in inputs.items()})))
         features = fitted.features

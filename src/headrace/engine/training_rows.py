@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from headrace.core.errors import UserError
 from headrace.core.schema import Column, Type
 from headrace.core.task import Task
 from headrace.data.rows import Rows
@@ -30,6 +31,8 @@ from headrace.learn.select.blocks import Field
 
 MOST_ROWS = 10_000
 """Training rows that proposals are tried on, at most."""
+
+FEWEST_FOLDS = 4
 
 LOOKED_AT = 50_000
 """Training rows whose raw columns are looked at for proposals, evenly spaced."""
@@ -59,10 +62,17 @@ class Training:
     named: frozenset[str]
 
     def field(self) -> Field:
-        """The chosen rows with the folds of cross-validation."""
+        """The chosen rows with folds as those of cross-validation, `FEWEST_FOLDS` at least: what a proposal
+        gains is little, and is seen with most of the rows to fit on."""
         y, units = self.y[self.chosen], self.units[self.chosen]
-        drawn: list[Fold] = draw_folds(self.ctx, self.made, y, units, self.task, self.chosen)
         spec = self.ctx.spec
+        more = spec.cv.model_copy(update={"folds": max(spec.cv.folds, FEWEST_FOLDS)})
+        finer = replace(self.ctx.parsed, spec=spec.model_copy(update={"cv": more}))
+        drawn: list[Fold]
+        try:
+            drawn = draw_folds(replace(self.ctx, parsed=finer), self.made, y, units, self.task, self.chosen)
+        except UserError:  # so many folds can't be made of these units
+            drawn = draw_folds(self.ctx, self.made, y, units, self.task, self.chosen)
         return Field(y, units, drawn, self.task, spec.seed, spec.limits.threads)
 
 

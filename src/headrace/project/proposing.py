@@ -59,6 +59,7 @@ def make_lock(ctx: Context, run: RunView, before: ParsedLock | None, budget: str
 def _proposals(training: Training) -> Proposals:
     from headrace.draft.propose.columns import look_into, see
     from headrace.draft.propose.propose import propose
+    from headrace.draft.propose.quantities import like_quantities, measured
     from headrace.draft.propose.tables import pasts_of
     from headrace.engine.stages.ingest import snapshots_of
     from headrace.engine.training_rows import ANSWER_COLUMN, raw_table
@@ -72,8 +73,9 @@ def _proposals(training: Training) -> Proposals:
         ) as look:
             seen = see(look, ctx.spec, training.task, ANSWER_COLUMN, training.named, training.target)
             pasts = pasts_of(look, seen.facts, training.columns, files, len(training.y))
-        pairs = _pairs(training, [p.name for p in seen.facts.numbers()])
-        return propose(seen, ctx.spec, pairs, pasts, _averaged(ctx.spec, training))
+            pairs = _pairs(training, [p.name for p in seen.facts.numbers()])
+            like = measured(look, like_quantities(seen.facts, pairs))
+        return propose(seen, ctx.spec, pairs, pasts, _averaged(ctx.spec, training), like)
 
 
 def _averaged(spec: Spec, training: Training) -> str:

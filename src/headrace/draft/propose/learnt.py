@@ -11,6 +11,7 @@ from headrace.core.spec.features import EncodeFeature, ExprFeature, Neighbours, 
 from headrace.data.privacy.names import words
 from headrace.draft.look import Profile
 from headrace.draft.names import listed
+from headrace.draft.propose.quantities import Like
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
 FEW = 12
@@ -24,6 +25,12 @@ MANY = 200
 
 LONG = 25.0
 """From so many characters on average a text with many values is read by its words."""
+
+MOST_KINDRED = 4
+"""Quantities beside the place in the space of rows that are near and alike."""
+
+PLACES_COUNT = 100.0
+"""The map from its southern to its northern end, in spreads of a quantity, in that space."""
 
 _ANGLES = (15, 30, 45, 60, 75)
 _LAT = frozenset(listed("latitude lat northing"))
@@ -78,33 +85,35 @@ def _within(p: Profile, most: float) -> bool:
     return not p.whole and (grid or (abs(float(p.low)) <= most and abs(float(p.high)) <= most))
 
 
-def propose_neighbours(facts: Facts, names: Names, like: Sequence[str]) -> Iterator[Proposal]:
+def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iterator[Proposal]:
     """The target among the nearest training rows at several ranges, with how the row differs from them; lines
-    fitted to them; areas; and the map turned, because trees cut along its axes. `like` are expressions of
-    quantities in which neighbours are compared."""
+    fitted to them; among those that are near and of a kind; areas; and the map turned, because trees cut
+    along its axes. `like` are quantities in which neighbours are compared."""
     found = places(facts)
     if found is None:
         return
     lat, lon = found
     narrow, of = _narrow(facts.profiles[lat]), (written(lon), written(lat))
     plane = (of[0] if narrow == 1 else f"{of[0]} * {narrow:g}", of[1])
-    kind = {"columns": tuple(like), "scale": False}
+    kind = {"columns": tuple(q.text for q in like), "scale": False}
     near = ("mean", "distance", "difference") if like else ("mean", "distance")
     plans: list[tuple[str, str, dict[str, object]]] = [
         ("near", "the target of the nearest training rows, how far they are, how this one differs from them",
          {**kind, "k": (3, 8, 20, 60), "stats": near}),
         ("trend", "the target by a line fitted to the rows around",
          {**kind, "k": (30, 100), "stats": ("linear",)}),
+        *_kindred(facts, lat, plane, like),
         ("areas", "the area that it lies in, and how far others are",
          {"clusters": 30, "target": False, "stats": (), "scale": False}),
     ]  # fmt: skip
     source, risk = facts.source(*found), facts.risk(*found)
     told = "low: a row is not its own neighbour, and each fold has neighbours of its own"
     for name, meaning, asked in plans:
-        spec = Neighbours.model_validate({"of": plane, **asked})
+        spec = Neighbours.model_validate({"of": plane} | asked)
         feature = NeighboursFeature(neighbours=spec, description=meaning)
         learns = told if risk.startswith("low") else risk
-        yield Proposal(names.give(name), feature, "neighbours", source, learns)
+        group = "" if name == "areas" else "neighbours"
+        yield Proposal(names.give(name), feature, "neighbours", source, learns, group)
     for angle in _ANGLES:
         cos, sin = round(math.cos(math.radians(angle)), 4), round(math.sin(math.radians(angle)), 4)
         for name, expr in (
@@ -114,6 +123,26 @@ def propose_neighbours(facts: Facts, names: Names, like: Sequence[str]) -> Itera
             meaning = f"where it lies {name} a line turned by {angle} degrees"
             turned = ExprFeature(expr=expr, description=meaning)
             yield Proposal(names.give(f"{name} {angle}"), turned, "turned map", source, risk, "turned map")
+
+
+def _kindred(
+    facts: Facts, lat: str, plane: tuple[str, str], like: Sequence[Like]
+) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Neighbours in a space of place and inputs, each input divided by its spread. Places count much more: of
+    those around a row the ones that resemble it."""
+    low, high = float(facts.profiles[lat].low), float(facts.profiles[lat].high)
+    some = [q for q in like if q.spread > 0][:MOST_KINDRED]
+    if not some or not high > low:
+        return
+    weight = float(f"{PLACES_COUNT / (high - low):.2g}")
+    of = [f"{p} * {weight:g}" for p in plane]
+    of += [f"{q.text} * {float(f'{1 / q.spread:.2g}'):g}" for q in some]
+    meaning = "the target of the training rows that are near and alike, how much it varies, how far they are"
+    yield (
+        "kindred",
+        meaning,
+        {"of": tuple(of), "scale": False, "k": (5, 15, 40), "stats": ("mean", "std", "distance")},
+    )
 
 
 def _narrow(lat: Profile) -> float:

@@ -13,7 +13,7 @@ from headrace.draft.propose.columns import Seen, few
 from headrace.draft.propose.learnt import propose_encodings, propose_neighbours
 from headrace.draft.propose.moments import propose_moments
 from headrace.draft.propose.past import Past, propose_histories
-from headrace.draft.propose.quantities import like_quantities, propose_pairs, propose_together
+from headrace.draft.propose.quantities import Like, propose_pairs, propose_together
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
 MOST = 250
@@ -31,10 +31,15 @@ class Proposals:
 
 
 def propose(
-    seen: Seen, spec: Spec, pairs: Sequence[tuple[str, str]], pasts: tuple[Past, ...], target: str
+    seen: Seen,
+    spec: Spec,
+    pairs: Sequence[tuple[str, str]],
+    pasts: tuple[Past, ...],
+    target: str,
+    like: Sequence[Like],
 ) -> Proposals:
     """Every proposal. pairs: quantities that trees split by together; target: its expression, where a mean of
-    it means something, else empty."""
+    it means something, else empty; like: in what rows are compared, measured."""
     facts, named = seen.facts, spec.feature_specs()
     names = Names(frozenset(named))
     plain = tuple(_plain(seen, names))
@@ -42,7 +47,7 @@ def propose(
     used |= {_bare(p.feature.expr) for p in plain if isinstance(p.feature, ExprFeature)}
     kinds = (
         _lookups(facts, names),
-        propose_neighbours(facts, names, like_quantities(facts, pairs)),
+        propose_neighbours(facts, names, like),
         propose_pairs(facts, names, pairs),
         propose_moments(facts, names, seen.clocks),
         propose_histories(facts, names, pasts, target),

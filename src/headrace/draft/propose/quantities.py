@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from headrace.core.schema import Type
 from headrace.core.spec.features import ExprFeature
 from headrace.data.privacy.names import words
-from headrace.draft.look import Profile
-from headrace.draft.names import listed
+from headrace.draft.look import Look, Profile
+from headrace.draft.names import listed, quoted
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
 MOST_PAIRS = 120
@@ -100,13 +101,53 @@ def propose_pairs(facts: Facts, names: Names, together: Pairs) -> Iterator[Propo
         yield _of(facts, names, "difference", a, b, why)
 
 
-def like_quantities(facts: Facts, together: Pairs) -> list[str]:
-    """Expressions in which rows are compared: ratios of like counts, quantities that trees split by."""
-    ratios = [(a, b) for a, b, why in pairs_alike(facts, together) if why == "both counts"][:MOST_LIKE]
+@dataclass(frozen=True)
+class Like:
+    """A quantity, or the ratio of two, in which rows are compared. spread: of its values, as far as outliers
+    don't tell (a standard deviation, were they normal); 0 where it is not known."""
+
+    columns: tuple[str, ...]
+    spread: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """Its expression."""
+        return " / ".join(map(written, self.columns))
+
+
+def like_quantities(facts: Facts, together: Pairs) -> list[Like]:
+    """In what rows are compared: ratios (first those that the project names) of like counts, quantities that
+    trees split by."""
+    named = list(_named_ratios(facts))
+    known = {frozenset(pair) for pair in named}
+    counts = [(a, b) for a, b, why in pairs_alike(facts, together) if why == "both counts"]
+    ratios = [*named, *(pair for pair in counts if frozenset(pair) not in known)][:MOST_LIKE]
     in_ratios = {c for pair in ratios for c in pair}
     ranked = list(dict.fromkeys(c for pair in together for c in pair))
     single = [c for c in ranked if c not in in_ratios and not is_place(c) and c in facts.profiles]
-    return [written(c) for c in single[:MOST_LIKE]] + [f"{written(a)} / {written(b)}" for a, b in ratios]
+    return [Like((c,)) for c in single[:MOST_LIKE]] + [Like(pair) for pair in ratios]
+
+
+def _named_ratios(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Of two quantities, in the order of the file."""
+    quantities = {written(p.name): p.name for p in facts.numbers()}
+    for feature in facts.spec.feature_specs().values():
+        parts = [t.strip() for t in feature.expr.split("/")] if isinstance(feature, ExprFeature) else []
+        if len(parts) == 2 and all(t in quantities for t in parts):
+            yield quantities[parts[0]], quantities[parts[1]]
+
+
+def measured(look: Look, like: Sequence[Like]) -> tuple[Like, ...]:
+    """The same with their spreads over the training rows: the quartiles' distance, which is 1.35 standard
+    deviations of what is normal."""
+    if not like:
+        return ()
+    texts = [
+        " / ".join([quoted(q.columns[0]), *(f"nullif({quoted(c)}, 0)" for c in q.columns[1:])]) for q in like
+    ]
+    asked = ", ".join(f"quantile_cont({t}, 0.75) - quantile_cont({t}, 0.25)" for t in texts)
+    found = look.db.sql(f"select {asked} from train").fetchall()[0]
+    return tuple(replace(q, spread=float(f or 0.0) / 1.35) for q, f in zip(like, found, strict=True))
 
 
 def propose_together(facts: Facts, names: Names, together: Pairs) -> Iterator[Proposal]:

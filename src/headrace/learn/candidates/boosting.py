@@ -83,12 +83,15 @@ class Boosting:
             "l1": 0.0,
             "l2": 0.0,
             "category_smooth": 10.0,
+            "bins": 255,
             "bags": 1,
         }
 
     def refuse(self, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """See `Strict`."""
-        return refuse_bags(params)
+        yield from refuse_bags(params)
+        if not 2 <= params["bins"] <= 65_535:
+            yield "bins", "a whole number from 2 to 65,535"
 
     def space(self, task: Task) -> Space:
         """The parameters that matter most, over their usual decades. Leaves up to thousands of rows: where
@@ -143,6 +146,7 @@ def _settings(params: Mapping[str, Any], seed: int, threads: int) -> dict[str, A
     return {
         "learning_rate": params["learning_rate"],
         "num_leaves": params["leaves"],
+        "max_bin": params["bins"],
         "min_data_in_leaf": params["min_leaf"],
         "feature_fraction": params["columns"],
         "bagging_fraction": params["rows"],
