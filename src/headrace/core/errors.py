@@ -97,6 +97,10 @@ class StoreError(HeadraceError):
     """The store can't do what was asked (full disk, unwritable folder, locked for too long)."""
 
 
+class NoAnswer(HeadraceError):
+    """Neither a release nor a fallback could answer; each problem says why one could not."""
+
+
 class Conflict(StoreError):
     """`append(expect=...)` lost a race: the ledger's head moved. Refold and retry."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.core.spec.tables import TableSpec
 from headrace.core.task import Kind
 from headrace.data.buffers import Array, fixed, known
 from headrace.data.feed import feed
@@ -36,6 +35,9 @@ from headrace.release.manifest import Lookup, Serving, Treated
 from headrace.serve.cells import shown
 from headrace.serve.online import Notes, Online
 from headrace.serve.why import Reasons, Why
+
+if TYPE_CHECKING:
+    from headrace.core.spec.tables import TableSpec
 
 Feeds = Mapping[str, NDArray[Any]]
 Label = str | int | float | bool
@@ -166,8 +168,20 @@ class Answerer:
         Raises:
             DataError: contributions are wanted and the release can't give them.
         """
+        return self.told(feeds, self.run(feeds, rows), rows, explain=explain)
+
+    def run(self, feeds: Feeds, rows: int) -> dict[str, NDArray[Any]]:
+        """The graph's outputs, each [rows, ...], for complete feeds."""
+        return self._runner.run(feeds, rows)
+
+    def told(self, feeds: Feeds, outputs: Feeds, rows: int, *, explain: int = 0) -> list[dict[str, Any]]:
+        """Outputs as answers.
+
+        Raises:
+            DataError: contributions are wanted and the release can't give them.
+        """
         why = self._why if explain else None
-        answers = self._labelled(self._runner.run(feeds, rows), rows)
+        answers = self._labelled(outputs, rows)
         if why is not None:
             for answer, reasons in zip(answers, why.tell(feeds, rows, explain), strict=True):
                 answer["why"] = self._told(reasons)
@@ -413,6 +427,8 @@ def _looked_up(serving: Serving) -> list[tuple[str, Type, str]]:
 
 
 def _table_spec(lookup: Lookup) -> TableSpec:
+    from headrace.core.spec.tables import TableSpec  # a server that has no tables needs no pydantic
+
     ttl = None if lookup.ttl_us is None else format_duration(timedelta(microseconds=lookup.ttl_us))
     return TableSpec(read=lookup.table, key=lookup.key, time=lookup.time, known_at=lookup.known_at, ttl=ttl)
 

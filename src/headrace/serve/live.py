@@ -17,6 +17,7 @@ from headrace.core.views import ReleaseView
 from headrace.release.feeds import ready
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer
+from headrace.serve.desk.around import Around
 from headrace.serve.ledger import Ledger
 from headrace.serve.online import Online
 
@@ -35,6 +36,7 @@ class Served:
     release: str
     manifest: Manifest
     answerer: Answerer
+    around: Around
     online: Online | None = None
 
 
@@ -237,7 +239,7 @@ def load(
     live = None if online is None else Online(online, manifest.serving, clock)
     answerer = Answerer(store, manifest.serving, release, threads=threads, online=live)
     answerer.warm()
-    return Served(release, manifest, answerer, live)
+    return Served(release, manifest, answerer, Around(store, manifest, answerer), live)
 
 
 def require(scene: Scene, release: str) -> Served:

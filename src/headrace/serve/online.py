@@ -124,6 +124,12 @@ class Notes:
         """Note raw columns of a row."""
         self._of.setdefault(row, {}).setdefault(what, []).extend(names)
 
+    def at(self, spots: Sequence[int]) -> Notes:
+        """The same of rows that are these among others."""
+        moved = Notes()
+        moved._of = {spots[row]: what for row, what in self._of.items()}
+        return moved
+
     def tell(self, answers: Sequence[dict[str, Any]]) -> None:
         """Write `features: {missing: [...], stale: [...]}` into the answers that have any."""
         for row, what in self._of.items():

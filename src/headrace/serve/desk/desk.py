@@ -1,22 +1,29 @@
-"""Answering by route."""
+"""Answering by route: who draws an arm gets its release's answer, or what comes after it. People are told,
+the log has it, and shadows follow."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
-from headrace.core.answered import MODEL, Answered
+import msgspec
+
+from headrace.core.answered import Answered
 from headrace.core.ports import Log
 from headrace.core.routes import DEFAULT, Role, pick
-from headrace.serve.live import Live, Scene, Served, require
+from headrace.serve.desk.chain import Chain, Given
+from headrace.serve.desk.counts import Counts
+from headrace.serve.desk.entries import entry_of, new_id, shown, unit_of
+from headrace.serve.desk.people import People
+from headrace.serve.desk.shadow import Pair, Shadows
+from headrace.serve.live import Live, Scene, require
 
-FEW_ROWS = 8
-"""Up to so many rows are answered at once: handing them to a thread would take longer than answering."""
+ASKED = "asked"
+"""The arm of an answer whose release the caller named."""
 
 
 @dataclass(frozen=True)
@@ -31,77 +38,130 @@ class Asked:
 
 
 class Desk:
-    """Answers rows by the routes of the moment."""
+    """Answers rows by the routes of the moment. For one event loop.
 
-    def __init__(self, live: Live, log: Log | None = None) -> None:
+    counts: what it has done; chain: whom it asks, with their circuit breakers.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        log: Log | None = None,
+        people: People | None = None,
+        *,
+        seen: Callable[[Sequence[Answered]], None] | None = None,
+    ) -> None:
+        """seen: told of the answers that are returned, when they are."""
         self.live = live
+        self.counts = Counts()
+        self.chain = Chain(live, self.counts)
         self._log = log
+        self._people = people
+        self._seen = seen
+        self._shadows = Shadows(self.chain, self.counts, log)
 
     async def answer(self, rows: Sequence[Mapping[str, Any]], asked: Asked) -> list[dict[str, Any]]:
         """One answer a row, in their order; kept in the log before they are returned, if it is durable.
 
         Raises:
             DataError: rows that don't fit.
+            NotFound: the release that is asked for is not loaded.
+            NoAnswer: no release could answer, and there is no fallback.
             StoreError: the log takes nothing.
         """
         scene = self.live.scene
         groups = self._drawn(scene, rows, asked)
         answers: list[dict[str, Any]] = [{}] * len(rows)
         entries: list[Answered] = []
+        shaded: list[Pair] = []
         for (release, arm), spots in groups.items():
-            served = require(scene, release)
             mine = [rows[i] for i in spots] if len(groups) > 1 else rows
-            work = partial(served.answerer.answer, mine, explain=asked.explain)
-            few = len(mine) <= FEW_ROWS and not asked.explain
-            told = work() if few else await asyncio.to_thread(work)
-            for i, row, answer in zip(spots, mine, told, strict=True):
-                entry = self._entry(asked, served, arm, row, answer)
-                answers[i] = {"id": entry.id, **answer, "arm": arm, "by": entry.by}
-                entries.append(entry)
+            given = await self.chain.given(
+                scene, release, mine, asked.started, alone=arm == ASKED, explain=asked.explain
+            )
+            made = self._entries(asked, arm, given)
+            if self._people is not None and given.served.manifest.review is not None:
+                made = await self._looked_at(self._people, given, made)
+            for i, entry, answer in zip(spots, made, given.answers.answers, strict=True):
+                answers[i] = shown(entry, answer)
+            entries += made
+            if arm != ASKED and scene.routes[asked.route].arms:
+                shaded += zip(mine, made, strict=True)
         if self._log is not None and entries:
             await kept(self._log, entries)
+        if self._seen is not None and entries:
+            self._seen(entries)
+        if shaded:
+            self._shadows.follow(scene, scene.routes[asked.route], shaded)
         return answers
+
+    def close(self) -> None:
+        """End the threads that are idle."""
+        self.chain.close()
 
     def _drawn(
         self, scene: Scene, rows: Sequence[Mapping[str, Any]], asked: Asked
-    ) -> dict[tuple[str, str], list[int]]:
-        """Rows by the release and arm that answer them."""
-        everything = list(range(len(rows)))
+    ) -> Mapping[tuple[str, str], Sequence[int]]:
+        """Rows by the release and arm that are to answer them."""
+        if not rows:
+            return {}
         if asked.release:
-            return {(asked.release, "asked"): everything}
+            require(scene, asked.release)
+            return {(asked.release, ASKED): range(len(rows))}
         route = scene.routes[asked.route]
         champion = scene.champion, Role.CHAMPION.value
-        if not route.arms or not rows:
-            return {champion: everything}
+        if not route.arms:
+            return {champion: range(len(rows))}
         unit = scene.served[scene.champion].manifest.plan.unit
         groups: dict[tuple[str, str], list[int]] = {}
         for i, row in enumerate(rows):
-            arm = pick(route, str(row.get(unit, "")) if unit else new_id())
+            arm = pick(route, (unit_of(row, unit) if unit else "") or new_id())
             key = champion if arm is None else (arm.release, arm.role.value)
             groups.setdefault(key, []).append(i)
         return groups
 
-    def _entry(
-        self, asked: Asked, served: Served, arm: str, row: Mapping[str, Any], answer: Mapping[str, Any]
-    ) -> Answered:
-        unit = served.manifest.plan.unit
-        return Answered(
-            id=new_id(),
-            time=time.time_ns() // 1000,
-            route=asked.route,
-            release=served.release,
-            arm=arm,
-            unit=str(row.get(unit, "")) if unit else "",
-            by=MODEL,
-            inputs=row,
-            answer=answer,
-            took_us=int((time.perf_counter() - asked.started) * 1e6),
+    def _entries(self, asked: Asked, arm: str, given: Given) -> list[Answered]:
+        """The answers for the log."""
+        took = int((perf_counter() - asked.started) * 1e6)
+        return [
+            entry_of(
+                given.served,
+                given.taken,
+                given.answers,
+                row,
+                route=asked.route,
+                arm=arm,
+                release=given.release,
+                took_us=took,
+            )
+            for row in range(len(given.answers.by))
+        ]
+
+    async def _looked_at(self, people: People, given: Given, entries: list[Answered]) -> list[Answered]:
+        """The same, with those marked that a person will look at; where nothing is to stand until then, their
+        predictions are left out."""
+        answers = given.answers
+        looked = await people.look(
+            given.served,
+            [e.id for e in entries],
+            [e.inputs for e in entries],
+            [e.answer for e in entries],
+            answers.by,
+            answers.feeds,
         )
-
-
-def new_id() -> str:
-    """A name for a prediction: 12 hex digits of milliseconds, then 20 of chance."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+        if not looked:
+            return entries
+        plan = given.served.manifest.review
+        withheld = plan is not None and plan.fallback == "none"
+        marked = list(entries)
+        for i, entry in enumerate(entries):
+            if entry.id in looked:
+                answer = entry.answer
+                if withheld:
+                    answers.answers[i]["prediction"] = None
+                    answer = {**answer, "prediction": None}
+                marked[i] = msgspec.structs.replace(entry, review=True, answer=answer)
+        return marked
 
 
 async def kept(log: Log, entries: Sequence[Answered]) -> None:
@@ -118,6 +178,3 @@ def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], error: 
             future.set_exception(error) if error is not None else future.set_result(None)
 
     loop.call_soon_threadsafe(done)
-
-
-Enqueue = Callable[[Answered], None]

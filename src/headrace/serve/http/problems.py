@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 
 from headrace.core.codec import to_plain
-from headrace.core.errors import DataError, HeadraceError, Problem, StoreError, UserCodeError
+from headrace.core.errors import DataError, HeadraceError, NoAnswer, Problem, StoreError, UserCodeError
 from headrace.serve.http.endpoint import PROBLEM, Refused, Reply
 
 
 def refusal(error: Exception) -> Reply | None:
     """The reply to an error that says what is wrong; None for one of ours, which says nothing to a caller.
 
-    422: rows that don't fit; 500: a function of the release's owner raised; 503: the store refused.
+    422: rows that don't fit; 500: a function of the release's owner raised; 503: the store refused, or no
+    release and no fallback could answer.
     """
     if isinstance(error, Refused):
         problem = Problem(error.what, where=error.where, why=error.why, fix=error.fix)
@@ -25,7 +26,7 @@ def refusal(error: Exception) -> Reply | None:
         return details(500, error.problems)
     if isinstance(error, DataError):
         return details(422, error.problems)
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError | NoAnswer):
         return details(503, error.problems, {"Retry-After": "1"})
     if isinstance(error, HeadraceError):
         return details(409, error.problems)

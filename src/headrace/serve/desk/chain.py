@@ -1,0 +1,253 @@
+"""The chain of who may answer: the release that was drawn, the champion, then what the spec falls back to.
+
+Bad input is never a reason to fall back: it is refused before a release is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, TypeVar
+
+from headrace.core.answered import MODEL
+from headrace.core.errors import DataError, HeadraceError, NoAnswer, Problem
+from headrace.serve.desk.around import Answers
+from headrace.serve.desk.breaker import Breaker
+from headrace.serve.desk.counts import Counts
+from headrace.serve.desk.inputs import Taken
+from headrace.serve.desk.pool import Pool
+from headrace.serve.live import Live, Scene, Served
+
+FEW_ROWS = 8
+"""Up to so many rows are answered at once: handing them to a thread would take longer than answering."""
+EXPLAINED = 60.0
+"""Seconds that an answer with its reasons may take: thousands of answers are behind it."""
+_OWN_THREADS, _LARGE_THREADS = 4, 2
+_LATER, _LAST = 0.4, 0.1
+"""Of the time that is left, what a release leaves to the one after it, and the last one to the fallback."""
+
+_LOG = logging.getLogger("headrace.serve")
+
+Rows = Sequence[Mapping[str, Any]]
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Given:
+    """Answers to rows. served: the release whose plan and schema hold for them; release: that gave the
+    answers (empty: none did); taken: the rows as they were read."""
+
+    answers: Answers
+    served: Served
+    release: str
+    taken: Taken
+
+
+class Failed(Exception):
+    """A release gave no answer. why: in a word or two."""
+
+    def __init__(self, why: str, *problems: Problem) -> None:
+        super().__init__(why)
+        self.why, self.problems = why, problems
+
+
+class Chain:
+    """Asks releases one after the other. For one event loop."""
+
+    def __init__(self, live: Live, counts: Counts) -> None:
+        self._live, self._counts = live, counts
+        self._breakers: dict[str, Breaker] = {}
+        self._pools: dict[str, Pool] = {}
+        self._large = Pool(_LARGE_THREADS, "large")
+
+    async def given(
+        self, scene: Scene, release: str, rows: Rows, started: float, *, alone: bool = False, explain: int = 0
+    ) -> Given:
+        """The answers of the release, or of what comes after it. alone: nothing may come after it.
+
+        Raises:
+            DataError: rows that don't fit.
+            NoAnswer: nothing is left.
+        """
+        champion = scene.served[scene.champion]
+        deadline = started + (EXPLAINED if explain else champion.manifest.plan.deadline_us / 1e6)
+        chain = [release] if alone or release == scene.champion else [release, scene.champion]
+        why: list[str] = []
+        problems: list[Problem] = []
+        for step, name in enumerate(chain):
+            served = scene.served.get(name)
+            if served is None:
+                why.append("not loaded")
+                problems.append(Problem(f"the release {name} is not loaded"))
+                continue
+            try:
+                # Before the breaker is asked: what does not fit says nothing about the release.
+                taken = await self.taken(scene, served, rows, deadline, instead=step > 0)
+                left = deadline - perf_counter()
+                until = deadline - left * (_LATER if step + 1 < len(chain) else _LAST)
+                answers = await self.tried(served, taken, until, explain=explain)
+            except DataError as error:
+                if not step:
+                    raise
+                why.append("the row does not fit it")
+                problems += error.problems
+            except Failed as failed:
+                why.append(failed.why)
+                problems += failed.problems
+            else:
+                if step:
+                    answers.by = [f"fallback: {_instead(b)} ({why[0]})" for b in answers.by]
+                return Given(answers, served, name, taken)
+        if not alone:
+            found = await self._fallen(scene, champion, rows, deadline, why)
+            if found is not None:
+                return found
+        self._counts.unanswered += len(rows)
+        raise NoAnswer.of(list(dict.fromkeys(problems)))
+
+    async def taken(
+        self, scene: Scene, served: Served, rows: Rows, deadline: float, *, instead: bool = False
+    ) -> Taken:
+        """Rows as a release reads them. What another release of the scene knows is no mistake, nor is the
+        lack of what the champion does not ask for. instead: it answers for another, and anything may lack.
+
+        Raises:
+            DataError: rows that don't fit.
+            Failed: there was no time.
+        """
+        inputs = served.around.inputs
+        known: frozenset[str] = frozenset()
+        forgiven: frozenset[str] = frozenset()
+        if len(scene.served) > 1:
+            known = frozenset().union(*(s.around.inputs.columns for s in scene.served.values()))
+            forgiven = inputs.required - scene.served[scene.champion].around.inputs.required
+        if instead:
+            forgiven = inputs.required
+        if len(rows) <= FEW_ROWS:
+            return inputs.take(rows, known, forgiven)
+        try:
+            return await _in(self._large, partial(inputs.take, rows, known, forgiven), deadline)
+        except TimeoutError:
+            raise Failed("deadline", Problem("reading the rows took longer than the deadline")) from None
+
+    async def tried(self, served: Served, taken: Taken, until: float, *, explain: int = 0) -> Answers:
+        """A release's answers, if its circuit is closed.
+
+        Raises:
+            DataError: contributions are wanted and the release can't give them.
+            Failed: it did not answer, or is not asked.
+        """
+        name, started = served.release, perf_counter()
+        breaker = self.breaker(name)
+        if not breaker.asks(started):
+            told = f"the release {name} failed again and again: it is not asked now"
+            raise Failed("circuit open", Problem(told))
+        try:
+            answers = await self._worked(served, taken, until, explain)
+        except DataError:
+            breaker.left()
+            raise
+        except TimeoutError:
+            if until <= started:  # the time was up before it was asked: not its fault
+                breaker.left()
+                raise Failed("deadline", Problem(f"no time was left for the release {name}")) from None
+            self._failed(name, breaker)
+            raise Failed("timeout", Problem(f"the release {name} did not answer in time")) from None
+        except HeadraceError as error:
+            self._failed(name, breaker)
+            _LOG.warning("the release %s failed: %s", name, error)
+            raise Failed("error", *error.problems) from error
+        except asyncio.CancelledError:
+            breaker.left()
+            raise
+        except Exception as error:
+            # The boundary to a release: whatever it does, its callers get an answer that says so.
+            self._failed(name, breaker)
+            _LOG.exception("the release %s failed", name)
+            problem = Problem(f"the release {name} failed", fix="the server's log says why")
+            raise Failed("error", problem) from error
+        if perf_counter() - started > served.manifest.plan.deadline_us / 1e6 and not explain:
+            self._failed(name, breaker)  # the answer is there, but too late, and nothing could stop it
+        else:
+            breaker.succeeded()
+        return answers
+
+    def breaker(self, release: str) -> Breaker:
+        """The circuit breaker of a release."""
+        found = self._breakers.get(release)
+        if found is None:
+            there = self._live.scene.served
+            self._breakers = {n: b for n, b in self._breakers.items() if n in there}
+            found = self._breakers[release] = Breaker()
+        return found
+
+    def close(self) -> None:
+        """End the threads that are idle."""
+        for pool in (self._large, *self._pools.values()):
+            pool.close()
+
+    async def _worked(self, served: Served, taken: Taken, until: float, explain: int) -> Answers:
+        around = served.around
+        few = len(taken.rows) <= FEW_ROWS and not explain
+        if few and not around.blocks:
+            begun = around.begin(taken)
+        else:
+            pool = self._pool(served) if around.blocks else self._large
+            begun = await _in(pool, partial(around.begin, taken), until)
+        rest, rows = begun.rest, len(begun.rest.rows)
+        decided: list[dict[str, Any]] = []
+        if few and rows:
+            decided = around.decide(rest.feeds, rows)
+        elif rows:
+            decided = await _in(self._large, partial(around.decide, rest.feeds, rows, explain=explain), until)
+        return around.end(begun, decided)
+
+    async def _fallen(
+        self, scene: Scene, champion: Served, rows: Rows, deadline: float, why: Sequence[str]
+    ) -> Given | None:
+        """What the champion's spec falls back to, row by row; None where it has nothing for a row."""
+        if not champion.manifest.plan.fallback:
+            return None
+        told = ", ".join(dict.fromkeys(why))
+        around, taken = champion.around, Taken(rows, {})
+        try:
+            taken = await self.taken(scene, champion, rows, deadline, instead=True)
+        except (DataError, Failed):
+            told += "; the row does not fit the champion"
+        answers = Answers([], [], taken.feeds)
+        for i in range(len(rows)):
+            found = around.fallbacks.answer(taken.feeds, i)
+            if found is None:
+                return None
+            answers.answers.append(around.given(found[0], None))
+            answers.by.append(f"fallback: {found[1]} ({told})")
+        return Given(answers, champion, "", taken)
+
+    def _failed(self, release: str, breaker: Breaker) -> None:
+        breaker.failed(perf_counter())
+        self._counts.failed(release)
+
+    def _pool(self, served: Served) -> Pool:
+        """The threads of a release whose owner's code may hang: it holds up nobody but itself."""
+        found = self._pools.get(served.release)
+        if found is None:
+            there = self._live.scene.served
+            for name in [n for n in self._pools if n not in there]:
+                self._pools.pop(name).close()
+            found = self._pools[served.release] = Pool(_OWN_THREADS, served.release)
+        return found
+
+
+def _instead(by: str) -> str:
+    return "champion" if by == MODEL else f"champion, {by}"
+
+
+async def _in(pool: Pool, work: Callable[[], T], until: float) -> T:
+    """Have work done by a thread, and wait for it no longer than `until`."""
+    async with asyncio.timeout(max(until - perf_counter(), 0.0)):
+        done: T = await asyncio.wrap_future(pool.submit(work))
+        return done

@@ -1,0 +1,104 @@
+"""Answers that people are to look at, on their way from the desk to the review queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from headrace.core.errors import StoreError
+from headrace.core.ports import ReviewQueue, Store
+from headrace.core.review import Item
+from headrace.serve.attention import Attention
+from headrace.serve.live import Served
+from headrace.serve.posting import Poster, Refused
+
+
+class People(Protocol):
+    """Whom the desk asks of every answer of a release that has a plan for reviews."""
+
+    async def look(
+        self,
+        served: Served,
+        names: Sequence[str],
+        inputs: Sequence[Mapping[str, Any]],
+        answers: Sequence[Mapping[str, Any]],
+        by: Sequence[str],
+        feeds: Mapping[str, NDArray[Any]],
+    ) -> frozenset[str]:
+        """The names of the predictions that a person will look at: they are in the queue."""
+        ...
+
+
+class Reviewers:
+    """The review queue of this process. For one loop."""
+
+    def __init__(self, store: Store, reviews: ReviewQueue, *, holder: str = "") -> None:
+        self._store, self._reviews, self._holder = store, reviews, holder
+        self._of: dict[str, Attention] = {}
+        self._poster = Poster(reviews, self._tick)
+
+    async def look(
+        self,
+        served: Served,
+        names: Sequence[str],
+        inputs: Sequence[Mapping[str, Any]],
+        answers: Sequence[Mapping[str, Any]],
+        by: Sequence[str],
+        feeds: Mapping[str, NDArray[Any]],
+    ) -> frozenset[str]:
+        """See `People`."""
+        attention = self._attention(served)
+        if attention is None:
+            return frozenset()
+        looks = attention.look(names, answers, by, feeds)
+        items = [
+            attention.item(names[i], inputs[i], answers[i], look) for i, look in enumerate(looks) if look.why
+        ]
+        if not items:
+            return frozenset()
+        refused = await self._kept(items, attention)
+        return frozenset(item.id for item in items) - refused
+
+    def close(self) -> None:
+        """Write what waits."""
+        self._poster.close()
+
+    def _attention(self, served: Served) -> Attention | None:
+        plan = served.manifest.review
+        if plan is None:
+            return None
+        found = self._of.get(served.release)
+        if found is None:
+            task = served.manifest.serving.task
+            found = Attention(plan, served.release, task, self._store, holder=self._holder)
+            # Replaced, not changed: the poster's thread goes over it.
+            self._of = {**self._of, served.release: found}
+        return found
+
+    async def _kept(self, items: Sequence[Item], attention: Attention) -> Refused:
+        """Wait until the queue has them. Returns those that it has not."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Refused | StoreError] = loop.create_future()
+        self._poster.post(items, attention.period(), partial(_tell, loop, future))
+        told = await future
+        return frozenset(i.id for i in items) if isinstance(told, StoreError) else told
+
+    def _tick(self) -> None:
+        for attention in self._of.values():
+            attention.tick(self._reviews)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Refused | StoreError],
+    told: Refused | StoreError,
+) -> None:
+    def done() -> None:
+        if not future.done():
+            future.set_result(told)
+
+    loop.call_soon_threadsafe(done)
