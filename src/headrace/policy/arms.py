@@ -46,6 +46,8 @@ class Newest:
 
     def add(self, values: Floats) -> None:
         """Take some; what is older makes place."""
+        if not len(values):
+            return
         values = values[np.isfinite(values)]
         self.count += len(values)
         values = values[-len(self._kept) :]

@@ -20,6 +20,7 @@ FRACTIONS = np.array([0.05, 0.25, 0.6, 0.95])
 ODDS = np.array([1.5, 3.0, 10.0, 50.0, 500.0])
 """How many times the odds are bet to be, on a share."""
 _LEAST_BOUND = 1e-6
+_NOTHING = np.ones(len(ODDS))
 
 
 class Capital:
@@ -48,11 +49,16 @@ def spent(window: int, planned: int) -> float:
     return 0.9 / planned if window < planned else 0.1 * planned / ((window + 1.0) * window)
 
 
-def mean_factors(mean: Floats | float, bound: Floats | float) -> Floats:
+def mean_factors(mean: float, bound: float) -> Floats:
     """Bets that a mean in [0, 1] is above a bound: `1 + f (mean - bound) / bound`, whose own mean is at most
-    1 while the window's is at most the bound, however its rows depend on each other. Shape [..., 4]."""
-    held = np.clip(bound, _LEAST_BOUND, 1.0)
-    return np.asarray(1.0 + np.multiply.outer((np.asarray(mean) - held) / held, FRACTIONS))
+    1 while the window's is at most the bound, however its rows depend on each other. Shape [4]."""
+    held = min(max(bound, _LEAST_BOUND), 1.0)
+    return 1.0 + (mean - held) / held * FRACTIONS
+
+
+def means_factors(means: Floats, bounds: Floats) -> Floats:
+    """`mean_factors` of several means [n], their bounds [n] within (0, 1]. Shape [n * 4]."""
+    return np.asarray(1.0 + np.multiply.outer((means - bounds) / bounds, FRACTIONS)).ravel()
 
 
 def share_factors(ours: int, theirs: int, chance: float) -> Floats:
@@ -60,7 +66,7 @@ def share_factors(ours: int, theirs: int, chance: float) -> Floats:
     the binomial, given the total (as in the conditional test of two rates: Przyborowski & Wilenski 1940,
     Biometrika 31). Shape [5]."""
     if not ours and not theirs:
-        return np.ones(len(ODDS))
+        return _NOTHING
     odds = ODDS * (chance / (1.0 - chance))
     more = odds / (1.0 + odds)
     log = ours * np.log(more / chance) + theirs * np.log((1.0 - more) / (1.0 - chance))

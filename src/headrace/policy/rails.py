@@ -15,9 +15,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headrace.policy.arms import LEAST, ArmSeen, Newest, Seen
-from headrace.policy.bets import FRACTIONS, ODDS, Capital, Floats, mean_factors, share_factors
+from headrace.policy.bets import FRACTIONS, ODDS, Capital, Floats, mean_factors, means_factors, share_factors
 from headrace.policy.guardrails import DRIFT, QUANTILES, SHARES, VALUE, Guardrail
 
 Worth = tuple[float, float]
@@ -59,7 +60,7 @@ class ShareRail(Rail):
 
     def take(self, canary: Seen, champion: Seen, chance: float, weight: float) -> None:
         if len(canary):
-            mean = float(_marks(self.guardrail, canary).mean())
+            mean = _share(_marks(self.guardrail, canary))
             self._capital.play(mean_factors(mean, self.guardrail.bound), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
@@ -71,7 +72,7 @@ class QuantileRail(Rail):
 
     def take(self, canary: Seen, champion: Seen, chance: float, weight: float) -> None:
         if len(canary):
-            beyond = float((canary.took > self.guardrail.bound).mean())
+            beyond = _share(canary.took > self.guardrail.bound)
             self._capital.play(mean_factors(beyond, 1 - QUANTILES[self.guardrail.name]), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
@@ -114,7 +115,7 @@ class ShareAgainst(_Against):
             self._bet(int(ours.sum()), int(theirs.sum()), chance, weight)
         elif self._held is not None and len(ours):
             bound = min(self.guardrail.bound * self._held, 1.0)
-            self._capital.play(mean_factors(float(ours.mean()), bound), weight)
+            self._capital.play(mean_factors(_share(ours), bound), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
         return _mean(getattr(arm, self.guardrail.name))
@@ -145,7 +146,7 @@ class QuantileAgainst(_Against):
             ours, theirs = canary.took > times * self._slow, champion.took > self._slow
             self._bet(int(ours.sum()), int(theirs.sum()), chance, weight)
         elif len(canary):
-            beyond = float((canary.took > times * self._slowest).mean())
+            beyond = _share(canary.took > times * self._slowest)
             self._capital.play(mean_factors(beyond, 1 - QUANTILES[self.guardrail.name]), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
@@ -173,7 +174,7 @@ class DriftRail(Rail):
         # The champion's shares at the far end of a band around them (Dvoretzky, Kiefer & Wolfowitz 1956;
         # Massart 1990).
         band = math.sqrt(math.log(2 / _SURE) / (2 * len(kept)))
-        self._most = self._shares + self.guardrail.bound + band
+        self._most = np.minimum(self._shares + self.guardrail.bound + band, 1.0)
         return True
 
     def _in_sets(self, scores: Floats) -> Floats:
@@ -184,8 +185,7 @@ class DriftRail(Rail):
     def take(self, canary: Seen, champion: Seen, chance: float, weight: float) -> None:
         scores = canary.score[np.isfinite(canary.score)]
         if len(self._edges) and len(scores):
-            factors = mean_factors(self._in_sets(scores), self._most)
-            self._capital.play(factors.ravel(), weight)
+            self._capital.play(means_factors(self._in_sets(scores), self._most), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
         if not len(self._edges) or not len(arm.score):
@@ -250,6 +250,10 @@ def _kind(g: Guardrail) -> Callable[[Guardrail, Worth | None], Rail]:
 
 def _marks(g: Guardrail, seen: Seen) -> Floats:
     return seen.failed if g.name == "error_share" else seen.fell_back
+
+
+def _share(marks: Floats | NDArray[np.bool_]) -> float:
+    return float(marks.sum()) / len(marks)
 
 
 def _mean(kept: Newest) -> float | None:

@@ -12,7 +12,7 @@ from headrace.core.errors import Problem
 from headrace.core.evidence import Outcome
 from headrace.core.routes import Role, Route
 from headrace.core.views import Releases, ReleaseView, State
-from headrace.policy.guardrails import Guardrail, Judged, parse_guardrail
+from headrace.policy.guardrails import DRIFT, QUANTILES, VALUE, Guardrail, Judged, parse_guardrail
 
 WINDOW = timedelta(milliseconds=100)
 """Answers of so long are judged together."""
@@ -114,9 +114,18 @@ def decide(route: Route, ramp: Ramp, judged: Sequence[Judged], now: datetime) ->
 
 def describe(j: Judged) -> str:
     """A guardrail and what was measured, in a line."""
-    value = "–" if j.value is None else f"{j.value:.4g}"
-    beside = "" if j.champion is None else f", the champion's {j.champion:.4g}"
-    return f"{j.guardrail}: {value} on {j.rows} answers{beside}"
+    beside = "" if j.champion is None else f", the champion's {shown(j.guardrail, j.champion)}"
+    return f"{j.guardrail}: {shown(j.guardrail, j.value)} on {j.rows} answers{beside}"
+
+
+def shown(guardrail: str, value: float | None) -> str:
+    """A measured value in the unit that people use: milliseconds, percent."""
+    name = guardrail.split()[0]
+    if value is None:
+        return "–"
+    if name in QUANTILES:
+        return f"{value / 1000:.3g} ms"
+    return f"{value:.3g}" if name in (VALUE, DRIFT) else f"{value:.3%}"
 
 
 def _short(left: timedelta) -> str:
