@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.data.order import in_order, last, starts
+from headrace.data.order import highest, in_order, last, ranks, starts
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -40,3 +40,20 @@ def test_the_last_place_at_a_moment(groups: list[list[int]], moment: int) -> Non
     found = last(known, begin[:-1], begin[1:], np.full(len(groups), moment))
     expected = [int(begin[i]) + sum(t <= moment for t in g) - 1 for i, g in enumerate(groups)]
     assert found.tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3), max_size=40))
+def test_ranks_are_those_of_unique(values: list[int]) -> None:
+    column = np.array(values, np.int64)
+    for found, expected in zip(ranks(column), np.unique(column, return_inverse=True), strict=True):
+        assert np.array_equal(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(-(2**62), 2**62 - 1) | st.integers(0, 9), max_size=8), max_size=8))
+def test_the_highest_so_far_of_each_group(groups: list[list[int]]) -> None:
+    values = np.array([v for g in groups for v in g], np.int64)
+    codes = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+    expected = [max(g[: i + 1]) for g in groups for i in range(len(g))]
+    assert highest(values, codes).tolist() == expected

@@ -15,21 +15,30 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headrace.core.clock import parse_duration
 from headrace.core.errors import DataError
+from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TIME
-from headrace.core.spec.tables import TableSpec
 from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 from headrace.data.keys import Keys, Value
 from headrace.data.loaded import Loaded
-from headrace.data.order import in_order, last, starts
+from headrace.data.order import in_order, last, ranks, starts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from headrace.core.spec.tables import TableSpec
+else:
+    pa = lazily("pyarrow")
+    pc = lazily("pyarrow.compute")
+    pq = lazily("pyarrow.parquet")
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.int32] | Ints
@@ -250,7 +259,7 @@ def _newest(time: Ints, start: Ints) -> Ints:
     low = int(time.min())
     span = int(time.max()) - low + 1
     if span.bit_length() + len(start).bit_length() > 63:
-        time = np.unique(time, return_inverse=True)[1]
+        time = ranks(time)[1]
         low, span = 0, len(time)
     lifted = (time - low) + group * span
     return np.maximum.accumulate(np.where(lifted == np.maximum.accumulate(lifted), places, 0))

@@ -26,6 +26,8 @@ def in_order(codes: Ints, visible: Ints, size: int) -> Ints:
     if not (visible[1:] >= visible[:-1]).all():  # else the row says it
         low = int(visible.min())
         span = (int(visible.max()) - low).bit_length()
+        if span > 63:
+            return np.lexsort((visible, codes))
         coarse = max(span - room, 0)
         packed <<= span - coarse
         packed |= (visible - low) >> coarse
@@ -50,6 +52,32 @@ def _settle(order: Ints, prefix: Ints, visible: Ints) -> None:
     spots = np.flatnonzero(inside)
     rows = order[spots]
     order[spots] = rows[np.lexsort((rows, visible[rows], prefix[spots]))]
+
+
+def ranks(values: Ints) -> tuple[Ints, Ints]:
+    """The distinct values, ascending, and of each value its place among them: int64 [rows]. `np.unique` does
+    the same by a slower sort."""
+    order = in_order(np.zeros(len(values), np.int64), values, 1)
+    ordered = values[order]
+    new = np.ones(len(values), np.bool_)
+    new[1:] = ordered[1:] != ordered[:-1]
+    rank = np.empty(len(values), np.int64)
+    rank[order] = np.cumsum(new) - 1
+    return ordered[new], rank
+
+
+def highest(values: Ints, group: Ints) -> Ints:
+    """The running maximum within each group; rows of a group lie together, groups ascend from 0."""
+    if not len(values):
+        return values
+    low = int(values.min())
+    span = int(values.max()) - low + 1
+    if span.bit_length() + int(group[-1] + 1).bit_length() <= 62:
+        lifted = group * span
+        return np.maximum.accumulate(values - low + lifted) - lifted + low
+    distinct, rank = ranks(values)
+    lifted = group * len(distinct)
+    return distinct[np.maximum.accumulate(rank + lifted) - lifted]
 
 
 def starts(codes: Ints, size: int) -> Ints:

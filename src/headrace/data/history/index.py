@@ -27,7 +27,7 @@ from headrace.data.history.kernel import Ints, Past, Values, aggregate
 from headrace.data.keys import Keys, Value
 from headrace.data.loaded import Loaded
 from headrace.data.lookup import moments_of, read_once
-from headrace.data.order import in_order
+from headrace.data.order import highest, in_order, ranks
 from headrace.data.order import starts as row_starts
 from headrace.graph.run import Runner
 
@@ -219,9 +219,13 @@ class _View:
         rows = np.flatnonzero(usable)
         group, on, known = group[rows], on[rows], known[rows]
         late = bool((known > on).any())
-        order = np.lexsort((known, on, group)) if late else in_order(group, on, max(keys.count, 1))
+        if late:  # by `known` where key and `on` are the same
+            order = in_order(np.zeros(len(known), np.int64), known, 1)
+            order = order[in_order(group[order], on[order], max(keys.count, 1))]
+        else:
+            order = in_order(group, on, max(keys.count, 1))
         group, on, known, rows = group[order], on[order], known[order], rows[order]
-        latest = _highest(known, group) if late else known
+        latest = highest(known, group) if late else known
         return cls(keys, rows, row_starts(group, keys.count), on, known, late, latest)
 
     def ask(self, keys: Sequence[Array], moments: Ints) -> _Ask:
@@ -278,13 +282,6 @@ class _Ask:
         return spread
 
 
-def _highest(known: Ints, group: Ints) -> Ints:
-    """The running maximum within each key's rows."""
-    distinct, rank = np.unique(known, return_inverse=True)
-    lifted = group * len(distinct)
-    return distinct[np.maximum.accumulate(rank + lifted) - lifted]
-
-
 @dataclass(frozen=True, eq=False)
 class _Timeline:
     """Ascending moments within each key, as one ascending array of (key, moment) to search in. `distinct` are
@@ -303,7 +300,7 @@ class _Timeline:
         span = high - low + 2
         if len(start) * span < 2**62:
             return cls(low, span, None, group * span + (moments - low))
-        distinct, rank = np.unique(moments, return_inverse=True)
+        distinct, rank = ranks(moments)
         return cls(0, len(distinct) + 1, distinct, group * (len(distinct) + 1) + rank)
 
     def search(self, groups: Ints, moments: Ints) -> Ints:
