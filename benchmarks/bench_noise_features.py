@@ -15,7 +15,8 @@ import yaml
 
 from benchmarks.rows import Row, row
 
-SEEDS = 20
+SEEDS = range(7_000, 7_020)
+"""Worlds that nothing was adjusted by."""
 PLANTED = 10
 ROWS = 3_000
 Table = dict[str, Any]
@@ -103,15 +104,15 @@ def write(folder: Path, table: Table, task: str, seed: int, named: dict[str, str
 
 def run() -> list[Row]:
     started = time.perf_counter()
-    counts = [len(kept(seed, _task(seed), nothing)) for seed in range(SEEDS)]
-    seconds = (time.perf_counter() - started) / SEEDS
-    ratios = sum(_has(kept(100 + s, "regression", a_ratio), "x3", "x7") for s in range(PLANTED))
-    cycles = sum(_has(kept(200 + s, "regression", a_cycle, NAMED), "seen") for s in range(PLANTED))
+    counts = [len(kept(seed, _task(seed), nothing)) for seed in SEEDS]
+    seconds = (time.perf_counter() - started) / len(SEEDS)
+    ratios = sum(_has(kept(7_100 + s, "regression", a_ratio), "x3", "x7") for s in range(PLANTED))
+    cycles = sum(_has(kept(7_200 + s, "regression", a_cycle, NAMED), "seen") for s in range(PLANTED))
     mean = float(np.mean(counts))
     told = f"most {max(counts)}, {seconds:.1f} s each"
     found = [("ratio, or the difference that says the same,", ratios), ("daily cycle", cycles)]
     return [
-        _row(f"kept of pure noise, 30 columns, {SEEDS} seeds ({told})", mean, "≤ 1", mean <= 1),
+        _row(f"kept of pure noise, 30 columns, {len(SEEDS)} seeds ({told})", mean, "≤ 1", mean <= 1),
         *(_row(f"planted {n} found, of {PLANTED} seeds", float(v), "≥ 8", v >= 8) for n, v in found),
     ]
 

@@ -102,7 +102,7 @@ def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iter
          {**kind, "k": (3, 8, 20, 60), "stats": near}),
         ("trend", "the target by a line fitted to the rows around",
          {**kind, "k": (30, 100), "stats": ("linear",)}),
-        *_kindred(facts, lat, plane, like),
+        *_kindred(facts.profiles[lat], of, narrow, like),
         ("areas", "the area that it lies in, and how far others are",
          {"clusters": 30, "target": False, "stats": (), "scale": False}),
     ]  # fmt: skip
@@ -126,23 +126,28 @@ def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iter
 
 
 def _kindred(
-    facts: Facts, lat: str, plane: tuple[str, str], like: Sequence[Like]
+    lat: Profile, place: tuple[str, str], narrow: float, like: Sequence[Like]
 ) -> Iterator[tuple[str, str, dict[str, object]]]:
     """Neighbours in a space of place and inputs, each input divided by its spread. Places count much more: of
     those around a row the ones that resemble it."""
-    low, high = float(facts.profiles[lat].low), float(facts.profiles[lat].high)
+    low, high = float(lat.low), float(lat.high)
     some = [q for q in like if q.spread > 0][:MOST_KINDRED]
     if not some or not high > low:
         return
-    weight = float(f"{PLACES_COUNT / (high - low):.2g}")
-    of = [f"{p} * {weight:g}" for p in plane]
-    of += [f"{q.text} * {float(f'{1 / q.spread:.2g}'):g}" for q in some]
+    weight = PLACES_COUNT / (high - low)
+    of = [f"{place[0]} * {_short(narrow * weight)}", f"{place[1]} * {_short(weight)}"]
+    of += [f"{q.text} * {_short(1 / q.spread)}" for q in some]
     meaning = "the target of the training rows that are near and alike, how much it varies, how far they are"
     yield (
         "kindred",
         meaning,
         {"of": tuple(of), "scale": False, "k": (5, 15, 40), "stats": ("mean", "std", "distance")},
     )
+
+
+def _short(weight: float) -> str:
+    """Two digits: a lock is for people."""
+    return f"{float(f'{weight:.2g}'):g}"
 
 
 def _narrow(lat: Profile) -> float:

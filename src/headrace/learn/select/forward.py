@@ -36,7 +36,7 @@ LEARNER = "boosting, up to 120 trees of 15 leaves"
 COPIES = 2
 """Shuffled copies that a proposal is held against."""
 
-FAILS = 12
+FAILS = 8
 """So many proposals in a row that the model has no use for end the search."""
 
 
