@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.project.base import STORE_DIR
+from headrace.project.experiments import Experimenting
 from headrace.project.look import Looking
 from headrace.project.reviewing import Reviewing
 from headrace.project.routing import Routing
@@ -13,7 +14,7 @@ from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Routing, Serving, Tokens, Reviewing):
+class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

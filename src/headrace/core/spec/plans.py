@@ -42,6 +42,18 @@ class ExperimentPlan(Model):
     """The column of the events table whose values stay with one arm."""
     primary: str = ""
     """What decides: a metric of the task by its name, or a business metric in words."""
+    outcome: str | None = None
+    """What is measured of an answer, in SQL over the prediction log: `label`, `prediction`, `probability`,
+    `input_NAME`; such as `label = prediction`. Its mean over units decides."""
+    per: str | None = None
+    """A ratio of sums, `sum(outcome) / sum(per)`, in place of the mean over units."""
+    covariate: str | None = None
+    """What was known of a unit beforehand and goes with the outcome, in SQL as `outcome`, or `before`: the
+    unit's own outcome before the experiment. Takes noise out (CUPED)."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which way the outcome is to move."""
+    slices: tuple[str, ...] = ()
+    """Columns of the inputs, by whose values the effect is shown too."""
     baseline: Level | None = None
     """Primaries that are shares: the share under the champion."""
     expected: Level | None = None
