@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.ports import Log, OnlineStore, Store
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import secret_of
 from headrace.serve.desk.desk import Desk
+from headrace.serve.http.docs_page import docs_page
 from headrace.serve.http.endpoint import Endpoint
 from headrace.serve.http.facts import facts
+from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health, health_endpoints
 from headrace.serve.http.invocations import invocations
+from headrace.serve.http.metrics import Metrics, metrics_endpoints
 from headrace.serve.http.native import index, native
+from headrace.serve.http.openapi import openapi
 from headrace.serve.http.shell import Shell
 from headrace.serve.http.v2 import v2
 from headrace.serve.intake import Intake, treated_of
@@ -38,25 +42,44 @@ def make_app(
     return assemble(Live.pinned(served), intake_of(store, served), log)
 
 
-def assemble(live: Live, intake: Intake | None, log: Log | None = None) -> Shell:
-    """The application over what is live.
+def assemble(
+    live: Live,
+    intake: Intake | None,
+    log: Log | None = None,
+    metrics: Metrics | None = None,
+    *,
+    guard: Guard | None = None,
+    health: Health | None = None,
+    close: Callable[[], None] | None = None,
+) -> Shell:
+    """The application over what is live. close: called when the server has stopped; None: `live` is closed.
 
     Every error is a problem detail (RFC 9457) whose `errors` are `[{what, where, why, fix}, ...]`: 400 for
     what is no JSON, 422 for rows that don't fit (each field is named), 413 for too much, 404 and 405 for
     other paths and methods, 500 for a function of the release's owner that raised (it and the row are named)
     and for our own mistakes (what was raised goes to the server's log, not to the caller).
     """
-    desk = Desk(live, log)
+    metrics = Metrics() if metrics is None else metrics
+    desk = Desk(live, log, seen=metrics.answered)
     champion = live.scene.served[live.scene.champion]
-    health = Health()
+    health = health or Health()
     there: Sequence[Endpoint] = [
         *native(desk),
         *health_endpoints(desk, health),
         *facts(champion.online, intake),
         *v2(desk, health),
         *invocations(desk, health),
+        *metrics_endpoints(desk, metrics, health),
+        *docs_page(desk, lambda: there),
+        openapi(desk, lambda: there),
     ]
-    return Shell([*there, index(desk, lambda: there)], most=champion.manifest.plan.body, close=live.close)
+    return Shell(
+        [*there, index(desk, lambda: there)],
+        most=champion.manifest.plan.body,
+        guard=guard,
+        watch=metrics.request,
+        close=close or live.close,
+    )
 
 
 def intake_of(store: Store, served: Served) -> Intake | None:

@@ -48,8 +48,12 @@ def health_endpoints(desk: Desk, health: Health) -> list[Endpoint]:
     def show(_: Call) -> Reply:
         return json_reply({"status": "ok", "release": desk.live.scene.champion})
 
+    doc = {"answers": {"200": {"type": "object", "properties": {"status": {"type": "string"}}}}}
     return [
-        Endpoint("GET", "/health", show, "whether this process answers, and with which release", role=""),
-        Endpoint("GET", "/health/live", live, "200 while the process answers", role=""),
-        Endpoint("GET", "/health/ready", ready, "200 while it can take traffic, else 503 and why", role=""),
+        Endpoint("GET", path, handler, about, role="", doc=doc)
+        for path, handler, about in (
+            ("/health", show, "whether this process answers, and with which release"),
+            ("/health/live", live, "200 while the process answers"),
+            ("/health/ready", ready, "200 while it can take traffic, else 503 and why"),
+        )
     ]

@@ -23,6 +23,51 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 PARAMS = ("route", "release", "explain")
 _TRUTHS = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 
+_ROW = {"$ref": "#/components/schemas/Row"}
+_RECORDS = {"type": "array", "items": _ROW}
+_CELLS = {"type": "array", "items": {"type": "array"}}
+_COLUMNS = {"type": "object", "description": "Lists of values by column, or one value each."}
+_SPLIT = {
+    "type": "object",
+    "properties": {
+        "columns": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "data": _CELLS,
+        "index": {"type": "array"},
+    },
+    "required": ["columns", "data"],
+    "additionalProperties": False,
+}
+_PARAMS = {
+    "type": ["object", "null"],
+    "properties": {
+        "route": {"type": "string"},
+        "release": {"type": "string"},
+        "explain": {"type": ["boolean", "integer", "null"], "minimum": 0},
+    },
+    "additionalProperties": False,
+}
+_INVOKE = {
+    "description": "Exactly one of the four members beside `params`. A bare NaN is taken for null.",
+    "body": {
+        "application/json": {
+            "type": "object",
+            "properties": {
+                "dataframe_split": _SPLIT,
+                "dataframe_records": _RECORDS,
+                "instances": {"anyOf": [_RECORDS, _CELLS, _COLUMNS]},
+                "inputs": {"anyOf": [_RECORDS, _CELLS, _COLUMNS]},
+                "params": _PARAMS,
+            },
+            "oneOf": [{"required": [form]} for form in FORMATS],
+            "additionalProperties": False,
+        },
+        "text/csv": {"type": "string", "description": "A header of columns, and a line for each row."},
+    },
+    "answers": {"200": "Answers"},
+}
+_PING: dict[str, Any] = {"answers": {"200": {"application/json": {}}}}
+_VERSION = {"answers": {"200": {"text/plain": {"type": "string"}}}}
+
 
 def invocations(desk: Desk, health: Health) -> list[Endpoint]:
     """The endpoints."""
@@ -55,9 +100,11 @@ def invocations(desk: Desk, health: Health) -> list[Endpoint]:
         return Reply(f"headrace {__version__}".encode(), media=b"text/plain; charset=utf-8")
 
     return [
-        Endpoint("POST", "/invocations", invoke, "predictions, as MLflow's scoring server gives them"),
-        Endpoint("GET", "/ping", ping, "whether it can take traffic, as MLflow asks", role=""),
-        Endpoint("GET", "/version", version, "the server's version, as MLflow asks", role=""),
+        Endpoint(
+            "POST", "/invocations", invoke, "predictions, as MLflow's scoring server gives them", doc=_INVOKE
+        ),
+        Endpoint("GET", "/ping", ping, "whether it can take traffic, as MLflow asks", role="", doc=_PING),
+        Endpoint("GET", "/version", version, "the server's version, as MLflow asks", role="", doc=_VERSION),
     ]
 
 

@@ -165,7 +165,9 @@ def metrics_endpoints(desk: Desk, metrics: Metrics, health: Health) -> list[Endp
         text = await asyncio.to_thread(metrics.text, more)
         return Reply(text.encode(), media=TEXT)
 
-    return [Endpoint("GET", "/metrics", show, "what happened, for Prometheus, of all workers", role="viewer")]
+    doc = {"answers": {"200": {"text/plain": {"type": "string"}}}}
+    about = "what happened, for Prometheus, of all workers"
+    return [Endpoint("GET", "/metrics", show, about, role="viewer", doc=doc)]
 
 
 def _info(desk: Desk, health: Health) -> list[str]:

@@ -12,6 +12,25 @@ from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import asked_of, champion
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
 
+_ROW, _ROWS = ({"$ref": f"#/components/schemas/{n}"} for n in ("Row", "Rows"))
+_ANSWER, _ANSWERS = ({"$ref": f"#/components/schemas/{n}"} for n in ("Answer", "Answers"))
+_PREDICT = {
+    "description": "One row gives one answer; a list, or an object with `rows` alone, gives `predictions`.",
+    "query": {
+        "explain": {
+            "description": "How many contributions each answer names (true: five).",
+            "schema": {"type": "string", "pattern": "^(true|false|[0-9]{1,9})$"},
+        },
+        "route": {"description": "The route that answers.", "schema": {"type": "string"}},
+        "release": {
+            "description": "The release that answers, whatever the route says. For operators.",
+            "schema": {"type": "string"},
+        },
+    },
+    "body": {"application/json": {"anyOf": [_ROW, {"type": "array", "items": _ROW}, _ROWS]}},
+    "answers": {"200": {"anyOf": [_ANSWER, _ANSWERS]}},
+}
+
 
 def native(desk: Desk) -> list[Endpoint]:
     """The endpoints."""
@@ -47,8 +66,15 @@ def native(desk: Desk) -> list[Endpoint]:
             "/predict",
             predict,
             "predictions for one row (an object) or many (a list of objects); with ?explain=5 why",
+            doc=_PREDICT,
         ),
-        Endpoint("GET", "/schema", schema, "the columns to send, with types and ranges, and what comes back"),
+        Endpoint(
+            "GET",
+            "/schema",
+            schema,
+            "the columns to send, with types and ranges, and what comes back",
+            doc={"answers": {"200": {"type": "object"}}},
+        ),
     ]
 
 

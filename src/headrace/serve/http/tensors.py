@@ -22,7 +22,7 @@ NULLS = ".null"
 
 _FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 _WHOLES = {f"{sign}INT{8 * n}": f"<{sign[:1].lower() or 'i'}{n}" for sign in ("", "U") for n in (1, 2, 4, 8)}
-_DATATYPES = (*_FLOATS, *_WHOLES, "BOOL", "BYTES")
+DATATYPES = (*_FLOATS, *_WHOLES, "BOOL", "BYTES")
 _TENSOR = {Type.NUMBER: "FP64", Type.BOOL: "BOOL", Type.TEXT: "BYTES", Type.TIME: "BYTES"}
 _LENGTH = struct.Struct("<I")
 _ELSEWHERE = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
@@ -215,8 +215,8 @@ def _values(tensor: Mapping[str, Any], blob: bytes | None) -> list[Any]:
     if not isinstance(tensor.get("name"), str):
         raise _Wrong("a tensor has a name", ".name")
     datatype, shape = tensor.get("datatype"), tensor.get("shape")
-    if datatype not in _DATATYPES:
-        raise _Wrong("there is no such datatype", ".datatype", fix=f"choose from: {', '.join(_DATATYPES)}")
+    if datatype not in DATATYPES:
+        raise _Wrong("there is no such datatype", ".datatype", fix=f"choose from: {', '.join(DATATYPES)}")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise _Wrong("a shape is a list of whole numbers", ".shape")
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]):

@@ -8,7 +8,7 @@ extension_binary_data.md are what this follows. The shell adds the member `error
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from headrace._version import __version__
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import asked_of, python_json, rows_of
-from headrace.serve.http.endpoint import JSON, Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.endpoint import JSON, Call, Endpoint, Handler, Refused, Reply, json_reply
 from headrace.serve.http.health import Health
-from headrace.serve.http.tensors import BINARY, columns_of, inputs_of, outputs_of, tensors_of
+from headrace.serve.http.tensors import BINARY, DATATYPES, columns_of, inputs_of, outputs_of, tensors_of
 from headrace.serve.live import Served
 
 EXTENSIONS = ("binary_tensor_data",)
@@ -27,6 +27,92 @@ HEADER = b"inference-header-content-length"
 OCTETS = b"application/octet-stream"
 _MODEL = "/v2/models/{name}"
 _VERSION = "/v2/models/{name}/versions/{version}"
+_TEXT, _OBJECT = {"type": "string"}, {"type": "object"}
+_SHAPE = {"type": "array", "items": {"type": "integer"}}
+_SERVER = {
+    "type": "object",
+    "properties": {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
+    "required": ["name", "version", "extensions"],
+}
+_LIVE = {"type": "object", "properties": {"live": {"type": "boolean"}}, "required": ["live"]}
+_READY = {
+    "type": "object",
+    "properties": {"name": _TEXT, "ready": {"type": "boolean"}},
+    "required": ["ready"],
+}
+_TENSORS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE, "parameters": _OBJECT, "data": {}},
+        "required": ["name", "datatype", "shape"],
+    },
+}
+_METADATA = {
+    "type": "object",
+    "properties": {
+        "name": _TEXT,
+        "versions": {"type": "array", "items": _TEXT},
+        "platform": _TEXT,
+        "inputs": _TENSORS,
+        "outputs": _TENSORS,
+    },
+    "required": ["name", "platform", "inputs", "outputs"],
+}
+_REQUEST = {
+    "type": "object",
+    "properties": {
+        "id": _TEXT,
+        "parameters": _OBJECT,
+        "inputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": _TEXT,
+                    "datatype": {"enum": list(DATATYPES)},
+                    "shape": {
+                        "type": "array",
+                        "items": {"type": "integer", "minimum": 0},
+                        "minItems": 1,
+                        "maxItems": 2,
+                    },
+                    "parameters": _OBJECT,
+                    "data": {"type": "array"},
+                },
+                "required": ["name", "datatype", "shape"],
+            },
+        },
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"name": _TEXT, "parameters": _OBJECT},
+                "required": ["name"],
+            },
+        },
+    },
+    "required": ["inputs"],
+}
+_RESPONSE = {
+    "type": "object",
+    "properties": {"model_name": _TEXT, "model_version": _TEXT, "id": _TEXT, "outputs": _TENSORS},
+    "required": ["model_name", "outputs"],
+}
+_INFER = {
+    "description": "A tensor of shape [rows] or [rows, 1] for each column. Null is null in JSON and NaN "
+    "among floats; `NAME.null`, of BOOL, says it of any column. Tensors may follow the JSON object as bytes.",
+    "headers": {
+        "Inference-Header-Content-Length": {
+            "description": "The length of the JSON object, where bytes follow it.",
+            "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        }
+    },
+    "body": {"application/json": _REQUEST},
+    "answers": {
+        "200": {"application/json": _RESPONSE, "application/octet-stream": {"type": "string"}},
+    },
+}
 
 
 def v2(desk: Desk, health: Health) -> list[Endpoint]:
@@ -84,7 +170,7 @@ def v2(desk: Desk, health: Health) -> list[Endpoint]:
         return _joined(head | {"outputs": tensors}, blobs)
 
     get, post = "GET", "POST"
-    there: list[tuple[str, str, Callable[[Call], Reply | Awaitable[Reply]], str, str]] = [
+    there: list[tuple[str, str, Handler, str, str]] = [
         (get, "/v2", server, "Open Inference Protocol: the server and its extensions", ""),
         (get, "/v2/health/live", live, "Open Inference Protocol: whether the process answers", ""),
         (get, "/v2/health/ready", ready, "Open Inference Protocol: whether it can take traffic", ""),
@@ -95,7 +181,15 @@ def v2(desk: Desk, health: Health) -> list[Endpoint]:
         (post, f"{_MODEL}/infer", infer, "Open Inference Protocol: predictions for tensors", "caller"),
         (post, f"{_VERSION}/infer", infer, "Open Inference Protocol: predictions of one release", "operator"),
     ]
-    return [Endpoint(m, path, handler, about, role) for m, path, handler, about, role in there]
+    docs: dict[Handler, dict[str, Any]] = {
+        server: {"answers": {"200": _SERVER}},
+        live: {"answers": {"200": _LIVE}},
+        ready: {"answers": {"200": _READY}},
+        model: {"answers": {"200": _METADATA}},
+        model_ready: {"answers": {"200": _READY}},
+        infer: _INFER,
+    }
+    return [Endpoint(m, path, h, about, role, doc=docs[h]) for m, path, h, about, role in there]
 
 
 def _served(desk: Desk, call: Call) -> Served:
