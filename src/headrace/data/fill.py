@@ -144,8 +144,7 @@ def _rewrite(path: Path, file: Path, snapshot: Snapshot, filled: Mapping[str, Ar
     with pq.ParquetWriter(
         file,
         schema,
-        compression="zstd",
-        compression_level=1,
+        compression="lz4",
         use_dictionary=text,  # type: ignore[arg-type]  # the stubs forget the list of columns
         write_statistics=False,
     ) as writer:

@@ -8,9 +8,11 @@ that is better than this chance is too good to be true (Fisher 1936, Annals of S
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headrace.checks.lint.alone import Alone, auc, ranks
 from headrace.checks.lint.past import ahead
@@ -44,13 +46,14 @@ REMEDY = "leave it out, or look it up as of the moment of prediction (`time`, `k
 def find(data: Dataset, alone: Alone) -> Iterator[Finding]:
     """Features that are known later than their prediction is made, one finding each."""
     del alone
+    paths = _paths(data)
     for feature in data.features:
         found = (
             _declared(data, feature)
             or _empty_with_target(data, feature)
             or _filled_by_outcome(data.fit, feature)
             or _after(data, feature)
-            or _knows_the_future(data, feature)
+            or _knows_the_future(data, feature, paths)
             or _sees_ahead(data, feature)
             or _is_a_rate(data, feature)
             or _knows_the_mean(data, feature)
@@ -159,21 +162,28 @@ def _same(values: Ints, times: Ints | None) -> bool:
     return times is not None and np.array_equal(values, times)
 
 
-def _knows_the_future(data: Dataset, feature: Column) -> Finding | None:
-    """Later targets explain the feature beyond what this row's and earlier targets do."""
-    if data.times is None or not feature.numeric or data.classes > 2 or data.rows < _FEWEST:
-        return None
+def _paths(data: Dataset) -> list[tuple[Ints, Floats]]:
+    """The rows in order of time, then those of each group: the order, and the targets around each row."""
+    if data.times is None or data.classes > 2 or data.rows < _FEWEST:
+        return []
     orders: list[tuple[Ints, Ints | None]] = [(np.argsort(data.times, kind="stable"), None)]
     if data.group is not None:
         order = np.lexsort((data.times, data.group.values))
         orders.append((order, data.group.values[order]))
+    return [(order, _lags(data.y[order], entity)) for order, entity in orders]
+
+
+def _knows_the_future(data: Dataset, feature: Column, paths: Sequence[tuple[Ints, Floats]]) -> Finding | None:
+    """Later targets explain the feature beyond what this row's and earlier targets do."""
+    if not feature.numeric:
+        return None
     best, told = GAIN, None
-    for order, entity in orders:
+    for order, around in paths:
         kept = ~feature.null[order]
         if kept.sum() < _FEWEST:
             continue
         x = ranks(feature.values[order])
-        lags = _lags(data.y[order], entity)[kept]
+        lags = around if kept.all() else around[kept]
         x = x[kept] - x[kept].mean()
         middle = WINDOW + 1
         past, full = _explained(lags[:, :middle], x), _explained(lags, x)
@@ -309,8 +319,8 @@ def _knows_the_mean(fit: Dataset, feature: Column) -> Finding | None:
     groups: dict[str, Ints] = {"group of rows that share its value": x}
     groups |= {f"group of {c.name}": c.values[kept] for c in named}
     for name, values in groups.items():
-        codes, back = np.unique(values, return_inverse=True)
-        if not _FEWEST_GROUPS <= len(codes) <= len(x) / 2:
+        count, back = _numbered(values)
+        if not _FEWEST_GROUPS <= count <= len(x) / 2:
             continue
         sizes = np.bincount(back)
         level = np.bincount(back, x) / sizes
@@ -326,6 +336,16 @@ def _knows_the_mean(fit: Dataset, feature: Column) -> Finding | None:
                 )
                 return Finding(KIND, feature.name, Severity.BLOCKS, said, REMEDY, found)
     return None
+
+
+def _numbered(values: NDArray[Any]) -> tuple[int, Ints]:
+    """How many distinct values there are, and of each its number among them."""
+    if not len(values) or values.dtype.kind != "i" or int(values.max()) - int(values.min()) > 4 * len(values):
+        distinct, back = np.unique(values, return_inverse=True)
+        return len(distinct), back
+    low = values.min()  # codes are dense: counted, not sorted
+    rank = np.cumsum(np.bincount(values - low) > 0)
+    return int(rank[-1]), rank[values - low] - 1
 
 
 def _too_close(level: Floats, sizes: Ints, back: Ints, y: Floats) -> dict[str, float] | None:
