@@ -1,9 +1,6 @@
-"""`headrace predict` and `serve`."""
+"""`headrace predict`."""
 
 from __future__ import annotations
-
-import contextlib
-import socket
 
 import click
 
@@ -71,44 +68,3 @@ def predict(
     click.echo(f"scored {scored.rows:,} rows with {scored.release} → {scored.output}")
     if scored.rejected:
         click.echo(f"rejected {scored.rejected:,} rows → {scored.rejects}")
-
-
-@click.command(epilog="Example: headrace serve -C flights --port 8000")
-@in_project
-@click.option("--release", metavar="NAME", help="Serve this release (default: the champion).")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Listen here; 0.0.0.0 is everywhere.")
-@click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
-)
-@click.option(
-    "--online/--no-online",
-    default=None,
-    help="Look up in the online store, or in the release's snapshots alone (default: where it is filled).",
-)
-def serve(folder: str, release: str | None, host: str, port: int, online: bool | None) -> None:
-    """Answer over HTTP: POST /predict for one row or many, GET /schema, GET /health.
-
-    Callers send the event's own columns; lookups and histories are resolved here: from the online store, once
-    `headrace materialize` has filled it (it then takes facts too: POST /events, GET /online), else from the
-    release's snapshots.
-    """
-    import uvicorn
-
-    app = open_project(folder).app(release, online=online)
-    with _listen(host, port) as listening:
-        taken = listening.getsockname()[1]
-        click.echo(f"serving on http://{host}:{taken} — POST /predict, GET /schema, GET /health", err=True)
-        config = uvicorn.Config(app, log_level="warning", access_log=False)
-        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
-            uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bound before anything is said, so that a port in use is told as a mistake, and 0 as what it became."""
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise UserError(
-            f"{host}:{port} can't be listened on: {error.strerror}",
-            fix="name another with --port, or --port 0",
-        ) from None

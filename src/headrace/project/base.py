@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import NotFound, SpecError, did_you_mean
 from headrace.core.html import table
+from headrace.core.places import ONLINE as ONLINE
+from headrace.core.places import STORE_DIR as STORE_DIR
 from headrace.core.ports import OnlineStore, Store
 from headrace.core.spec import FILE_NAME, LOCK_NAME, ParsedLock, ParsedSpec, parse_lock, parse_spec
 from headrace.core.views import RUN_KINDS, Releases, ReleaseView, RunView, runs
 
 if TYPE_CHECKING:
     from headrace.release.manifest import Manifest
-
-STORE_DIR = ".headrace"
-ONLINE = "online.db"
-"""The online store's file, in the store's folder."""
 
 
 def _text(file: Path) -> str | None:

@@ -1,0 +1,137 @@
+"""What a serving process answers with: the store, what is live, the log and the tokens, wired together.
+
+Does not go through `Project`, which knows of specs and training: a serving process has no use for them, and
+needs a quarter of a second less to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from headrace.core.clock import Clock, system_clock
+from headrace.core.codec import from_json
+from headrace.core.errors import NotFound, UserError, did_you_mean
+from headrace.core.places import LOG, ONLINE, STORE_DIR
+from headrace.core.ports import Log, OnlineStore, Store
+from headrace.core.tokens import TOKEN_KINDS
+from headrace.core.views import RELEASE_KINDS, releases
+from headrace.logs.writer import LogWriter
+from headrace.release.feeds import ready
+from headrace.release.manifest import Manifest
+from headrace.release.plan import LogPlan
+from headrace.serve.http.app import assemble, intake_of
+from headrace.serve.http.guard import Guard
+from headrace.serve.http.health import Health
+from headrace.serve.http.wire import Limits
+from headrace.serve.live import Following, Live, Served, load, loader
+from headrace.serve.worker import Application
+from headrace.stores.embedded import EmbeddedStore
+from headrace.stores.online import SqliteOnlineStore
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `headrace serve` was asked for. release: one for good (empty: as the ledger says). online: None:
+    where it is filled. log: durable, buffered or off (empty: as the champion's plan says). anybody: no token
+    is asked for. place: this worker's, of `workers`."""
+
+    root: Path
+    release: str = ""
+    online: bool | None = None
+    log: str = ""
+    host: str = "127.0.0.1"
+    anybody: bool = False
+    workers: int = 1
+    place: int = 0
+
+
+def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_clock) -> Application:
+    """Everything, loaded and warm.
+
+    Raises:
+        NotFound: there is no champion, or no such release.
+        UserError: callers beyond this machine would need no token; or the online store is wanted and holds no
+            table of the release.
+        StoreError: the log can't be written.
+    """
+    folder = wanted.root / STORE_DIR
+    store = EmbeddedStore(folder)
+    tokens = any(True for _ in store.read(kinds=TOKEN_KINDS))
+    if not (tokens or wanted.anybody or wanted.host in LOOPBACK):
+        raise UserError(
+            f"anybody who reaches {wanted.host} could ask this server",
+            fix="make a token (`headrace token create`), or say --open",
+        )
+    online = None if wanted.online is False else SqliteOnlineStore(folder / ONLINE)
+    live = _live(store, wanted, clock, online)
+    closing: list[Callable[[], None]] = [live.close]
+    champion = live.scene.served[live.scene.champion]
+    if wanted.online and champion.online is None:
+        raise UserError(
+            f"the online store holds no table of the release {champion.release}",
+            where=str(folder / ONLINE),
+            fix=f"fill it: headrace materialize --release {champion.release}",
+        )
+    plan = champion.manifest.plan
+    log = _log(folder / LOG, wanted, plan.log, loop, clock)
+    if log is not None:
+        closing.append(log.close)
+    guard = None
+    if tokens or not wanted.anybody:
+        guard = Guard(store, clock, needed=tokens and not wanted.anybody, workers=wanted.workers)
+        closing.append(guard.close)
+    health = Health([lambda: live.trouble])
+    shell = assemble(
+        live, intake_of(store, champion), log, guard=guard, health=health, close=lambda: _each(closing)
+    )
+    limits = Limits(waiting=plan.queue, bytes=max(4 * plan.body, Limits.bytes))
+    return Application(shell, limits, partial(setattr, health, "draining", True))
+
+
+def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None) -> Live:
+    if not wanted.release:
+        return Following(store, loader(store, clock, online))
+    found = releases(store.read(kinds=RELEASE_KINDS)).releases
+    if wanted.release not in found:
+        raise NotFound(
+            f"there is no release {wanted.release!r}", fix=did_you_mean(wanted.release, list(found))
+        )
+    manifest = from_json(store.get(found[wanted.release].manifest).read_bytes(), Manifest)
+    held = online if online is not None and ready(online, manifest.serving) else None
+    served: Served = load(store, wanted.release, manifest, clock, held)
+    return Live.pinned(served)
+
+
+def _log(
+    folder: Path, wanted: Wanted, plan: LogPlan, loop: asyncio.AbstractEventLoop, clock: Clock
+) -> Log | None:
+    mode = wanted.log or plan.mode
+    if mode == "off":
+        return None
+    return LogWriter(
+        folder,
+        worker=f"{wanted.place}-{os.getpid()}",
+        mode="durable" if mode == "durable" else "buffered",
+        window_us=plan.window_us,
+        clock=clock,
+        relay=loop.call_soon_threadsafe,
+    )
+
+
+def _each(closing: list[Callable[[], None]]) -> None:
+    """All of them, whatever one raises; the first error is told."""
+    errors: list[Exception] = []
+    for close in closing:
+        try:
+            close()
+        except Exception as error:  # noqa: BLE001  the others are to be closed too
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,10 @@
+"""Where things are in a project's folder."""
+
+STORE_DIR = ".headrace"
+"""The folder of the store: events, artifacts, and all that is kept beside them."""
+ONLINE = "online.db"
+"""The online store's file, in the store's folder."""
+LOG = "log"
+"""The prediction log's folder, in the store's folder."""
+SERVING = "serving"
+"""What the processes of a server share while it runs, in the store's folder."""
