@@ -11,11 +11,13 @@ hand, the share of wrong answers among new rows above it is at most `risk`, what
 where new rows are exchangeable with these. Nothing holds under drift: what reviewers find in the random
 share is the proof.
 
-Where every row is a unit of its own the test is the exact binomial one, and the guarantee holds at any
-number of rows. Where rows depend on each other (days, customers), units are what was drawn: the test is
-that of the mean of the units' sums, with Student's t at their effective number, and the exact binomial test
-has to agree (it alone sees that "none was wrong" is little where there are few rows). This holds for many
-units; it asks for 20 at least.
+Where every row is a unit of its own the test is the exact binomial one, and the guarantee holds at any number
+of rows. Where rows depend on each other (days, customers), units are what was drawn: the test is that of the
+mean of the units' sums, with Student's t at their effective number, counted as if one more unit had come, as
+bad as the worst (rare bad days would pull the t test's error rate to twice its level); and the exact binomial
+test has to agree, which alone sees that "none was wrong" is little where there are few rows. This is no
+theorem at a given number of units: simulated with 30 to 365 units, with bad days and without, it held in 96.5
+to 100% of cases. It asks for 20 units at least.
 """
 
 from __future__ import annotations
@@ -159,6 +161,7 @@ class _Rows:
             return 1.0
         # the mean of sums is at most zero where the share is at least `risk`
         sums = risk * sizes - np.bincount(mine, weights=self.wrong[above])
+        sums = np.append(sums, sums.min())  # as if one more unit had come, as bad as the worst
         spread = float(sums.std(ddof=1)) / math.sqrt(len(sums))
         if not spread > 0.0:
             return exact

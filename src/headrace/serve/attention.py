@@ -30,7 +30,8 @@ FALLBACK, RULE = "fallback", "rule"
 @dataclass(frozen=True)
 class Look:
     """What becomes of an answer. why: a person is to look (empty: nobody is). chance: of being asked, when
-    that was decided. over: the plan would send it, and the reviewers can't manage more."""
+    that was decided. over: the plan would send it, and the reviewers can't manage more (chance may still have
+    picked it)."""
 
     why: str = ""
     chance: float = 1.0
@@ -38,6 +39,19 @@ class Look:
 
 
 NOBODY = Look()
+OVER = "review: over capacity"
+FAILED = "review: queue unavailable"
+"""What an answer's flags say where a person should look, and none will."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a caller is told. review: a person will look; flag: why none will who should (empty: none should,
+    or will). withheld: the plan has no answer stand without a person, so that there is no prediction."""
+
+    review: bool = False
+    flag: str = ""
+    withheld: bool = False
 
 
 @dataclass
@@ -116,7 +130,7 @@ class Attention:
                     continue
                 over = True
             if pace.audit and drawn(self._salt + AUDIT, name, pace.audit):
-                told.append(Look(AUDIT, pace.audit))
+                told.append(Look(AUDIT, pace.audit, over))
             else:
                 told.append(Look(over=True) if over else NOBODY)
         return told
@@ -138,6 +152,18 @@ class Attention:
             choices=self._labels,
             stands=plan.fallback,
         )
+
+    def outcome(self, look: Look, why_not: str = "") -> Outcome:
+        """What a caller is told of an answer; why_not: what came back of its item (empty: it is kept).
+
+        What the random share picked needs nobody's decision: its answer stands.
+        """
+        flag = OVER if look.over else ""
+        if look.why == AUDIT:
+            return Outcome(not why_not, flag, look.over and self.plan.fallback == "none")
+        flag = flag or (why_not if look.why else "")
+        asked = bool(look.why) and not why_not
+        return Outcome(asked, flag, (asked or bool(flag)) and self.plan.fallback == "none")
 
     def period(self) -> Period:
         """The period of now."""
