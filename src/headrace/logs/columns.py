@@ -153,6 +153,19 @@ def _is_json(field: Field) -> bool:
     return (field.metadata or {}).get(_KIND) == _JSON
 
 
+def unites(schemas: Iterable[pa.Schema]) -> bool:
+    """Whether columns of one name are of one kind in all of these, or whole numbers and doubles."""
+    fields: dict[str, list[Field]] = {}
+    for schema in schemas:
+        for field in schema:
+            fields.setdefault(field.name, []).append(field)
+    return all(_kinds(found) < 2 or not _is_json(_common(found)) for found in fields.values())
+
+
+def _kinds(fields: Iterable[Field]) -> int:
+    return len({(str(f.type), _is_json(f)) for f in fields if not pa.types.is_null(f.type)})
+
+
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables one after the other, with the columns of all: whole numbers and doubles become doubles, other
     columns of several kinds JSON. Raises ValueError where there is none."""

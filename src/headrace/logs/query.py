@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from headrace.core.errors import UserError
-from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, to_table
+from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, to_table, unites
 from headrace.logs.compact import segment_tables
 from headrace.logs.parts import Parts, load, reading
-from headrace.logs.read import fresh_segments, part_tables
+from headrace.logs.read import fresh_segments, part_schema, part_tables
 
 RENAMED = {"by": "answered_by", "of": "shadow_of"}
 """Columns whose names are words of SQL, and what they are called in queries."""
@@ -57,12 +57,11 @@ def opened(folder: Path, labels: pa.Table) -> Iterator[duckdb.DuckDBPyConnection
         counts = load(folder)
         fresh = concat([to_table([], ""), *_fresh(folder, counts)])
         files = [str(folder / p.file) for p in counts.parts]
-        try:
-            _predictions(db, files, fresh)
-        except duckdb.Error:  # columns of kinds that SQL does not unite
-            every = [t for part in counts.parts for t in part_tables(folder, part)]
-            fresh = concat([fresh, *every])
-            _predictions(db, [], fresh)
+        if not unites([fresh.schema, *(part_schema(folder, p) for p in counts.parts)]):
+            # SQL would refuse: these columns become JSON, at the price of reading everything.
+            fresh = concat([fresh, *(t for part in counts.parts for t in part_tables(folder, part))])
+            files = []
+        _predictions(db, files, fresh)
         db.register("labels", labels)
         db.execute(_ANSWERED)
         db.execute("SET allowed_paths = " + _list(files))

@@ -138,9 +138,8 @@ def part_tables(folder: Path, part: Part, wanted: Wanted = EVERYTHING) -> Iterat
 
     from headrace.logs.columns import only
 
-    path = folder / part.file
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(folder / part.file) as file:
             for group in range(file.num_row_groups):
                 yield only(
                     file.read_row_group(group),
@@ -149,12 +148,31 @@ def part_tables(folder: Path, part: Part, wanted: Wanted = EVERYTHING) -> Iterat
                     {"route": wanted.route, "release": wanted.release, "arm": wanted.arm},
                 )
     except (OSError, pa.ArrowInvalid) as error:
-        raise Corrupt(
-            "a part of the prediction log can't be read",
-            where=str(path),
-            why=str(error),
-            fix="restore it from a backup; `headrace audit` names every such file",
-        ) from error
+        raise _unreadable(folder / part.file, error) from error
+
+
+def part_schema(folder: Path, part: Part) -> pa.Schema:
+    """A part's columns.
+
+    Raises:
+        Corrupt: the file is not what was written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(folder / part.file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(folder / part.file, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Corrupt:
+    return Corrupt(
+        "a part of the prediction log can't be read",
+        where=str(path),
+        why=str(error),
+        fix="restore it from a backup; `headrace audit` names every such file",
+    )
 
 
 def _of_part(folder: Path, part: Part, wanted: Wanted) -> Iterator[Answered]:

@@ -1,0 +1,115 @@
+"""Erasing somebody: gone from parts, segments and labels; the ledger says so without saying who."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written import everything, write
+
+from headrace.core.errors import StoreError
+from headrace.logs.audit import audit_log
+from headrace.logs.compact import compact
+from headrace.logs.erase import Subject, erase, fingerprint
+from headrace.logs.labels import LabelBook
+from headrace.logs.parts import load, reading
+from headrace.logs.segment import is_open, segments
+from headrace.logs.writer import LogWriter
+from headrace.stores import EmbeddedStore
+from headrace.testing.log_exam import Callers, answered
+
+SUBJECT = Subject("customer", ("Ada Lovelace",))
+
+
+def everywhere(folder: Path, text: bytes) -> list[str]:
+    return [p.name for p in folder.rglob("*") if p.is_file() and text in p.read_bytes()]
+
+
+def about(i: int) -> dict[str, Any]:
+    return {"customer": "Ada Lovelace" if i % 5 == 3 else f"other{i}", "n": i}
+
+
+def test_a_subject_goes_from_everywhere(tmp_path: Path) -> None:
+    store, log = EmbeddedStore(tmp_path / "store"), tmp_path / "log"
+    entries = [answered(i, inputs=about(i), unit="") for i in range(60)]
+    write(log, entries[:20])
+    compact(log, store)
+    write(log, entries[20:40])
+    live, told = LogWriter(log, worker="live", mode="durable"), Callers()
+    live.append(entries[40:50], told)
+    told.wait(1)
+    book = LabelBook(log)
+    book.take([{"id": entries[3].id, "label": 1}, {"id": entries[4].id, "label": 1}])
+    book.take([{"input_customer": "Ada Lovelace", "label": 2}, {"input_customer": "other4", "label": 2}])
+
+    done = erase(log, SUBJECT, store, book)
+    assert (done.rows, done.labels, done.waiting) == (10, 2, False)
+    live.append(entries[50:], told)
+    assert told.wait(2)[1] is None
+    live.close()
+    left = [e.id for i, e in enumerate(entries) if i % 5 != 3 or i >= 50]
+    assert [e.id for e in everything(log)] == left
+    assert [label.value for label in book.labels()] == [1, 2]
+    assert audit_log(log, store)[1] == []
+
+    (event,) = store.read(kinds=["log.erased"])
+    told_of = dict(event.payload)
+    assert told_of["rows"] == 10
+    assert told_of["subject"] == fingerprint(told_of["salt"], "Ada Lovelace")
+    assert "Ada Lovelace" not in {told_of["column"], event.subject}
+    again = erase(log, SUBJECT, store, book)
+    assert (again.rows, again.labels) == (2, 0)
+    assert erase(log, SUBJECT, store, book).rows == 0
+    assert len(list(store.read(kinds=["log.erased"]))) == 2
+    assert everywhere(log, b"Ada Lovelace") == []
+    assert len(list((log / "parts").rglob("*.parquet"))) == len(load(log).parts)
+
+
+@pytest.mark.parametrize(("value", "name"), [(7, "7"), (7.0, "7"), (2.5, "2.5"), (True, "true"), ("7", "7")])
+def test_names_of_any_type(tmp_path: Path, value: Any, name: str) -> None:
+    write(tmp_path, [answered(1, inputs={"customer": value}), answered(2, inputs={"customer": None})])
+    write(tmp_path, [answered(3, inputs={"other": value})])
+    assert erase(tmp_path, Subject("customer", (name,)), None, LabelBook(tmp_path)).rows == 1
+    assert [int(e.id, 16) for e in everything(tmp_path)] == [2, 3]
+
+
+def test_units(tmp_path: Path) -> None:
+    write(tmp_path, [answered(1, unit="u1", inputs={}), answered(2, unit="u2", inputs={})])
+    assert erase(tmp_path, Subject("customer", ("u1",)), None, LabelBook(tmp_path)).rows == 0
+    assert erase(tmp_path, Subject("customer", ("u1",), units=True), None, LabelBook(tmp_path)).rows == 1
+    assert [e.unit for e in everything(tmp_path)] == ["u2"]
+
+
+def test_nobody_left(tmp_path: Path) -> None:
+    store, log = EmbeddedStore(tmp_path / "store"), tmp_path / "log"
+    write(log, [answered(1, inputs={"customer": "Ada Lovelace"})])
+    assert erase(log, SUBJECT, store, LabelBook(log)).rows == 1
+    assert everything(log) == []
+    assert audit_log(log, store) == (0, [])
+
+
+def test_a_writer_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from headrace.logs import segment
+
+    log, told = LogWriter(tmp_path, worker="w", mode="durable"), Callers()
+    log.append([answered(1, inputs={"customer": "Ada Lovelace"})], told)
+    told.wait(1)
+    free = threading.Event()
+    monkeypatch.setattr(segment, "_sync", lambda fd: free.wait(30))
+    log.append([answered(2)], told)
+    with pytest.raises(StoreError, match="nothing was erased"):
+        erase(tmp_path, SUBJECT, None, LabelBook(tmp_path), patience=0.2)
+    assert is_open(segments(tmp_path)[0])
+    free.set()
+    told.wait(2)
+    assert erase(tmp_path, SUBJECT, None, LabelBook(tmp_path)).rows == 1
+    log.close()
+    assert [int(e.id, 16) for e in everything(tmp_path)] == [2]
+
+
+def test_readers_in_the_way_are_told_of(tmp_path: Path) -> None:
+    write(tmp_path, [answered(1, inputs={"customer": "Ada Lovelace"}), answered(2)])
+    with reading(tmp_path):
+        assert erase(tmp_path, SUBJECT, None, LabelBook(tmp_path), patience=0.05).waiting
+    assert not compact(tmp_path).waiting
+    assert everywhere(tmp_path, b"Ada Lovelace") == []
