@@ -55,7 +55,7 @@ def static(spec: dict[str, Any]) -> None:
         del spec["data"]["tables"][table]
 
 
-def rows(result: dict) -> list[Row]:  # type: ignore[type-arg]
+def rows(result: dict) -> list[Row]:
     gates = {g["name"]: g for g in result["gates"]}
     learn = next(s["seconds"] for s in result["stages"] if s["name"] == "learn")
     found = []

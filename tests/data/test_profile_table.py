@@ -42,7 +42,7 @@ def columns_of(table: pa.Table) -> list[Column]:
 
 
 def profiled(table: pa.Table, size: int = 65_536, **more: object) -> TableProfile:
-    return profile_table("t", columns_of(table), table.to_batches(size), **more)  # type: ignore[arg-type]
+    return profile_table("t", columns_of(table), table.to_batches(size), **more)
 
 
 def kinds(column: ColumnProfile) -> set[str]:

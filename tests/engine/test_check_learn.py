@@ -89,7 +89,7 @@ def test_a_run_that_searches_tells_every_trial_and_leaves_nothing_behind(tmp_pat
     assert digests[0] == digests[1]
 
 
-def test_a_run_without_a_search_has_no_trials(fresh: Any) -> None:  # noqa: F811
+def test_a_run_without_a_search_has_no_trials(fresh: Any) -> None:  # noqa: F811  # the fixture
     edit_spec(fresh, ("cv: {folds: 3}", "cv: {folds: 3}"))
     fresh.run()
     with pytest.raises(NotFound, match="searched no parameters"):

@@ -202,7 +202,7 @@ def test_unknown_never_passes(finished: Project, stage: str) -> None:
     if verdicts:
         with pytest.raises(Exception, match="nobody looked") as caught:
             enforce(ctx, verdicts)
-        assert caught.value.exit_code == 3  # type: ignore[attr-defined]
+        assert caught.value.exit_code == 3
 
 
 def test_a_waiver_opens_its_gate_and_is_shown(finished: Project) -> None:
@@ -265,8 +265,8 @@ def test_every_mistake_in_waivers_is_told_at_once(finished: Project) -> None:
     ]
     with pytest.raises(Exception, match="latancy") as caught:
         finished.run(waive=wanted)
-    assert caught.value.exit_code == 2  # type: ignore[attr-defined]
-    told = {p.what: p.fix for p in caught.value.problems}  # type: ignore[attr-defined]
+    assert caught.value.exit_code == 2
+    told = {p.what: p.fix for p in caught.value.problems}
     assert told["there is no gate 'latancy'"] == "did you mean 'latency'?"
     assert "gate 'parity' can't be waived" in told
     assert "gate 'split-crossing' can't be waived" in told

@@ -13,7 +13,7 @@ def test_a_changed_helper_changes_the_code_digest(monkeypatch: pytest.MonkeyPatc
     before = code.code_digest(("headrace.engine.stages.frame",))
     original = code._read
 
-    def edited(file):  # type: ignore[no-untyped-def]
+    def edited(file):
         digest, imported = original(file)
         return ("edited" if file.name == "evidence.py" else digest), imported
 

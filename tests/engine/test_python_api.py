@@ -57,7 +57,7 @@ def test_the_first_candidate_keeps_its_number(finished: Project) -> None:
     first = finished.run().plain()["test"]
     edit_spec(finished, DEPTH_2)
     finished.run()
-    edit_spec(finished, tuple(reversed(DEPTH_2)))  # type: ignore[arg-type]
+    edit_spec(finished, tuple(reversed(DEPTH_2)))
     assert finished.run().plain()["test"] == first
 
 

@@ -139,7 +139,7 @@ def test_rollback_is_at_once_and_stays(finished: Project, clock: Clock) -> None:
     assert (result.status, result.exit_code, result.worked) == ("blocked", 3, False)
     assert result.problems[0].what == f"release {second} was champion before and was taken down"
     assert f"headrace release promote {second}" in result.problems[0].fix
-    assert finished.releases().champion.release == first  # type: ignore[union-attr]
+    assert finished.releases().champion.release == first
     assert finished.promote(second).state == State.CHAMPION, "by name it may come back"
     assert [r.how for r in finished.history()] == ["promotion", "promotion", "rollback", "promotion"]
 
@@ -152,10 +152,10 @@ def test_nothing_to_roll_back_to(finished: Project, fresh: Project) -> None:
 
 def test_the_spec_of_a_replaced_champion_does_not_bring_it_back(finished: Project) -> None:
     first, second = second_champion(finished)
-    edit_spec(finished, BACK, tuple(reversed(LENIENT)))  # type: ignore[arg-type]
+    edit_spec(finished, BACK, tuple(reversed(LENIENT)))
     result = finished.run()
     assert (result.status, result.release) == ("blocked", first)
-    assert finished.releases().champion.release == second  # type: ignore[union-attr]
+    assert finished.releases().champion.release == second
 
 
 def test_challenger_and_champion_meet_on_the_same_rows(finished: Project) -> None:

@@ -13,7 +13,7 @@ from headrace.core.codec import to_json
 from headrace.project import Project
 
 
-def ran(result) -> list[str]:  # type: ignore[no-untyped-def]
+def ran(result) -> list[str]:
     return [name for name, status in statuses(result).items() if status == "ran"]
 
 
@@ -55,7 +55,7 @@ def test_the_result_has_the_promised_shape(finished: Project) -> None:
     assert {"metric", "value", "interval", "n", "opening"} == set(plain["test"])
     assert plain["test"]["opening"] == 1
     assert plain["test"]["interval"]["low"] < plain["test"]["value"] < plain["test"]["interval"]["high"]
-    assert plain["release"] == finished.releases().champion.release  # type: ignore[union-attr]
+    assert plain["release"] == finished.releases().champion.release
     assert finished.show().summary["gates"] == plain["gates"], "the ledger keeps what was printed"
     assert "<table" in result._repr_html_()
 

@@ -6,7 +6,7 @@ from headrace.core.event import GENESIS, Draft, Event, seal_event
 from headrace.core.views import State, releases, runs, waivers
 
 
-def ledger(*drafts: tuple[str, str, dict]) -> list[Event]:  # type: ignore[type-arg]
+def ledger(*drafts: tuple[str, str, dict]) -> list[Event]:
     events: list[Event] = []
     for i, (kind, subject, payload) in enumerate(drafts, 1):
         prev = events[-1].digest if events else GENESIS
@@ -15,7 +15,7 @@ def ledger(*drafts: tuple[str, str, dict]) -> list[Event]:  # type: ignore[type-
     return events
 
 
-def made(name: str) -> tuple[str, str, dict]:  # type: ignore[type-arg]
+def made(name: str) -> tuple[str, str, dict]:
     return ("release.made", name, {"manifest": "0" * 64, "run": "run-1"})
 
 

@@ -86,12 +86,14 @@ SMOOTH = ["sin", "cos", "tan", "exp", "ln", "log10", "log2"]
 
 def rows(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     """Raw columns with every odd value, null among them, in the form a graph takes."""
-    number = lambda: np.where(  # noqa: E731  (three of a kind, used here only)
+    number = lambda: np.where(  # noqa: E731  (four of a kind, used here only)
         rng.random(count) < 0.5, rng.choice(NUMBERS, count), rng.normal(0, 10.0 ** rng.integers(-3, 6, count))
     )
-    whole = lambda: np.where(rng.random(count) < 0.15, np.nan, rng.integers(-9, 40, count).astype(float))  # noqa: E731
-    truth = lambda: rng.choice([0.0, 1.0, np.nan], count)  # noqa: E731
-    text = lambda: rng.choice(np.array([*TEXTS, NULL_TEXT], dtype=object), count)  # noqa: E731
+    whole = lambda: np.where(  # noqa: E731  (see above)
+        rng.random(count) < 0.15, np.nan, rng.integers(-9, 40, count).astype(float)
+    )
+    truth = lambda: rng.choice([0.0, 1.0, np.nan], count)  # noqa: E731  (see above)
+    text = lambda: rng.choice(np.array([*TEXTS, NULL_TEXT], dtype=object), count)  # noqa: E731  (see above)
     return {
         "n1": number(),
         "n2": number(),

@@ -410,7 +410,7 @@ def test_cells_are_counted_by_step_and_part(tmp_path: Path) -> None:
     x = next(c for c in fitted if c.column == "x")
 
     def count(column: str, test: Any) -> tuple[int, int]:
-        return tuple(sum(map(test, t[column].to_pylist())) for t in (train, validation))  # type: ignore[return-value]
+        return tuple(sum(map(test, t[column].to_pylist())) for t in (train, validation))
 
     def known(test: Any) -> Any:
         return lambda v: v is not None and test(v)

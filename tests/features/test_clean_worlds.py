@@ -124,7 +124,7 @@ class Ran:
         return self.project.store.get(self.made[stage].outputs[role]).read_bytes()
 
     def array(self, stage: str, role: str) -> np.ndarray:
-        return np.load(self.project.store.get(self.made[stage].outputs[role]))  # type: ignore[no-any-return]
+        return np.load(self.project.store.get(self.made[stage].outputs[role]))
 
     def events(self) -> pd.DataFrame:
         return pq.read_table(

@@ -150,7 +150,7 @@ def test_an_arm_is_the_old_system_with_one_new_component_in_the_new_frame() -> N
 def _predictions(noise: float, seed: int, rows: int = 400) -> tuple[Predictions, Predictions]:
     rng = np.random.default_rng(seed)
     y, units = rng.normal(size=rows), np.arange(rows) // 8
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         Predictions(Task(Kind.REGRESSION), y, y + rng.normal(0, s, rows), units) for s in (noise, 1.0)
     )
 
@@ -163,7 +163,7 @@ def test_effects_and_what_is_left_over_add_up() -> None:
     total = effect("total", "", "r", mae, ours, theirs, seed=0)
     alone = effect("model", "", "r", mae, arm_of, theirs, seed=0)
     rest = left_over(mae, [(1.0, ours), (-1.0, theirs), (-1.0, arm_of), (1.0, theirs)], seed=0)
-    assert total.effect == pytest.approx(alone.effect + rest.effect)  # type: ignore[operator]
+    assert total.effect == pytest.approx(alone.effect + rest.effect)
     assert (total.says, alone.says) == ("better", "better")
     nothing = left_over(mae, [(1.0, ours), (-1.0, ours)], seed=0)
     assert (nothing.effect, nothing.interval) == (0.0, (0.0, 0.0))

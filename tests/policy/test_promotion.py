@@ -228,8 +228,8 @@ def test_p_values_invert_the_interval() -> None:
         draw = Draw(ROWS, seed)
         found = gain(MAE, draw.number(), draw.number(), seed=seed, resamples=100)
         assert found.interval is not None
-        assert (found.p_worse <= 0.025) == (found.interval.high < 0)  # type: ignore[operator]
-        assert (found.p_better <= 0.025) == (found.interval.low > 0)  # type: ignore[operator]
+        assert (found.p_worse <= 0.025) == (found.interval.high < 0)
+        assert (found.p_better <= 0.025) == (found.interval.low > 0)
 
 
 def test_errors_are_better_when_lower_and_gains_are_shares_of_the_other() -> None:
@@ -294,10 +294,10 @@ def test_the_best_of_several_counts_with_the_lowest_safe_end() -> None:
     assert evidence.interval is not None
     lows = [g.interval.low for g in former.values() if g.interval]
     assert evidence.interval.low == pytest.approx(min(lows))
-    assert evidence.interval.high > former["b"].interval.high  # type: ignore[union-attr]
+    assert evidence.interval.high > former["b"].interval.high
     alone = best_evidence({"b": former["b"]}, ACCURACY)
     assert alone.interval is not None
-    assert alone.interval.high == pytest.approx(former["b"].interval.high)  # type: ignore[union-attr]
+    assert alone.interval.high == pytest.approx(former["b"].interval.high)
     broken = replace(
         former["a"], interval=None, why_none="3 independent units", estimate=_unknown(former["a"])
     )

@@ -73,9 +73,9 @@ def requests(project: Project, count: int = 240) -> list[dict[str, Any]]:
 def test_training_rows_and_requests_have_the_same_features(project: Project) -> None:
     """The matrix of training, through the model alone, against answers for the same rows."""
     found, manifest = project.release(None)
-    outputs = recall(project.store, manifest.stages["features"]).outputs  # type: ignore[union-attr]
-    split = recall(project.store, manifest.stages["split"]).outputs  # type: ignore[union-attr]
-    learned = recall(project.store, manifest.stages["learn"]).outputs  # type: ignore[union-attr]
+    outputs = recall(project.store, manifest.stages["features"]).outputs
+    split = recall(project.store, manifest.stages["split"]).outputs
+    learned = recall(project.store, manifest.stages["learn"]).outputs
     parts = np.load(project.store.get(split["parts"]))
     model = Runner(project.store.get(learned["model"]))
     answers = Answerer(project.store, manifest.serving, found.release).answer(requests(project, len(parts)))

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,7 +265,7 @@ class SqliteOnlineStore:
             found = self._streams.get(stream)
         return None if found is None else found[0]
 
-    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._read(lambda db: db.execute(sql, values).fetchall())
 
     def _read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
