@@ -166,6 +166,8 @@ def test_bad_sql_is_the_owner_s_mistake(project: Project, clock: Clock) -> None:
     text = spec.read_text(encoding="utf-8")
     spec.write_text(text.replace("label = prediction", "no_such_column + 1"))
     project.start_experiment(former(project))
+    assert project.experiment_status().look.verdict is Verdict.WAIT  # nothing was answered yet
+    answer(project, clock, 1, right={"champion": 0.5, "treatment": 0.5})
     with pytest.raises(UserError, match="DuckDB refuses"):
         project.experiment_status()
 
