@@ -175,7 +175,7 @@ def test_a_server_names_the_feature_and_the_row(tmp_path: Path) -> None:
     asked = rows(made.root, 3)
     asked[1]["distance"] = 1e9
     done = post(made, asked)
-    assert done.status_code == 500
+    assert done.status_code == 503
     (error,) = done.json()["errors"]
     assert error["what"] == "feature 'chill': features.py:chill raised ValueError: no such road"
     assert "rows[1]" in error["where"]

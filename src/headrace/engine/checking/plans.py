@@ -43,7 +43,6 @@ def check_plans(check: Checker, columns: Iterable[str]) -> None:
 
     columns: every raw column by the name that expressions use; features are known by their own names.
     """
-    _check_serving(check)
     _check_experiment(check)
     spec = check.parsed.spec
     known = {*columns, *spec.feature_specs()}
@@ -124,32 +123,6 @@ def _fitting(check: Checker) -> tuple[str, ...]:
     problem = check.parsed.spec.problem
     every = names(Kind(problem.task))
     return tuple(n for n in every if n != "value" or problem.value is not None)
-
-
-def _check_serving(check: Checker) -> None:
-    serving = check.parsed.spec.serve
-    if serving is None:
-        return
-    targets = {n: getattr(serving, n) for n in ("p50", "p99") if getattr(serving, n) is not None}
-    if serving.mode == "batch":
-        for name in targets:
-            check.add(
-                f"serve.{name} speaks of single answers, and in mode batch there are none",
-                *("serve", name),
-                fix="remove it, or set serve.throughput, such as '1,000,000 / h'",
-            )
-    for name, text in targets.items():
-        if not parse_duration(text):
-            check.add(
-                f"serve.{name} is no time at all", "serve", name, fix="write one above 0, such as 20 ms"
-            )
-    if len(targets) == 2 and parse_duration(targets["p50"]) > parse_duration(targets["p99"]):
-        check.add(
-            f"serve.p50 ({targets['p50']}) is longer than serve.p99 ({targets['p99']})",
-            *("serve", "p50"),
-            why="half of the answers are among the ninety-nine in a hundred",
-            fix="swap them, or mend the unit of one",
-        )
 
 
 def _check_experiment(check: Checker) -> None:

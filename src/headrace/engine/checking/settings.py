@@ -16,6 +16,7 @@ from headrace.engine.checking.learn import check_learn
 from headrace.engine.checking.lint import check_lint
 from headrace.engine.checking.plans import check_plans
 from headrace.engine.checking.review import check_review
+from headrace.engine.checking.serve import check_serve
 from headrace.engine.compile import Typed
 from headrace.engine.measures import find_metric
 
@@ -34,6 +35,7 @@ def check_meanings(check: Checker, typed: Typed) -> None:
     check_lint(check, typed.features, typed.encoded)
     check_plans(check, typed.types)
     check_review(check, typed)
+    check_serve(check, typed)
 
 
 def _check_metrics(check: Checker) -> None:

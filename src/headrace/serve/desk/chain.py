@@ -159,7 +159,7 @@ class Chain:
             raise Failed("timeout", Problem(f"the release {name} did not answer in time")) from None
         except HeadraceError as error:
             self._failed(name, breaker)
-            _LOG.warning("the release %s failed: %s", name, error)
+            _LOG.warning("the release %s failed: %s", name, error.problems[0].what)
             raise Failed("error", *error.problems) from error
         except asyncio.CancelledError:
             breaker.left()
