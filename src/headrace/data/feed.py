@@ -6,17 +6,21 @@ none.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.data.buffers import Array, fixed, fixed_array, known, text_array, texts
 
-_TIMES = pa.timestamp("us")
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = lazily("pyarrow")
+    pc = lazily("pyarrow.compute")
 
 
 def feed(values: Array, kind: Type) -> NDArray[Any]:
@@ -51,7 +55,7 @@ def column_of(values: NDArray[Any], kind: Type) -> Array:
         held = text_array(np.where(flags, values, "").tolist())
         return pc.take(held, fixed_array(np.arange(len(values)), pa.int64(), flags))
     if kind is Type.TIME:
-        return fixed_array(values, _TIMES, there(values, kind))
+        return fixed_array(values, pa.timestamp("us"), there(values, kind))
     flags = there(values, kind)
     if kind is Type.BOOL:
         return fixed_array(np.where(flags, values, 0.0) != 0, pa.bool_(), flags)

@@ -6,12 +6,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from headrace.core.errors import MissingDependency
+from headrace.core.lazy import lazily
 from headrace.data.buffers import Array, fixed, fixed_array, known, texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = lazily("pyarrow")
+    pc = lazily("pyarrow.compute")
 
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _MONTH = r"(?:0?[1-9]|1[0-2])"

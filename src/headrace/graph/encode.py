@@ -7,14 +7,19 @@ computes, nor where the rows come from.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 
 from headrace.core.errors import DataError, Problem, did_you_mean
+from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.graph.rows import RowEncoder, encode_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = lazily("pyarrow")
 
 __all__ = ["CHUNK", "Batch", "Feeds", "RowEncoder", "encode_batch", "encode_chunks", "encode_rows"]
 
@@ -167,7 +172,7 @@ def _is_time(kind: pa.DataType) -> bool:
 _Converter: TypeAlias = "tuple[Callable[[pa.DataType], bool], Callable[[pa.Array[Any]], np.ndarray]]"
 _CONVERTERS: Mapping[Type, _Converter] = {
     Type.NUMBER: (_is_number, _number),
-    Type.BOOL: (pa.types.is_boolean, _bool),
+    Type.BOOL: (lambda kind: pa.types.is_boolean(kind), _bool),
     Type.TEXT: (_is_text, _text),
     Type.TIME: (_is_time, _time),
 }

@@ -13,17 +13,14 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.graph.zones import DAY, Zone
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
-_DAY = 86_400_000_000
-_TABLE_DAYS = 47_482  # 1970-01-01 to 2100-01-01
 
 _WANTED = {
     Type.NUMBER: "a number, such as 12.5",
@@ -43,7 +40,7 @@ def encode_rows(
 ) -> dict[str, np.ndarray]:
     """Rows of a request as graph feeds: `RowEncoder(types, zone=zone, required=required).encode(rows)`.
 
-    Whoever encodes many requests keeps a `RowEncoder`: making one for times takes some milliseconds.
+    Whoever encodes many requests keeps a `RowEncoder`, which remembers the clocks of days it has seen.
     """
     return RowEncoder(types, zone=zone, required=required).encode(rows, where=where)
 
@@ -63,7 +60,7 @@ class RowEncoder:
     def __init__(self, types: Mapping[str, Type], *, zone: str, required: Collection[str] = ()) -> None:
         """Raises DataError for a zone that is not known."""
         self._types = dict(types)
-        self._zone = zone
+        self._zone = Zone(zone)
         self._required = tuple(n for n in self._types if n in set(required))
         self._names = tuple(self._types)
         of = {kind: [n for n in self._names if self._types[n] is kind] for kind in Type}
@@ -71,8 +68,6 @@ class RowEncoder:
         self._pick = itemgetter(*self._order) if len(self._order) > 1 else None
         numbers, floats = len(of[Type.NUMBER]), len(of[Type.NUMBER]) + len(of[Type.BOOL])
         self._cuts = (numbers, floats, floats + len(of[Type.TEXT]))
-        # Made here, not at the first request: the zone is checked, and no caller waits for the table.
-        self._offsets = _day_offsets(zone) if of[Type.TIME] else []
 
     def encode(self, rows: Sequence[Mapping[str, Any]], *, where: str = "") -> dict[str, np.ndarray]:
         """Feeds for `rows`, in order; every column of the schema is there, also for no rows at all.
@@ -128,8 +123,7 @@ class RowEncoder:
         if parsed.tzinfo is not None:
             return _micros(parsed)
         local = _micros(parsed)
-        day = local // _DAY
-        offset = self._offsets[day] if 0 <= day < len(self._offsets) else None
+        offset = self._zone.offset(local // DAY)
         return None if offset is None else local + offset
 
     def _encode_all(self, rows: Sequence[Mapping[str, Any]], where: str) -> dict[str, np.ndarray]:
@@ -199,7 +193,7 @@ class RowEncoder:
             column[i] = _micros(parsed)
             naive[i] = parsed.tzinfo is None
         if naive.any():
-            column[naive] = to_utc(column[naive], self._zone)
+            column[naive] = self._zone.to_utc(column[naive])
         return column, wrong
 
 
@@ -274,34 +268,3 @@ def _parse_time(value: Any) -> datetime | None:
 def _micros(moment: datetime) -> int:
     """Microseconds since 1970: in UTC where the moment has an offset, else local."""
     return (moment - (_EPOCH if moment.tzinfo is None else _EPOCH_UTC)) // _MICRO
-
-
-def to_utc(local: np.ndarray, zone: str) -> np.ndarray:
-    """Local microseconds of a zone as UTC microseconds, by the conversion that ingest uses."""
-    if zone == "UTC":
-        return (
-            local  # Arrow reads every zone of the system at its first use: a second that UTC can do without
-        )
-    # Over the buffers: pa.array and to_numpy import pandas wherever it is installed.
-    times: Any = pa.Array.from_buffers(pa.timestamp("us"), len(local), [None, pa.py_buffer(local.tobytes())])
-    try:
-        moments = pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"unknown time zone {zone!r}",
-            why=str(error),
-            fix="use an IANA name such as America/New_York, or install the system's tzdata",
-        ) from error
-    return np.frombuffer(moments.buffers()[1], np.int64, len(moments), moments.offset * 8)
-
-
-def _day_offsets(zone: str) -> list[int | None]:
-    """For each local day from 1970 what to add for UTC; None on days when the clocks change.
-
-    Built from the same conversion that ingest uses, so that the fast path can't disagree with it: zone
-    libraries differ (Arrow 26 keeps the last rule's standard time after 2037, Python's zoneinfo does not).
-    """
-    midnights = np.arange(_TABLE_DAYS + 1, dtype=np.int64) * _DAY
-    shift = to_utc(midnights, zone) - midnights
-    steady = (shift[1:] == shift[:-1]).tolist()
-    return [offset if same else None for offset, same in zip(shift[:-1].tolist(), steady, strict=True)]

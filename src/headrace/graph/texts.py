@@ -2,7 +2,7 @@
 
 ONNX has no exact operator for either. So a graph says in its metadata, under `prepare:NAME`, what its input
 NAME expects, and `graph.run.Runner`, which training, parity and serving all go through, does it. Needs numpy
-and pyarrow alone: serving imports it.
+alone: serving imports it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.graph.rows import to_utc
+from headrace.graph.zones import Zone
 
 SPACE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -107,12 +107,16 @@ class Prepare:
     def _pattern(self) -> re.Pattern[str]:
         return format_pattern(self.parse)
 
+    @cached_property
+    def _zone(self) -> Zone:
+        return Zone(self.zone)
+
     def _moments(self, texts: list[str]) -> list[int]:
         read = [_read(self._pattern, t) for t in texts]
         micros = np.array([NULL_TIME if r is None else r[0] for r in read], dtype=np.int64)
         local = np.array([r is not None and r[1] for r in read], dtype=np.bool_)
         if local.any():
-            micros[local] = to_utc(micros[local], self.zone)
+            micros[local] = self._zone.to_utc(micros[local])
         found: list[int] = micros.tolist()
         return found
 

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.core.errors import Problem
+from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.data.buffers import Array, fixed, fixed_array, known, span, text_array, texts
 from headrace.data.times import FORMATS, BadValue, Format, formats_of, parse, to_utc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = lazily("pyarrow")
+    pc = lazily("pyarrow.compute")
 
 Flags = NDArray[np.bool_]
 Reasons = dict[int, list[str]]

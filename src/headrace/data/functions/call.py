@@ -13,20 +13,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.core.codec import from_json
 from headrace.core.errors import UserCodeError
 from headrace.core.function import Function
+from headrace.core.lazy import lazily
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.data.buffers import Array
 from headrace.data.feed import column_of, feed
 from headrace.data.functions.code import Modules, Sources, line_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = lazily("pyarrow")
 
 Feeds = Mapping[str, NDArray[Any]]
 Where = Callable[[int], str]
@@ -84,7 +89,7 @@ class FunctionPlan:
         batch = pa.RecordBatch.from_arrays(arrays, list(of.reads))
         function = self._calls[of.name]
         if not rows:
-            return feed(column_of(np.empty(0), Type.NUMBER).cast(_ARROW[of.type]), of.type)
+            return feed(column_of(np.empty(0), Type.NUMBER).cast(_arrow(of.type)), of.type)
         try:
             given = function(batch)
         except (Exception, SystemExit) as error:  # the boundary to the user's code
@@ -99,12 +104,12 @@ def function_plan(store: Store, functions: Sequence[Function], code: str) -> Fun
     return FunctionPlan(tuple(functions), from_json(store.get(code).read_bytes(), dict[str, str]))
 
 
-_ARROW = {
-    Type.NUMBER: pa.float64(),
-    Type.BOOL: pa.bool_(),
-    Type.TEXT: pa.string(),
-    Type.TIME: pa.timestamp("us"),
-}
+def _arrow(kind: Type) -> pa.DataType:
+    if kind is Type.NUMBER:
+        return pa.float64()
+    if kind is Type.BOOL:
+        return pa.bool_()
+    return pa.string() if kind is Type.TEXT else pa.timestamp("us")
 
 
 def _blame(
@@ -151,7 +156,7 @@ def _taken(of: Function, given: Any, rows: int) -> NDArray[Any]:
             "give such values, or declare `type: number`, `bool` or `text` as it is",
         )
     try:
-        column = feed(values.cast(_ARROW[of.type], safe=False), of.type)
+        column = feed(values.cast(_arrow(of.type), safe=False), of.type)
     except pa.ArrowInvalid as error:
         raise _useless(of, f"its values can't be read: {error}", "give plain values") from None
     if of.type is Type.TEXT:
@@ -193,7 +198,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 _FITS: Mapping[Type, Callable[[pa.DataType], bool]] = {
     Type.NUMBER: _is_number,
-    Type.BOOL: pa.types.is_boolean,
+    Type.BOOL: lambda kind: pa.types.is_boolean(kind),
     Type.TEXT: _is_text,
-    Type.TIME: pa.types.is_timestamp,
+    Type.TIME: lambda kind: pa.types.is_timestamp(kind),
 }

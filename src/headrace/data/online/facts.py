@@ -11,14 +11,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.core.feed import Feed, Newest, Window
+from headrace.core.lazy import lazily
 from headrace.core.online import Fact, Place
 from headrace.core.schema import NULL_TIME, Type
 from headrace.data.buffers import Array, fixed, known, texts
@@ -28,6 +28,11 @@ from headrace.data.feed import there
 from headrace.data.history.index import OUTPUT
 from headrace.data.lookup import moments_of
 from headrace.graph.run import Runner
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = lazily("pyarrow")
 
 Codes = Callable[[Sequence[str]], list[int]]
 

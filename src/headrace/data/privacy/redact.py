@@ -15,14 +15,20 @@ import hmac
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from headrace.core.lazy import lazily
 from headrace.core.schema import Column, Type
 from headrace.data.buffers import Array, fixed, known, texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = lazily("pyarrow")
+    pc = lazily("pyarrow.compute")
 
 HASH_LENGTH = 32
 _LETTERS, _DIGITS = r"[\p{L}\p{M}]", r"\p{N}"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.core.lazy import lazily
 from headrace.data.buffers import Array, fixed, span
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = lazily("pyarrow")
+    pc = lazily("pyarrow.compute")
 
 NULL = np.uint64(0xD1B54A32D192ED03)
 """The name of a null."""
