@@ -33,9 +33,10 @@ class Guardrail:
 @dataclass(frozen=True)
 class Judged:
     """A guardrail, measured: pass; fail: it is broken beyond noise; unknown: too little was seen, or it looks
-    broken and that may be chance. value: in the newest rows since the share was set; champion: the
-    champion's; bound: what value is held to, in its unit. rows: of the canary since then. evidence: from 1 on
-    it is broken; that many are reached by chance in one ramp of a hundred, all guardrails together."""
+    broken and that may be chance; not applicable: the champion does nothing to compare with. value: in the
+    newest rows since the share was set; champion: the champion's; bound: what value is held to, in its unit.
+    rows: of the canary since then. evidence: from 1 on it is broken; that much is reached by chance in one
+    ramp of a hundred, all guardrails together."""
 
     guardrail: str
     outcome: Outcome

@@ -6,7 +6,8 @@
   the champion's quantile of late, the canary's times being divided by the factor first.
 - Scores: the share of the canary's in each of 28 sets (tenths of the champion's scores; all below, and all
   above, the edge of a tenth) against the champion's and the bound.
-- Where the champion answers nothing any more (the canary has all), against its newest rows.
+- Where the champion answers nothing any more, nothing is compared: who can't see what load does to both can't
+  tell it from what the release does.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from headrace.policy.bets import FRACTIONS, ODDS, Capital, Floats, mean_factors,
 from headrace.policy.guardrails import DRIFT, QUANTILES, SHARES, VALUE, Guardrail
 
 Worth = tuple[float, float]
-_ALONE = 0.999
 _TENTHS = 10
 _SURE = 1e-3
 
 
 class Rail:
-    """A guardrail and what was bet on it. `why_none`: why nothing can be measured now."""
+    """A guardrail and what was bet on it. `why_none`: why nothing can be measured now. `compares`: with what
+    the champion does at the same time, so that it has to do something."""
+
+    compares = False
 
     def __init__(self, guardrail: Guardrail, worth: Worth | None) -> None:
         del worth
@@ -79,75 +82,46 @@ class QuantileRail(Rail):
         return _quantile(arm.took, QUANTILES[self.guardrail.name])
 
 
-class _Against(Rail):
-    """Against the champion, in the same windows; against its newest rows once it answers none."""
+class ShareAgainst(Rail):
+    """A share of the answers, against some times the champion's in the same windows."""
+
+    compares = True
 
     def __init__(self, guardrail: Guardrail, worth: Worth | None) -> None:
         super().__init__(guardrail, worth)
-        self._shared = Capital(len(ODDS))
-
-    @property
-    def evidence(self) -> float:
-        # What begins at a window begins in one of the two: together they are given 1.
-        return self._capital.sum + self._shared.sum
-
-    def _bet(self, ours: int, theirs: int, chance: float, weight: float) -> None:
-        times = self.guardrail.bound if self.guardrail.name in SHARES else 1.0
-        odds = times * chance / (1.0 - chance)
-        factors = share_factors(ours, theirs, odds / (1.0 + odds))
-        self._shared.play(factors, weight)
-
-
-class ShareAgainst(_Against):
-    """A share of the answers, against some times the champion's."""
-
-    _held: float | None = None
-
-    def renew(self, champion: ArmSeen) -> bool:
-        kept = getattr(champion, self.guardrail.name)
-        self._held = (kept.values().sum() + 3) / len(kept) if len(kept) >= LEAST else None
-        return self._held is not None
+        self._capital = Capital(len(ODDS))
 
     def take(self, canary: Seen, champion: Seen, chance: float, weight: float) -> None:
-        ours = _marks(self.guardrail, canary)
-        if chance < _ALONE:
-            theirs = _marks(self.guardrail, champion)
-            self._bet(int(ours.sum()), int(theirs.sum()), chance, weight)
-        elif self._held is not None and len(ours):
-            bound = min(self.guardrail.bound * self._held, 1.0)
-            self._capital.play(mean_factors(_share(ours), bound), weight)
+        ours, theirs = _marks(self.guardrail, canary), _marks(self.guardrail, champion)
+        odds = self.guardrail.bound * chance / (1.0 - chance)
+        self._capital.play(share_factors(int(ours.sum()), int(theirs.sum()), odds / (1.0 + odds)), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
         return _mean(getattr(arm, self.guardrail.name))
 
 
-class QuantileAgainst(_Against):
-    """A quantile of the time that answers take, against some times the champion's."""
+class QuantileAgainst(Rail):
+    """A quantile of the time that answers take, against some times the champion's in the same windows."""
 
-    _slow: float | None = None
-    _slowest = math.inf
+    compares = True
+
+    def __init__(self, guardrail: Guardrail, worth: Worth | None) -> None:
+        super().__init__(guardrail, worth)
+        self._capital = Capital(len(ODDS))
+        self._slow = math.inf
 
     def renew(self, champion: ArmSeen) -> bool:
-        level = QUANTILES[self.guardrail.name]
         if len(champion.took) < LEAST:
             self.why_none = "the champion has answered too little to compare with"
             return False
         self.why_none = ""
-        self._slow, self._slowest = map(
-            float, np.quantile(champion.took.values(), [level, 1 - (1 - level) / 2])
-        )
+        self._slow = float(np.quantile(champion.took.values(), QUANTILES[self.guardrail.name]))
         return True
 
     def take(self, canary: Seen, champion: Seen, chance: float, weight: float) -> None:
-        if self._slow is None:
-            return
-        times = self.guardrail.bound
-        if chance < _ALONE:
-            ours, theirs = canary.took > times * self._slow, champion.took > self._slow
-            self._bet(int(ours.sum()), int(theirs.sum()), chance, weight)
-        elif len(canary):
-            beyond = _share(canary.took > times * self._slowest)
-            self._capital.play(mean_factors(beyond, 1 - QUANTILES[self.guardrail.name]), weight)
+        ours = canary.took > self.guardrail.bound * self._slow
+        theirs = champion.took > self._slow
+        self._capital.play(share_factors(int(ours.sum()), int(theirs.sum()), chance), weight)
 
     def estimate(self, arm: ArmSeen) -> float | None:
         return _quantile(arm.took, QUANTILES[self.guardrail.name])
@@ -155,6 +129,8 @@ class QuantileAgainst(_Against):
 
 class DriftRail(Rail):
     """The largest difference between the shares of scores, in tenths and beyond them."""
+
+    compares = True
 
     def __init__(self, guardrail: Guardrail, worth: Worth | None) -> None:
         super().__init__(guardrail, worth)

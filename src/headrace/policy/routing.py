@@ -17,6 +17,7 @@ from headrace.policy.guardrails import DRIFT, QUANTILES, VALUE, Guardrail, Judge
 WINDOW = timedelta(milliseconds=100)
 """Answers of so long are judged together."""
 _SAME = 1e-9
+_GOES_ON = (Outcome.PASS, Outcome.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def decide(route: Route, ramp: Ramp, judged: Sequence[Judged], now: datetime) ->
     left = ramp.bake - (now - datetime.fromisoformat(route.since))
     if left > timedelta(0):
         return Hold(f"{canary.share:.0%} is held for {_short(left)} more")
-    waiting = [f"{j.guardrail}: {j.reason}" for j in judged if j.outcome is not Outcome.PASS]
+    waiting = [f"{j.guardrail}: {j.reason}" for j in judged if j.outcome not in _GOES_ON]
     if waiting:
         return Hold("; ".join(waiting))
     above = [s for s in ramp.shares if s > canary.share + _SAME]

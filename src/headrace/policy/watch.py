@@ -14,6 +14,7 @@ ALPHA = 0.01
 """The chance of rolling back a canary that keeps to all its guardrails, in the whole ramp."""
 RENEWED = 40
 """Windows after which what the champion does is read anew."""
+_ALONE = 0.999
 
 
 class Watch:
@@ -38,6 +39,7 @@ class Watch:
         self._canary, self._champion = ArmSeen(), ArmSeen()
         self._looks = 0
         self._last = -1
+        self._alone = False
 
     def take(self, window: int, canary: Seen, champion: Seen, chance: float) -> None:
         """What both did in a window, counted from the start of the ramp, and the chance with which a unit of
@@ -48,8 +50,10 @@ class Watch:
         self._looks += 1
         weight = spent(window, self._windows) if window > self._last else 0.0  # each begins once
         self._last = max(self._last, window)
+        self._alone = chance > _ALONE
         for rail in self._rails:
-            rail.take(canary, champion, chance, weight)
+            if not (rail.compares and self._alone):
+                rail.take(canary, champion, chance, weight)
         self._canary.add(canary)
         self._champion.add(champion)
 
@@ -77,6 +81,9 @@ class Watch:
             bound = None
         rows = self._canary.value.count if g.name == VALUE else self._canary.took.count
         evidence = rail.evidence / self._need
+        if rail.compares and self._alone and evidence < 1:
+            why = "the champion answers nothing to compare with"
+            return Judged(g.text, Outcome.NOT_APPLICABLE, ours, None, None, rows, evidence, why)
         outcome, reason = _outcome(g, ours, bound, rows, evidence, rail.why_none)
         return Judged(g.text, outcome, ours, bound, theirs, rows, evidence, reason)
 
