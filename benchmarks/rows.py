@@ -39,3 +39,19 @@ def row(
 def skipped(bench: str, what: str, why: str, *, reach: str) -> Row:
     """A line for what could not be measured here."""
     return row(bench, what, None, "", floor=f"skipped: {why}", ratio=None, reach=reach, ok=None)
+
+
+def within(
+    bench: str, what: str, ours: float, peer: float, unit: str, *, floor: str, times: float, of: str
+) -> Row:
+    """A line of what we take (`of`: time, memory), which may be so many times what the peer takes."""
+    return row(
+        bench,
+        what,
+        ours,
+        unit,
+        floor=floor,
+        ratio=ours / peer,
+        reach=f"≤ {times:g} × its {of}",
+        ok=ours <= times * peer,
+    )
