@@ -16,22 +16,26 @@ from pathlib import Path
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import from_json
 from headrace.core.errors import NotFound, UserError, did_you_mean
-from headrace.core.places import LOG, ONLINE, STORE_DIR
+from headrace.core.places import LOG, ONLINE, REVIEWS, STORE_DIR
 from headrace.core.ports import Log, OnlineStore, Store
 from headrace.core.tokens import TOKEN_KINDS
 from headrace.core.views import RELEASE_KINDS, releases
+from headrace.logs.labels import LabelBook
 from headrace.logs.writer import LogWriter
 from headrace.release.feeds import ready
 from headrace.release.manifest import Manifest
 from headrace.release.plan import LogPlan
+from headrace.serve.desk.people import Reviewers
 from headrace.serve.http.app import assemble, intake_of
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health
 from headrace.serve.http.wire import Limits
 from headrace.serve.live import Following, Live, Served, load, loader
+from headrace.serve.reviewing import Room, Settler
 from headrace.serve.worker import Application
 from headrace.stores.embedded import EmbeddedStore
 from headrace.stores.online import SqliteOnlineStore
+from headrace.stores.reviews import SqliteReviews
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -88,11 +92,34 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         guard = Guard(store, clock, needed=tokens and not wanted.anybody, workers=wanted.workers)
         closing.append(guard.close)
     health = Health([lambda: live.trouble])
+    people, room = _people(store, wanted, clock, closing)
     shell = assemble(
-        live, intake_of(store, champion), log, guard=guard, health=health, close=lambda: _each(closing)
+        live,
+        intake_of(store, champion),
+        log,
+        guard=guard,
+        health=health,
+        people=people,
+        room=room,
+        close=lambda: _each(closing),
     )
     limits = Limits(waiting=plan.queue, bytes=max(4 * plan.body, Limits.bytes))
     return Application(shell, limits, partial(setattr, health, "draining", True))
+
+
+def _people(
+    store: Store, wanted: Wanted, clock: Clock, closing: list[Callable[[], None]]
+) -> tuple[Reviewers, Room]:
+    """Whom the desk asks, and where they work; one worker writes in the ledger what they settled."""
+    folder = wanted.root / STORE_DIR
+    queue = SqliteReviews(folder / REVIEWS)
+    people = Reviewers(store, queue, holder=f"{wanted.place}-{os.getpid()}")
+    book = LabelBook(folder / LOG, clock=clock)
+    room = Room(SqliteReviews(folder / REVIEWS), lambda rows: book.take(list(rows)), clock)
+    closing.append(people.close)
+    if wanted.place == 0:
+        closing.append(Settler(room, store).close)
+    return people, room
 
 
 def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None) -> Live:

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import parse_duration
 from headrace.core.errors import UserError
+from headrace.core.places import REVIEWS, STORE_DIR
 from headrace.core.review import TRAFFIC, Label
 from headrace.engine.context import Progress, silent
-from headrace.project.base import STORE_DIR
 from headrace.project.logging import Logging
 
 if TYPE_CHECKING:
     from headrace.serve.reviewing import Room
     from headrace.stores.reviews import SqliteReviews
 
-REVIEWS = "reviews.db"
-"""The review queue's file, in the store's folder."""
 _PAGE = 500
 
 

@@ -5,7 +5,9 @@ Who reviews is said by the caller of these functions (a token's name), never by 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from headrace.core.clock import Clock, iso, parse_duration, system_clock
 from headrace.core.codec import to_plain
 from headrace.core.digest import digest
-from headrace.core.errors import DataError, Problem, did_you_mean
+from headrace.core.errors import DataError, Problem, StoreError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.ports import ReviewQueue, Store
 from headrace.core.review import TRAFFIC, Reviewed, State
@@ -197,6 +199,29 @@ def settle(room: Room, store: Store, *, actor: str) -> dict[str, int]:
         room.reviews.collected([i.item.id for i in found])
         total = {k: v + counts[k] for k, v in total.items()}
     return total
+
+
+class Settler:
+    """Settles every so many seconds, and when it is closed. One of a server's processes does so."""
+
+    def __init__(self, room: Room, store: Store, *, actor: str = "server", every: float = 60.0) -> None:
+        self._room, self._store, self._actor, self._every = room, store, actor, every
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="settling", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, when it has settled what there is."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            over = self._over.wait(self._every)
+            with suppress(StoreError):  # what can't be written now stays to be settled
+                settle(self._room, self._store, actor=self._actor)
+            if over:
+                return
 
 
 def shown(found: Reviewed, reviewer: str) -> dict[str, Any]:

@@ -151,16 +151,15 @@ class Desk:
         )
         if not looked:
             return entries
-        plan = given.served.manifest.review
-        withheld = plan is not None and plan.fallback == "none"
         marked = list(entries)
         for i, entry in enumerate(entries):
             if entry.id in looked:
-                answer = entry.answer
-                if withheld:
+                outcome, answer = looked[entry.id], entry.answer
+                if outcome.withheld:
                     answers.answers[i]["prediction"] = None
                     answer = {**answer, "prediction": None}
-                marked[i] = msgspec.structs.replace(entry, review=True, answer=answer)
+                flags = (*entry.flags, outcome.flag) if outcome.flag else entry.flags
+                marked[i] = msgspec.structs.replace(entry, review=outcome.review, answer=answer, flags=flags)
         return marked
 
 

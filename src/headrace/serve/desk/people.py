@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from headrace.core.errors import StoreError
 from headrace.core.ports import ReviewQueue, Store
 from headrace.core.review import Item
-from headrace.serve.attention import Attention
+from headrace.serve.attention import FAILED, OVER, Attention, Outcome
 from headrace.serve.live import Served
 from headrace.serve.posting import Poster, Refused
+
+PATIENCE = 0.5
+"""Seconds that an answer waits for its item to be on disk; then it says that nobody will look."""
 
 
 class People(Protocol):
@@ -28,8 +31,9 @@ class People(Protocol):
         answers: Sequence[Mapping[str, Any]],
         by: Sequence[str],
         feeds: Mapping[str, NDArray[Any]],
-    ) -> frozenset[str]:
-        """The names of the predictions that a person will look at: they are in the queue."""
+    ) -> Mapping[str, Outcome]:
+        """What callers are to be told, by prediction; nothing of those that nobody has to look at. What a
+        person will look at is in the queue."""
         ...
 
 
@@ -49,19 +53,18 @@ class Reviewers:
         answers: Sequence[Mapping[str, Any]],
         by: Sequence[str],
         feeds: Mapping[str, NDArray[Any]],
-    ) -> frozenset[str]:
+    ) -> Mapping[str, Outcome]:
         """See `People`."""
         attention = self._attention(served)
         if attention is None:
-            return frozenset()
+            return {}
         looks = attention.look(names, answers, by, feeds)
         items = [
             attention.item(names[i], inputs[i], answers[i], look) for i, look in enumerate(looks) if look.why
         ]
-        if not items:
-            return frozenset()
-        refused = await self._kept(items, attention)
-        return frozenset(item.id for item in items) - refused
+        why_not = await self._kept(items, attention) if items else {}
+        told = zip(names, looks, strict=True)
+        return {n: attention.outcome(look, why_not.get(n, "")) for n, look in told if look.why or look.over}
 
     def close(self) -> None:
         """Write what waits."""
@@ -79,13 +82,19 @@ class Reviewers:
             self._of = {**self._of, served.release: found}
         return found
 
-    async def _kept(self, items: Sequence[Item], attention: Attention) -> Refused:
-        """Wait until the queue has them. Returns those that it has not."""
+    async def _kept(self, items: Sequence[Item], attention: Attention) -> Mapping[str, str]:
+        """Wait until the queue has them. Returns why, of those that it has not."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Refused | StoreError] = loop.create_future()
         self._poster.post(items, attention.period(), partial(_tell, loop, future))
-        told = await future
-        return frozenset(i.id for i in items) if isinstance(told, StoreError) else told
+        try:
+            async with asyncio.timeout(PATIENCE):
+                told = await future
+        except TimeoutError:
+            return {i.id: FAILED for i in items}
+        if isinstance(told, StoreError):
+            return {i.id: FAILED for i in items}
+        return dict.fromkeys(told, OVER)
 
     def _tick(self) -> None:
         for attention in self._of.values():

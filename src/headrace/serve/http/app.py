@@ -9,6 +9,7 @@ from headrace.core.ports import Log, OnlineStore, Store
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import secret_of
 from headrace.serve.desk.desk import Desk
+from headrace.serve.desk.people import People
 from headrace.serve.http.docs_page import docs_page
 from headrace.serve.http.endpoint import Endpoint
 from headrace.serve.http.facts import facts
@@ -18,10 +19,12 @@ from headrace.serve.http.invocations import invocations
 from headrace.serve.http.metrics import Metrics, metrics_endpoints
 from headrace.serve.http.native import index, native
 from headrace.serve.http.openapi import openapi
+from headrace.serve.http.reviews import reviews
 from headrace.serve.http.shell import Shell
 from headrace.serve.http.v2 import v2
 from headrace.serve.intake import Intake, treated_of
 from headrace.serve.live import Live, Served, load
+from headrace.serve.reviewing import Room
 
 
 def make_app(
@@ -50,9 +53,12 @@ def assemble(
     *,
     guard: Guard | None = None,
     health: Health | None = None,
+    people: People | None = None,
+    room: Room | None = None,
     close: Callable[[], None] | None = None,
 ) -> Shell:
-    """The application over what is live. close: called when the server has stopped; None: `live` is closed.
+    """The application over what is live. people: whom the desk asks; room: where reviewers work (None: the
+    server has no queue). close: called when the server has stopped; None: `live` is closed.
 
     Every error is a problem detail (RFC 9457) whose `errors` are `[{what, where, why, fix}, ...]`: 400 for
     what is no JSON, 422 for rows that don't fit (each field is named), 413 for too much, 404 and 405 for
@@ -60,13 +66,14 @@ def assemble(
     and for our own mistakes (what was raised goes to the server's log, not to the caller).
     """
     metrics = Metrics() if metrics is None else metrics
-    desk = Desk(live, log, seen=metrics.answered)
+    desk = Desk(live, log, people, seen=metrics.answered)
     champion = live.scene.served[live.scene.champion]
     health = health or Health()
     there: Sequence[Endpoint] = [
         *native(desk),
         *health_endpoints(desk, health),
         *facts(champion.online, intake),
+        *(() if room is None else reviews(room)),
         *v2(desk, health),
         *invocations(desk, health),
         *metrics_endpoints(desk, metrics, health),
