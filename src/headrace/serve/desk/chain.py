@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from headrace.core.answered import MODEL
 from headrace.core.errors import DataError, HeadraceError, NoAnswer, Problem
+from headrace.serve.bursts import PIECE, Bursts, Late
 from headrace.serve.desk.around import Answers
 from headrace.serve.desk.breaker import Breaker
 from headrace.serve.desk.counts import Counts
@@ -22,8 +23,9 @@ from headrace.serve.desk.inputs import Taken
 from headrace.serve.desk.pool import Pool
 from headrace.serve.live import Live, Scene, Served
 
-FEW_ROWS = 8
-"""Up to so many rows are answered at once: handing them to a thread would take longer than answering."""
+FEW_ROWS = PIECE
+"""Up to so many rows are read at once: handing them to a thread would take longer, and they wait no longer
+than for a piece of a large request."""
 EXPLAINED = 60.0
 """Seconds that an answer with its reasons may take: thousands of answers are behind it."""
 _OWN_THREADS, _LARGE_THREADS = 4, 2
@@ -63,6 +65,7 @@ class Chain:
         self._breakers: dict[str, Breaker] = {}
         self._pools: dict[str, Pool] = {}
         self._large = Pool(_LARGE_THREADS, "large")
+        self._bursts = Bursts()
 
     async def given(
         self, scene: Scene, release: str, rows: Rows, started: float, *, alone: bool = False, explain: int = 0
@@ -151,6 +154,9 @@ class Chain:
         except DataError:
             breaker.left()
             raise
+        except Late:  # others were before it: not its fault
+            breaker.left()
+            raise Failed("deadline", Problem(f"the release {name} was too busy to answer in time")) from None
         except TimeoutError:
             if until <= started:  # the time was up before it was asked: not its fault
                 breaker.left()
@@ -200,10 +206,10 @@ class Chain:
             begun = await _in(pool, partial(around.begin, taken), until)
         rest, rows = begun.rest, len(begun.rest.rows)
         decided: list[dict[str, Any]] = []
-        if few and rows:
-            decided = around.decide(rest.feeds, rows)
-        elif rows:
+        if explain and rows:
             decided = await _in(self._large, partial(around.decide, rest.feeds, rows, explain=explain), until)
+        elif rows:
+            decided = await self._bursts.decide(around, rest.feeds, rows, until=until)
         return around.end(begun, decided)
 
     async def _fallen(
