@@ -26,6 +26,8 @@ from headrace.release.feeds import ready
 from headrace.release.manifest import Manifest
 from headrace.release.plan import LogPlan
 from headrace.serve.desk.people import Reviewers
+from headrace.serve.guard import Guardian, Source, Verbs
+from headrace.serve.guarded import Tally
 from headrace.serve.http.app import assemble, intake_of
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health
@@ -85,8 +87,9 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         )
     plan = champion.manifest.plan
     log = _log(folder / LOG, wanted, plan.log, loop, clock)
-    if log is not None:
-        closing.append(log.close)
+    closing.append(log.close)
+    if not wanted.release:
+        closing.append(_watching(store, wanted, log, clock).close)
     guard = None
     if tokens or not wanted.anybody:
         guard = Guard(store, clock, needed=tokens and not wanted.anybody, workers=wanted.workers)
@@ -122,6 +125,23 @@ def _people(
     return people, room
 
 
+def _watching(store: Store, wanted: Wanted, log: Log, clock: Clock) -> Guardian:
+    """What watches the canaries of the routes: in one of all processes at a time."""
+    folder = wanted.root / STORE_DIR
+
+    def source(start: int) -> Source:
+        from headrace.logs.tail import Tail
+
+        return log if isinstance(log, Tally) else Tail(folder / LOG, start=start)
+
+    def verbs() -> Verbs:
+        from headrace.project import Project
+
+        return Project(wanted.root, store=store, clock=clock).route_verbs()
+
+    return Guardian(store, folder, source, verbs, clock).start()
+
+
 def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None) -> Live:
     if not wanted.release:
         return Following(store, loader(store, clock, online))
@@ -136,12 +156,10 @@ def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None
     return Live.pinned(served)
 
 
-def _log(
-    folder: Path, wanted: Wanted, plan: LogPlan, loop: asyncio.AbstractEventLoop, clock: Clock
-) -> Log | None:
+def _log(folder: Path, wanted: Wanted, plan: LogPlan, loop: asyncio.AbstractEventLoop, clock: Clock) -> Log:
     mode = wanted.log or plan.mode
     if mode == "off":
-        return None
+        return Tally()  # nothing is kept, and guardrails hold
     return LogWriter(
         folder,
         worker=f"{wanted.place}-{os.getpid()}",

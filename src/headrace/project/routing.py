@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import UserError
 from headrace.core.event import Event
 from headrace.core.routes import DEFAULT, Route
-from headrace.project.base import STORE_DIR
 from headrace.project.serving import Serving
 
 if TYPE_CHECKING:
     from headrace.engine.routes import Wanted
     from headrace.policy.guardrails import Judged
-    from headrace.serve.guard import Guardian, Source
 
 GUARD = "guard"
 """The name that events carry which nobody but a guardrail or a ramp has caused."""
@@ -93,13 +91,12 @@ class Routing(Serving):
 
         return history(self.store, route)
 
-    def guardian(self, source: Callable[[int], Source]) -> Guardian:
-        """What watches the canaries of the routes in a serving process, not started yet. `source` makes what
-        answers are read from, beginning with those since a moment (UTC microseconds): a `logs.tail.Tail`, or
-        a `serve.guarded.Tally` where nothing is logged."""
-        from headrace.serve.guard import Guardian
+    def route_verbs(self) -> _Verbs:
+        """What a guard does to the project's routes (see `serve.guard.Guardian`). Loads all that it needs."""
+        import headrace.engine.routes as _  # not when a canary is to be taken off
 
-        return Guardian(self.store, self.root / STORE_DIR, source, _Verbs(self), self._clock)
+        del _
+        return _Verbs(self)
 
 
 class _Verbs:

@@ -121,7 +121,7 @@ class Guardian:
         store: Store,
         folder: Path,
         source: Callable[[int], Source],
-        verbs: Verbs,
+        verbs: Callable[[], Verbs],
         clock: Clock,
         *,
         worth: Worth | None = None,
@@ -131,12 +131,14 @@ class Guardian:
         Args:
             folder: of the store; the lock is there.
             source: makes what answers are read from, beginning with those since a moment (UTC microseconds).
+            verbs: makes what acts, when there is a canary: it loads what answering has no need of.
             worth: the least and the most that a decision can be worth.
         """
         self._ledger = Ledger(store)
         self._folder = folder
         self._make_source = source
-        self._verbs = verbs
+        self._make_verbs = verbs
+        self._verbs: Verbs | None = None
         self._clock = clock
         self._worth = worth
         self._every = every
@@ -185,13 +187,15 @@ class Guardian:
         now = self._clock()
         if self._source is None:
             self._source = self._make_source(_micros(now) - _BACK_US)
+        if self._verbs is None:
+            self._verbs = self._make_verbs()
         entries = self._source.poll()
         standing: dict[str, Any] = {}
         for name, watched in self._watched.items():
             watched.take(entries)
             judged = watched.watch.judge()
             action = decide(watched.route, watched.ramp, judged, now)
-            why = self._act(name, watched, action, judged, now)
+            why = self._act(self._verbs, watched, action, judged, now)
             standing[name] = {"at": iso(now), "next": why, "judged": [to_plain(j) for j in judged]}
         self._tell(standing)
 
@@ -210,30 +214,21 @@ class Guardian:
                 known.route = route
 
     def _act(
-        self, name: str, watched: _Watched, action: Action, judged: Sequence[Judged], now: datetime
+        self, verbs: Verbs, watched: _Watched, action: Action, judged: Sequence[Judged], now: datetime
     ) -> str:
         """Do it; what comes next, in words."""
+        name = watched.route.name
         if isinstance(action, RollBack):
             _LOG.warning("route %s: %s is taken off: %s", name, action.release, action.reason)
-            self._verbs.roll_back(name, action.release, action.reason, judged)
+            verbs.roll_back(name, action.release, action.reason, judged)
             return f"taken off: {action.reason}"
         if isinstance(action, Move):
-            self._verbs.move(watched.route, action.release, action.share, judged)
+            verbs.move(watched.route, action.release, action.share, judged)
             return f"goes to {action.share:.0%}"
         if isinstance(action, Promote):
-            return self._promote(name, watched, action.release, judged, now.timestamp())
+            return _promote(verbs, watched, action.release, judged, now.timestamp())
         assert isinstance(action, Hold)  # noqa: S101  the last of the four
         return action.why
-
-    def _promote(
-        self, name: str, watched: _Watched, release: str, judged: Sequence[Judged], now: float
-    ) -> str:
-        if now - watched.asked >= _ASK_AGAIN:
-            told = judged if not watched.refused else ()
-            watched.asked, watched.refused = now, self._verbs.promote(name, release, told)
-            if watched.refused:
-                _LOG.warning("route %s: %s is not promoted: %s", name, release, watched.refused)
-        return f"not promoted: {watched.refused}" if watched.refused else "promoted"
 
     def _tell(self, standing: Mapping[str, Any]) -> None:
         """Leave how guardrails stand where `route show` finds it. Not state: it is measured anew."""
@@ -253,6 +248,15 @@ class Guardian:
         if close is not None:
             close()
         self._source = None
+
+
+def _promote(verbs: Verbs, watched: _Watched, release: str, judged: Sequence[Judged], now: float) -> str:
+    if now - watched.asked >= _ASK_AGAIN:
+        told = judged if not watched.refused else ()  # written down once
+        watched.asked, watched.refused = now, verbs.promote(watched.route.name, release, told)
+        if watched.refused:
+            _LOG.warning("route %s: %s is not promoted: %s", watched.route.name, release, watched.refused)
+    return f"not promoted: {watched.refused}" if watched.refused else "promoted"
 
 
 def _canary(route: Route) -> tuple[str, str]:
