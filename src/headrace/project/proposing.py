@@ -30,12 +30,15 @@ MOST_TOGETHER = 200
 
 def make_lock(ctx: Context, run: RunView, before: ParsedLock | None, budget: str | None) -> Lock:
     """Propose and choose on the training rows of a run that came to its split. Pinned features of the lock
-    before stay as they are, and are part of what the others are chosen beside."""
+    before stay as they are, and are part of what the others are chosen beside.
+
+    The budget is processor time, of all threads together: what is kept should not depend on how busy the
+    machine is with other things."""
     from headrace.engine.choosing import choose
     from headrace.engine.training_rows import training_of
     from headrace.learn.select.forward import LEARNER, Rules
 
-    started = time.monotonic()
+    started = time.process_time()
     auto = ctx.spec.auto or Auto()
     budget = budget or auto.budget
     seconds = parse_duration(budget).total_seconds()
@@ -51,7 +54,7 @@ def make_lock(ctx: Context, run: RunView, before: ParsedLock | None, budget: str
         others,
         Rules(auto.level, auto.most),
         groups={p.name: p.group for p in proposals.others},
-        left=lambda: seconds - (time.monotonic() - started),
+        left=lambda: seconds - (time.process_time() - started),
     )
     return _lock(ctx, training, proposals, pinned, before, choice, budget, LEARNER)
 
