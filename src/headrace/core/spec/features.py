@@ -244,8 +244,8 @@ class Auto(Model):
     is none."""
 
     budget: Duration = "60 s"
-    """The processor time, of all threads together, that proposing and choosing may take; what was not tried by
-    then is not kept."""
+    """The processor time, of all threads together, that proposing and choosing may take; what was not tried
+    by then is not kept."""
     level: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """The chance of keeping anything at all where the columns know nothing of the target."""
     most: Annotated[int, Field(ge=1, le=500)] = 30
