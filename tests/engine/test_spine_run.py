@@ -133,6 +133,11 @@ def test_a_changed_file_runs_all_that_reads_it(finished: Project) -> None:
     assert ran(result)[:3] == ["ingest", "split", "features"]
 
 
+def test_how_often_a_table_is_read_matters_to_its_reading_alone(finished: Project) -> None:
+    edit_spec(finished, ("{read: data/parcels.csv}", "{read: data/parcels.csv, refresh: daily}"))
+    assert ran(finished.run()) == ["ingest"]
+
+
 def test_a_lost_artifact_is_made_again(finished: Project) -> None:
     graph = finished.release()[1].serving.graph
     finished.store.get(graph).unlink()

@@ -57,7 +57,10 @@ def _slice(ctx: Context) -> Any:
         "histories": declared_histories(ctx.spec),
         "functions": [declared_functions(ctx.spec), code_digests(ctx.root, ctx.spec)],
         "clean": {n: c.model_dump(mode="json") for n, c in ctx.spec.clean.columns.items()},
-        "lookups": {n: t.model_dump(mode="json") for n, t in data.tables.items()},
+        "lookups": {
+            n: t.model_dump(mode="json", exclude={"read", "refresh", "max_age"})
+            for n, t in data.tables.items()
+        },
         "time": [data.events, data.time, data.lead, ctx.zone],
         "target": [problem.task, problem.target, problem.positive],
         "today": problem.today.model_dump(mode="json") if problem.today else None,

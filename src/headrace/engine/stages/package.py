@@ -48,11 +48,15 @@ _COMPUTED = {"event", HISTORY, PYTHON}
 
 
 def _slice(ctx: Context) -> Any:
-    data = ctx.spec.data
+    # Where a table comes from, and how often, does not matter once it is a snapshot.
+    data = ctx.spec.data.model_dump(
+        mode="json",
+        exclude={"expect": True, "population": True, "tables": {"__all__": {"read", "refresh"}}},
+    )
     filled = {t: list(c) for t, c in ctx.spec.clean.forward_fill.items()}
     histories = declared_histories(ctx.spec)
     functions = declared_functions(ctx.spec)
-    return [data.model_dump(mode="json", exclude={"expect"}), ctx.zone, filled, histories, functions]
+    return [data, ctx.zone, filled, histories, functions]
 
 
 def _work(ctx: Context, made: Made) -> Output:
