@@ -22,7 +22,8 @@ def audit(folder: str, as_json: bool) -> None:
     if as_json:
         print_json(to_plain(report))
     elif report.ok:
-        log = f", {report.parts:,} parts of the prediction log" if report.parts else ""
+        parts = "1 part" if report.parts == 1 else f"{report.parts:,} parts"
+        log = f", {parts} of the prediction log" if report.parts else ""
         click.echo(f"whole: {report.events:,} events, {report.artifacts:,} artifacts{log}")
     else:
         click.echo(f"broken: {report.first_broken}")

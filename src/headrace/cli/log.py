@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 
 from headrace.cli.common import Ticker, in_project, open_project, print_json, table, with_json
 from headrace.cli.hints import Hinting
@@ -76,7 +77,7 @@ def tail(folder: str, last: str, follow: bool) -> None:
     try:
         while True:
             for entry in sorted(following.poll(), key=lambda e: (e.time, e.id)):
-                click.echo(to_json(entry))
+                click.echo(to_json(msgspec.structs.asdict(entry)))
             if not follow:
                 return
             time.sleep(_EVERY)
@@ -147,9 +148,9 @@ def compact(folder: str, keep: str | None, as_json: bool) -> None:
     if as_json:
         print_json(to_plain(done))
         return
-    click.echo(f"{done.rows:,} answers of {done.segments} segments are in {done.made} new files")
+    click.echo(f"{done.rows:,} answers (segments: {done.segments}) are in Parquet (new files: {done.made})")
     if done.merged:
-        click.echo(f"{done.merged} small files were put together")
+        click.echo(f"{done.merged} small files were put together with others of their day")
     if done.expired:
         click.echo(f"{done.expired:,} answers were older than the log keeps")
     for name, lost in done.torn.items():

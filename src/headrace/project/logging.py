@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import parse_duration
 from headrace.core.places import LOG, STORE_DIR
+from headrace.core.spec import FILE_NAME
 from headrace.engine.context import Progress, silent
 from headrace.project.base import ProjectBase
 
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
     from headrace.logs.query import Told
     from headrace.logs.status import LogStatus
     from headrace.logs.tail import Tail
+    from headrace.release.plan import Plan
+
+
+def _micros(duration: str) -> int:
+    """A duration in microseconds.
+
+    Raises:
+        UserError: it is none.
+    """
+    from headrace.core.errors import UserError
+
+    try:
+        return parse_duration(duration) // timedelta(microseconds=1)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 class Logging(ProjectBase):
@@ -61,12 +77,11 @@ class Logging(ProjectBase):
         """
         from headrace.logs.compact import compact
 
-        serve = self.spec().spec.serve
-        kept = keep or (None if serve is None else serve.log.keep)
+        keep_us = self._wanted().log.keep_us if keep is None else _micros(keep)
         return compact(
             self.log_folder,
             self.store,
-            keep_us=None if kept is None else parse_duration(kept) // timedelta(microseconds=1),
+            keep_us=keep_us,
             clock=self._clock,
             actor=self.actor,
             progress=lambda text, done, total: progress("log", text, done, total),
@@ -92,8 +107,8 @@ class Logging(ProjectBase):
         from headrace.serve.answer import secret_of
         from headrace.serve.labelled import treated_text
 
-        serve = self.spec().spec.serve
-        of = column or ("" if serve is None else serve.log.subject)
+        plan = self._wanted()
+        of = column or plan.log.subject
         if not of:
             raise UserError(
                 "it is not said which column names whom a row is about",
@@ -106,8 +121,21 @@ class Logging(ProjectBase):
             if how is not None:
                 secret = secret_of([how], serving.pii_key)
                 values[treated_text(of, name, how, secret) or name] = None
-        subject = Subject(of, tuple(values), units=serve is not None and serve.unit == of)
+        subject = Subject(of, tuple(values), units=plan.unit == of)
         return erase(self.log_folder, subject, self.store, self._book(), clock=self._clock, actor=self.actor)
+
+    def _wanted(self) -> Plan:
+        """How the spec wants answers to be kept; without a spec, how the champion does."""
+        from headrace.release.plan import LogPlan, Plan
+
+        if (self.root / FILE_NAME).is_file():
+            serve = self.spec(locked=False).spec.serve
+            if serve is None:
+                return Plan()
+            keep = None if serve.log.keep is None else _micros(serve.log.keep)
+            return Plan(unit=serve.unit, log=LogPlan(keep_us=keep, subject=serve.log.subject))
+        champion = self.releases().champion
+        return Plan() if champion is None else self.release(champion.release)[1].plan
 
     def _book(self) -> LabelBook:
         from headrace.logs.labels import LabelBook
