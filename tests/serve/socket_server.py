@@ -18,18 +18,19 @@ from serve_releases import Release
 from headrace.core.codec import to_json
 
 SERVE = """
-import sys
+import socket, sys
 from pathlib import Path
-import uvicorn
 from headrace.core.codec import from_json
 from headrace.release.manifest import Manifest
 from headrace.serve.http.app import make_app
+from headrace.serve.http.wire import Limits
+from headrace.serve.worker import Application, run
 from headrace.stores import EmbeddedStore
 
 manifest = from_json(Path(sys.argv[1]).read_bytes(), Manifest)
 app = make_app(EmbeddedStore(Path(sys.argv[2])), manifest, "r7")
-print("ready", flush=True)
-uvicorn.run(app, fd=int(sys.argv[3]), log_level="warning", access_log=False)
+said = lambda: print("ready", flush=True)
+run(lambda loop: Application(app, Limits()), [socket.socket(fileno=int(sys.argv[3]))], ready=said)
 """
 
 
@@ -39,6 +40,11 @@ class SocketServer:
 
     process: subprocess.Popen[str]
     port: int
+    log: Path
+
+    def said(self) -> str:
+        """What the server wrote to its standard error so far."""
+        return self.log.read_text()
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -62,10 +68,12 @@ def serving(
     store: Any = release.store
     file = folder / "manifest.json"
     file.write_bytes(to_json(release.manifest))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    log = folder / "stderr.txt"
+    with socket.create_server(("127.0.0.1", 0)) as listening, log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, str(file), str(store.root), str(listening.fileno())],
             stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
             pass_fds=[listening.fileno()],
             env=None if environ is None else dict(environ),
@@ -73,7 +81,7 @@ def serving(
         with process:
             try:
                 assert process.stdout is not None and process.stdout.readline() == "ready\n"
-                yield SocketServer(process, listening.getsockname()[1])
+                yield SocketServer(process, listening.getsockname()[1], log)
             finally:
                 process.terminate()
                 process.wait(20)
