@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+import pytest
 from desk_world import Kept, ask, desk, planned, served
 from serve_releases import Release, requests
 from test_answer import ROW
@@ -11,6 +15,7 @@ from test_answer import ROW
 from headrace.core.schema import Type
 from headrace.core.spec.serve import Rule
 from headrace.core.task import Kind
+from headrace.serve.batch import score_file
 
 FAR = Rule(name="too far", when="distance > 2000", answer=True)
 BLOCKED = Rule(name="blocked", when="origin = 'EWR'", answer=False)
@@ -97,3 +102,33 @@ def test_rules_of_other_tasks(multiclass: Release, regression: Release) -> None:
     told = ask(there, requests(60))
     assert min(a["prediction"] for a in told) == 95 and {"rule: floor", "model"} == {a["by"] for a in told}
     assert all("probability" not in a for a in told)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_files_and_requests_agree(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    release: Release = request.getfixturevalue(kind)
+    said, spoken = {
+        "binary": ((True, False), {"prediction": Type.BOOL, "confidence": Type.NUMBER}),
+        "multiclass": (("early", "on time"), {"prediction": Type.TEXT, "confidence": Type.NUMBER}),
+        "regression": ((1.5, 95.0), {"prediction": Type.NUMBER}),
+    }[kind]
+    late = "prediction < 95" if kind == "regression" else "confidence < 0.7"
+    manifest = planned(
+        release,
+        before=(Rule(name="far", when="distance > 2000", answer=said[0]), WINDY),
+        after=(Rule(name="low", when=late, answer=said[1]),),
+        spoken=spoken,
+    )
+    rows = requests(150)
+    source, output = tmp_path / "rows.jsonl", tmp_path / "out.parquet"
+    source.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    score_file(release.store, manifest, "r7", source, output)
+    table = pq.read_table(output).to_pylist()
+    asked = ask(desk(served(release, manifest)), rows)
+    assert {"model", "rule: far", "rule: windy", "rule: low"} == {a["by"] for a in asked}
+    for line, answer in zip(table, asked, strict=True):
+        assert (line["by"], line["prediction"]) == (answer["by"], answer["prediction"])
+        if kind == "binary":
+            assert (line["probability"] is None) == (answer["probability"] is None)
+        if kind == "multiclass" and answer["probability"]:
+            assert abs(line["probability_early"] - answer["probability"]["early"]) < 1e-12

@@ -213,19 +213,15 @@ class Answerer:
         Raises:
             UserCodeError: a function of the user's raised.
         """
-        return self._runner.run(self._feeds(columns, rows, where), rows)
+        return self._runner.run(self.feeds(columns, rows, where), rows)
 
-    def explained(
-        self, columns: Mapping[str, Array], rows: int, top: int, where: Where = "row {}".format
-    ) -> tuple[dict[str, NDArray[Any]], list[Reasons]]:
-        """`score`, and the `top` largest contributions to each row's answer.
+    def reasons(self, feeds: Feeds, rows: int, top: int) -> list[Reasons]:
+        """The `top` largest contributions to each row's answer, for complete feeds.
 
         Raises:
             DataError: the release can't explain its answers.
-            UserCodeError: a function of the user's raised.
         """
-        feeds = self._feeds(columns, rows, where)
-        return self._runner.run(feeds, rows), self._why.tell(feeds, rows, top)
+        return self._why.tell(feeds, rows, top)
 
     def can_explain(self) -> None:
         """Make ready what explaining needs.
@@ -235,8 +231,12 @@ class Answerer:
         """
         _ = self._why
 
-    def _feeds(self, columns: Mapping[str, Array], rows: int, where: Where) -> dict[str, NDArray[Any]]:
-        """What the graph reads, of Arrow columns `types`: treated, and looked up."""
+    def feeds(self, columns: Mapping[str, Array], rows: int, where: Where) -> dict[str, NDArray[Any]]:
+        """What the graph and rules read, of Arrow columns `types` in snapshot form: treated, and looked up.
+
+        Raises:
+            UserCodeError: a function of the user's raised.
+        """
         if self._treated:
             done = {n: treat(columns[n], how, self._secret) for n, how in self._treated.items()}
             columns = {**columns, **done}

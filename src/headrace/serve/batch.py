@@ -25,6 +25,7 @@ from headrace.data.buffers import Array, fixed_array, text_array
 from headrace.data.cells import texts_array
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
+from headrace.serve.desk.rules import Rules, load_rules, overrule
 from headrace.serve.files import open_source
 from headrace.serve.rejects import Rejects, is_rejects
 from headrace.serve.source import Chunk, Source
@@ -33,6 +34,8 @@ from headrace.serve.why import Reasons
 Progress = Callable[[str, int, int], None]
 """Told of what is being done, of rows done, and of how many there are (0: not known)."""
 
+_Around = tuple[Rules | None, Rules | None]
+"""The rules before and after the model."""
 _WORKERS = 2
 _EXPLAINED = 256
 """Rows explained before progress is told: each takes thousands of answers."""
@@ -65,7 +68,8 @@ def score_file(
 
     The output has one row for each row that could be scored, in order: `row` (its number in the source,
     from 1), `prediction`, `probability` (binary: of the positive class; multiclass: of the predicted class,
-    and `probability_<class>` of each), `release`. Where the release says how sure it is, there are `lower`
+    and `probability_<class>` of each), `release`; where it has rules, `by`: `model`, or the rule that gave
+    the answer, as to a request. Where the release says how sure it is, there are `lower`
     and `upper` (empty: unbounded), or `set_<class>` for each class and, where it may abstain, `abstain`;
     then an empty prediction is one that it did not give. With `explain`, so many columns' contributions
     follow as `why_1` (the largest: `distance = 1,200: +0.080`), `why_2`, …; `why_base`, what they start from,
@@ -83,6 +87,7 @@ def score_file(
     aside = rejects or output.with_name(output.name + ".rejects.csv")
     _check_paths(source, output, aside)
     answerer = Answerer(store, manifest.serving, release)
+    rules = load_rules(store, manifest.plan.before), load_rules(store, manifest.plan.after)
     if explain:
         answerer.can_explain()
     keys = frozenset(manifest.serving.key_columns)
@@ -93,7 +98,7 @@ def score_file(
     part, part_aside = _temporary(output), _temporary(aside)
     kept = Rejects(part_aside)
     try:
-        rows = _write(answerer, opened, part, output.suffix.lower(), kept, explain, progress)
+        rows = _write(answerer, rules, opened, part, output.suffix.lower(), kept, explain, progress)
         kept.finish(opened)
         if kept.count:
             part_aside.replace(aside)
@@ -156,6 +161,7 @@ _WRITERS: Mapping[str, Callable[[Path, pa.Schema], Any]] = {
 
 def _write(
     answerer: Answerer,
+    rules: _Around,
     source: Source,
     part: Path,
     ending: str,
@@ -164,10 +170,10 @@ def _write(
     progress: Progress,
 ) -> int:
     """Score every chunk and write it; the number of rows written."""
-    table = _Table(answerer, explain)
+    table = _Table(answerer, explain, ruled=rules != (None, None))
     written = done = 0
     with _WRITERS[ending](part, table.schema) as writer:
-        for chunk, batch in _scored(answerer, source, table, explain):
+        for chunk, batch in _scored(answerer, rules, source, table, explain):
             rejects.add(_rejected(chunk))
             if batch is not None:
                 writer.write_batch(batch)
@@ -178,7 +184,7 @@ def _write(
 
 
 def _scored(
-    answerer: Answerer, source: Source, table: _Table, explain: int
+    answerer: Answerer, rules: _Around, source: Source, table: _Table, explain: int
 ) -> Iterator[tuple[Chunk, pa.RecordBatch | None]]:
     """Chunks with their output, in order: some are computed while others are read and written."""
 
@@ -196,9 +202,13 @@ def _scored(
         def where(row: int) -> str:
             return f"row {rows[row]}"
 
-        if explain:
-            return table.batch(rows, *answerer.explained(columns, len(rows), explain, where))
-        return table.batch(rows, answerer.score(columns, len(rows), where))
+        feeds = answerer.feeds(columns, len(rows), where)
+        outputs = answerer.run(feeds, len(rows))
+        reasons = answerer.reasons(feeds, len(rows), explain) if explain else ()
+        by: Sequence[str] = ()
+        if table.ruled:
+            outputs, by = overrule(answerer.serving, *rules, feeds, outputs, len(rows))
+        return table.batch(rows, outputs, reasons, by)
 
     waiting: deque[tuple[Chunk, Future[pa.RecordBatch | None]]] = deque()
     workers = min(_WORKERS, os.cpu_count() or 1)
@@ -236,8 +246,8 @@ def _rejected(chunk: Chunk) -> list[tuple[int, str]]:
 class _Table:
     """The output's columns."""
 
-    def __init__(self, answerer: Answerer, explain: int) -> None:
-        self._explain = explain
+    def __init__(self, answerer: Answerer, explain: int, *, ruled: bool) -> None:
+        self._explain, self.ruled = explain, ruled
         self._kind = answerer.serving.task.kind
         self._release = text_array([answerer.release])
         self._labels = _labels_array(answerer)
@@ -255,6 +265,7 @@ class _Table:
             fields.append(("abstain", pa.bool_()))
         fields += [(f"why_{i}", pa.string()) for i in range(1, explain + 1)]
         fields += [("why_base", pa.float64()), ("why_rest", pa.float64())] if explain else []
+        fields += [("by", pa.string())] if ruled else []
         self.schema = pa.schema([*fields, ("release", pa.string())])
 
     def batch(
@@ -262,9 +273,11 @@ class _Table:
         rows: NDArray[np.int64],
         outputs: Mapping[str, NDArray[Any]],
         reasons: Sequence[Reasons] = (),
+        by: Sequence[str] = (),
     ) -> pa.RecordBatch:
         """The output of these rows."""
         columns = [fixed_array(rows, pa.int64()), *self._answers(outputs), *self._why(reasons)]
+        columns += [texts_array(list(by))] if self.ruled else []
         columns.append(pc.take(self._release, fixed_array(np.zeros(len(rows), np.int64), pa.int64())))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
@@ -278,26 +291,33 @@ class _Table:
         return [*(texts_array(r) for r in ranks), _doubles(base), _doubles(rest)]
 
     def _answers(self, outputs: Mapping[str, NDArray[Any]]) -> list[Array]:
+        asked = ~outputs["unasked"] if self.ruled else None
         if self._kind is Kind.REGRESSION:
-            return [_doubles(outputs[name]) for name in ("prediction", "lower", "upper") if name in outputs]
+            given = ~outputs["withheld"] if self.ruled else None
+            ends = [_doubles(outputs[n], asked) for n in ("lower", "upper") if n in outputs]
+            return [_doubles(outputs["prediction"], given), *ends]
         decision, probability = outputs["decision"], outputs["probability"]
         away = outputs.get("abstain")
-        prediction = pc.take(self._labels, fixed_array(decision, pa.int64(), None if away is None else ~away))
+        none = outputs["withheld"] if self.ruled else None
+        if away is not None:
+            none = away if none is None else away | none
+        prediction = pc.take(self._labels, fixed_array(decision, pa.int64(), None if none is None else ~none))
         sure = (
-            [fixed_array(np.ascontiguousarray(c), pa.bool_()) for c in outputs["set"].T]
+            [fixed_array(np.ascontiguousarray(c), pa.bool_(), asked) for c in outputs["set"].T]
             if "set" in outputs
             else []
         )
         if away is not None:
-            sure.append(fixed_array(away, pa.bool_()))
+            sure.append(fixed_array(away, pa.bool_(), asked))
         if self._kind is Kind.BINARY:
-            return [prediction, _doubles(probability), *sure]
+            return [prediction, _doubles(probability, asked), *sure]
         own = probability[np.arange(len(decision)), decision]
-        return [prediction, _doubles(own), *(_doubles(p) for p in probability.T), *sure]
+        return [prediction, _doubles(own, asked), *(_doubles(p, asked) for p in probability.T), *sure]
 
 
-def _doubles(values: NDArray[np.float64]) -> Array:
-    return fixed_array(values, pa.float64(), np.isfinite(values))
+def _doubles(values: NDArray[np.float64], known: NDArray[np.bool_] | None = None) -> Array:
+    finite = np.isfinite(values)
+    return fixed_array(values, pa.float64(), finite if known is None else finite & known)
 
 
 def _labels_array(answerer: Answerer) -> Array:

@@ -101,6 +101,8 @@ class Around:
         for answer, rule in zip(answers, after.first(spoken, rows), strict=True):
             if rule >= 0:
                 answer["overruled"] = answer["prediction"]
+                if "abstain" in answer:
+                    answer["abstain"] = False
                 answer["prediction"] = _prediction(after.planned[rule])
                 answer["by"] = after.by[rule]
         return answers

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.answered import MODEL
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT
 from headrace.core.task import Kind, code_of
@@ -77,6 +78,42 @@ class Fallbacks:
             return self._task.classes[int(found == 1.0)]
         code = code_of(self._task, float(found))
         return None if code is None else self._task.classes[code]
+
+
+def overrule(
+    serving: Serving, before: Rules | None, after: Rules | None, feeds: Feeds, outputs: Feeds, rows: int
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """A graph's outputs [rows, ...] with the rules' answers among them, and what answered each row.
+
+    Rows whose prediction is none are True in `withheld`; those that a rule before the model answered, so that
+    it was not asked, in `unasked`: its other outputs mean nothing there.
+    """
+    by = [MODEL] * rows
+    changed = dict(outputs)
+    withheld, unasked = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    predicted = "prediction" if serving.task.kind is Kind.REGRESSION else "decision"
+    values = np.array(outputs[predicted])
+    away = np.array(outputs["abstain"]) if "abstain" in outputs else None
+    spoken = {**feeds, **answer_columns(serving, outputs, rows)}
+    for rules in (after, before):  # what a rule before the model says stands
+        if rules is None:
+            continue
+        for row, rule in enumerate(rules.first(spoken, rows)):
+            if rule < 0:
+                continue
+            answer = rules.planned[rule].answer
+            value = answer if predicted == "prediction" else code_of(serving.task, answer)
+            withheld[row] = value is None
+            unasked[row] = rules is before
+            if value is not None:
+                values[row] = value
+            if away is not None:
+                away[row] = False
+            by[row] = rules.by[rule]
+    changed |= {predicted: values, "withheld": withheld, "unasked": unasked}
+    if away is not None:
+        changed["abstain"] = away
+    return changed, by
 
 
 def answer_columns(serving: Serving, outputs: Feeds, rows: int) -> dict[str, NDArray[Any]]:
