@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -16,6 +16,9 @@ from headrace.cli.hints import Hinting
 from headrace.core.clock import iso, parse_duration
 from headrace.core.codec import to_json, to_plain
 from headrace.core.errors import UserError
+
+if TYPE_CHECKING:
+    from headrace.logs.compact import Compacted
 
 _EVERY = 0.5
 
@@ -69,11 +72,7 @@ def _plain(value: Any) -> Any:
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
 def tail(folder: str, last: str, follow: bool) -> None:
     """Print the newest answers, one JSON object a line, oldest first."""
-    try:
-        span = parse_duration(last)
-    except ValueError as error:
-        raise UserError(str(error), where="--last") from None
-    following = open_project(folder).log_tail(last=span)
+    following = open_project(folder).log_tail(last=_span(last, "--last"))
     try:
         while True:
             for entry in sorted(following.poll(), key=lambda e: (e.time, e.id)):
@@ -138,13 +137,30 @@ def erase(folder: str, name: str, column: str | None, as_json: bool) -> None:
         click.echo("a reader holds the old files: run `headrace log compact` when it is done", err=True)
 
 
-@log.command("compact", epilog="Example: headrace log compact -C flights")
+@log.command("compact", epilog="Example: headrace log compact -C flights --every '10 min'")
 @in_project
 @click.option("--keep", metavar="DURATION", help="Drop what is older (default: serve: {log: {keep: ...}}).")
+@click.option("--every", metavar="DURATION", help="Again and again, until Ctrl-C.")
 @with_json
-def compact(folder: str, keep: str | None, as_json: bool) -> None:
+def compact(folder: str, keep: str | None, every: str | None, as_json: bool) -> None:
     """Turn what servers have finished writing into Parquet files, by day and route."""
-    done = open_project(folder).log_compact(keep=keep, progress=Ticker(quiet=as_json))
+    project = open_project(folder)
+    pause = None if every is None else _span(every, "--every").total_seconds()
+    while True:
+        _say(project.log_compact(keep=keep, progress=Ticker(quiet=as_json)), as_json)
+        if pause is None:
+            return
+        time.sleep(pause)
+
+
+def _span(text: str, option: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UserError(str(error), where=option) from None
+
+
+def _say(done: Compacted, as_json: bool) -> None:
     if as_json:
         print_json(to_plain(done))
         return

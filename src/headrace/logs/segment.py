@@ -37,7 +37,10 @@ class SegmentFile:
         if not _WORKER.fullmatch(worker):
             raise ValueError(f"{worker!r} can't be a part of a file's name")
         segments = folder / FOLDER
-        segments.mkdir(parents=True, exist_ok=True)
+        if not segments.is_dir():
+            segments.mkdir(parents=True, exist_ok=True)
+            for above in (folder, folder.parent):
+                sync_folder(above)
         while (path := segments / f"{worker}-{start}{SUFFIX}").exists():
             start += 1
         fresh = path.with_suffix(f".{os.getpid()}.new")
