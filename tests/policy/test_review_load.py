@@ -99,12 +99,18 @@ def test_a_full_queue_takes_nothing() -> None:
 
 def test_the_least_sure_come_first() -> None:
     sures = [0.9, 0.5, 0.7, 0.6, 0.8]
-    assert limit(sures, 1.0) == math.inf
-    assert limit(sures, 0.4) == 0.7
-    assert sum(s < limit(sures, 0.4) for s in sures) == 2
-    assert limit(sures, 0.0) == 0.5
-    assert limit([], 0.5) == math.inf
-    assert limit([], 0.0) == -math.inf
+    assert limit(sures, 1.0) == (math.inf, 1.0)
+    assert limit(sures, 0.4) == (0.7, 0.0)
+    assert limit(sures, 0.5) == (0.7, 0.5)
+    assert limit(sures, 0.0) == (0.5, 0.0)
+    assert limit([], 0.5) == (math.inf, 1.0)
+    assert limit([], 0.0) == (-math.inf, 0.0)
+
+
+def test_equals_are_drawn() -> None:
+    assert limit([0.6] * 10, 0.3) == (0.6, pytest.approx(0.3))
+    at, share = limit([0.5] * 2 + [0.6] * 8, 0.4)
+    assert (at, share) == (0.6, pytest.approx(0.25))
 
 
 def test_chance_is_the_same_for_ever_and_as_large_as_stated() -> None:

@@ -102,6 +102,8 @@ def status(folder: str, source: str, as_json: bool) -> None:
         f"{told['open']:,} open ({told['taken']:,} taken), {told['decided']:,} decided,"
         f" {told['expired']:,} expired"
     )
+    if told["sent"] or told["refused"]:
+        click.echo(f"in this period {told['sent']:,} seats were sent, {told['refused']:,} were too many")
     for key, what in (
         ("overturned", "of what was sent"),
         ("overturned_by_chance", "of what is answered without a person, by the random share"),

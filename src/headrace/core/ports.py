@@ -213,9 +213,10 @@ class ReviewQueue(Protocol):
         """
         ...
 
-    def load(self, period: Period, *, now: int, holder: str = "", rate: float = 0.0) -> Load:
+    def load(self, period: Period, *, now: int, holder: str = "", rate: float = 0.0, missed: int = 0) -> Load:
         """How full the queue is; a `holder` (a process) tells how many candidates a second it sees, which
-        counts for half a minute."""
+        counts for half a minute, and how many it did not even send, knowing that there was no room: they are
+        counted as refused."""
         ...
 
     def take(

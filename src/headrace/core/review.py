@@ -156,11 +156,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Counts:
-    """The queue in numbers: items by state; overdue ones are not counted as open any more."""
+    """The queue in numbers: items by state; overdue ones are not counted as open any more. sent, refused: of
+    traffic, in the newest period that anything was sent in (seats; refused were too many)."""
 
     open: int = 0
     taken: int = 0
     decided: int = 0
     expired: int = 0
     oldest: int = 0
+    sent: int = 0
+    refused: int = 0
     reviewers: Mapping[str, int] = field(default_factory=dict)

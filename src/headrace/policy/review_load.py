@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
@@ -69,9 +70,13 @@ def shares(
     )
 
 
-def limit(sures: Sequence[float], share: float) -> float:
-    """The confidence below which `share` of the recent candidates lie; infinite for all of them."""
+def limit(sures: Sequence[float], share: float) -> tuple[float, float]:
+    """The confidence below which, and the share of those at it which, make up `share` of the recent
+    candidates. Infinite where all of them do."""
     if share >= 1.0 or not sures:
-        return math.inf if share > 0.0 else -math.inf
+        return (math.inf, 1.0) if share > 0.0 else (-math.inf, 0.0)
     ordered = sorted(sures)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+    wanted = share * len(ordered)
+    at = ordered[min(int(wanted), len(ordered) - 1)]
+    less = bisect_left(ordered, at)
+    return at, min(1.0, (wanted - less) / (bisect_right(ordered, at) - less))

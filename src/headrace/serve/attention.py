@@ -56,16 +56,33 @@ class Outcome:
 
 @dataclass
 class _Pace:
-    """What was seen since the last look at the queue, and what follows from that look."""
+    """What was seen since the last look at the queue, and what follows from that look. below, at: the
+    confidence under which candidates are sent, and the share of those at it."""
 
     rows: int = 0
     candidates: int = 0
+    missed: int = 0
     since: float = 0.0
-    rate: float = 0.0
-    rate_candidates: float = 0.0
     share: float = 1.0
     below: float = math.inf
+    at: float = 1.0
     audit: float = 0.0
+
+
+@dataclass
+class _Seen:
+    """Rows, candidates among them, and the seconds in which they came: each look back counts for less, by a
+    factor e in a twenty-fourth of the period."""
+
+    rows: float = 0.0
+    candidates: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, pace: _Pace, took: float, period: float) -> None:
+        fade = math.exp(-took / (period / 24))
+        self.rows = self.rows * fade + pace.rows
+        self.candidates = self.candidates * fade + pace.candidates
+        self.seconds = self.seconds * fade + took
 
 
 class Attention:
@@ -96,6 +113,7 @@ class Attention:
             self._needed = math.inf if control.threshold is None else control.threshold
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._pace = _Pace(since=elapsed(), audit=plan.audit)
+        self._seen = _Seen()
         self._salt = f"review {release}"
 
     def look(
@@ -129,6 +147,7 @@ class Attention:
                     told.append(Look(why, chance))
                     continue
                 over = True
+                pace.missed += 1
             if pace.audit and drawn(self._salt + AUDIT, name, pace.audit):
                 told.append(Look(AUDIT, pace.audit, over))
             else:
@@ -169,6 +188,11 @@ class Attention:
         """The period of now."""
         return period_of(self.plan, self._now())
 
+    def full(self) -> None:
+        """Nothing fits any more: until the next look at the queue nothing is sent to it."""
+        pace = self._pace
+        pace.share, pace.below, pace.at, pace.audit = 0.0, -math.inf, 0.0, 0.0
+
     def tick(self, reviews: ReviewQueue) -> None:
         """Look how full the queue is, and aim at what fits until the period ends.
 
@@ -177,33 +201,32 @@ class Attention:
         """
         if self.plan.capacity is None:
             return
-        pace, moment = self._pace, self._elapsed()
-        took = max(moment - pace.since, 1e-3)
-        weight = 1.0 - math.exp(-took / 10.0)  # of about the last ten seconds
-        rate = pace.rate + weight * (pace.rows / took - pace.rate)
-        mine = pace.rate_candidates + weight * (pace.candidates / took - pace.rate_candidates)
+        pace, moment, seen = self._pace, self._elapsed(), self._seen
+        seen.add(pace, max(moment - pace.since, 1e-3), self.plan.period_us / 1e6)
         now = self._now()
         period = period_of(self.plan, now)
-        load = reviews.load(period, now=now, holder=self._holder, rate=mine)
-        share, audit = self._shares(period, load, now, rate, mine)
-        self._pace = _Pace(
-            since=moment,
-            rate=rate,
-            rate_candidates=mine,
-            share=share,
-            below=limit(tuple(self._recent), share),
-            audit=audit,
-        )
+        missed = math.ceil(pace.missed * (1.0 + self.plan.double))
+        mine = seen.candidates / seen.seconds
+        load = reviews.load(period, now=now, holder=self._holder, rate=mine, missed=missed)
+        share, audit = self._shares(period, load, now)
+        below, at = limit(tuple(self._recent), share)
+        self._pace = _Pace(since=moment, share=share, below=below, at=at, audit=audit)
 
-    def _shares(self, period: Period, load: Load, now: int, rate: float, mine: float) -> tuple[float, float]:
-        """As `review_load.shares`, for the traffic of all processes."""
-        others = load.rate / mine if mine > 0 and load.rate > mine else 1.0
+    def _shares(self, period: Period, load: Load, now: int) -> tuple[float, float]:
+        """As `review_load.shares`, for the traffic of all processes. One that has not seen much yet goes by
+        what came in the period before it was there."""
+        seen = self._seen
+        mine = seen.candidates / seen.seconds
+        known = 1.0 - math.exp(-seen.seconds / (self.plan.period_us / 1e6 / 24))
+        before = (load.sent + load.refused) / max((now - period.start) / 1e6, 1.0)
+        candidates = known * max(load.rate, mine) + (1.0 - known) * max(before, load.rate, mine)
+        rows = seen.rows / seen.seconds
         return shares(
             period,
             load,
             now,
-            rate=rate * others,
-            candidates=mine * others,
+            rate=max(rows * (candidates / mine if mine > 0 else 1.0), candidates),
+            candidates=candidates,
             audit=self.plan.audit,
             seats=1.0 + self.plan.double,
         )
@@ -215,6 +238,8 @@ class Attention:
             return 1.0
         if math.isnan(sure):
             return pace.share
+        if sure == pace.below:
+            return pace.at
         return 1.0 if sure < pace.below else 0.0
 
     def _asks(self, answer: Mapping[str, Any], by: str, sure: float) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from headrace.core.errors import DataError
-from headrace.core.review import Counts, Item, Label, Load, Period, Reviewed, State
+from headrace.core.review import TRAFFIC, Counts, Item, Label, Load, Period, Reviewed, State
 from headrace.stores.connect import transaction
 from headrace.stores.reviews_file import connect, trouble
 from headrace.stores.reviews_rows import (
@@ -97,7 +97,7 @@ class SqliteReviews:
             return frozenset()
         return self._write("keep what people are to look at", work)
 
-    def load(self, period: Period, *, now: int, holder: str = "", rate: float = 0.0) -> Load:
+    def load(self, period: Period, *, now: int, holder: str = "", rate: float = 0.0, missed: int = 0) -> Load:
         """See `ReviewQueue.load`."""
 
         def look(db: sqlite3.Connection) -> Load:
@@ -108,6 +108,9 @@ class SqliteReviews:
         def tell(db: sqlite3.Connection) -> Load:
             db.execute("DELETE FROM pace WHERE at <= ?", (now - 10 * _PACE_US,))
             db.execute("INSERT OR REPLACE INTO pace VALUES (?,?,?)", (holder, rate, now))
+            if missed:
+                seats, refused = sent(db, period.start)
+                note(db, period.start, seats, refused + missed)
             return look(db)
 
         if holder:
@@ -280,13 +283,17 @@ class SqliteReviews:
                 f" WHERE seat.decision IS NOT NULL AND {of} GROUP BY reviewer ORDER BY reviewer",
                 asks,
             ).fetchall()
+            newest = db.execute("SELECT seats, refused FROM sent ORDER BY start DESC LIMIT 1").fetchone()
+            seats, refused = newest if newest and source in (None, TRAFFIC) else (0, 0)
             return Counts(
-                told["open"][0],
-                taken,
-                told["decided"][0],
-                told["expired"][0],
-                told["open"][1] or 0,
-                dict(people),
+                open=told["open"][0],
+                taken=taken,
+                decided=told["decided"][0],
+                expired=told["expired"][0],
+                oldest=told["open"][1] or 0,
+                sent=seats,
+                refused=refused,
+                reviewers=dict(people),
             )
 
         return self._read("count the queue", look, Counts())

@@ -314,6 +314,14 @@ class ReviewQueueExam:
         assert queue.load(day(1), now=NOW + 2, holder="a", rate=1.0).rate == 4.0
         assert queue.load(day(1), now=NOW + 31_000_000).rate == 0.0
 
+    def test_what_was_not_even_sent_is_counted(self, tmp_path: Path) -> None:
+        queue = self.make_queue(tmp_path / "q")
+        queue.put([item(n) for n in range(3)], period=day(2))
+        assert queue.load(day(2), now=NOW, holder="a", missed=4).refused == 5
+        told = queue.counts(now=NOW)
+        assert (told.sent, told.refused) == (2, 5)
+        assert queue.counts(now=NOW, source="rows: run-1").sent == 0
+
     def test_threads_share_a_queue(self, tmp_path: Path) -> None:
         """Every item is taken by one of them, and the capacity is held."""
         queue = self.make_queue(tmp_path / "q")

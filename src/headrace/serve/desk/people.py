@@ -94,7 +94,9 @@ class Reviewers:
             return {i.id: FAILED for i in items}
         if isinstance(told, StoreError):
             return {i.id: FAILED for i in items}
-        return dict.fromkeys(told, OVER)
+        if told:
+            attention.full()
+        return dict.fromkeys((i.id for i in items if i.id in told), OVER)
 
     def _tick(self) -> None:
         for attention in self._of.values():
