@@ -86,6 +86,9 @@ class Runner:
         self._feeds |= dict.fromkeys(self._prepares, (np.object_, 1))
         self._shapes = {o.name: (o.type, o.shape[1:]) for o in self._session.get_outputs()}
         self._outputs = tuple(self._shapes)
+        # Under `InferenceSession.run`, which checks once more what is checked here: 8 of a row's 44 µs.
+        self._call = getattr(self._session, "_sess", self._session).run
+        self._names = list(self._outputs)
 
     @property
     def inputs(self) -> dict[str, Type]:
@@ -127,7 +130,7 @@ class Runner:
                     raise DataError.of(self._misfits(feeds, rows))
             if self._prepares:
                 self._prepare(chosen, rows)
-            values = self._session.run(self._outputs, chosen)
+            values = self._call(self._names, chosen, None)
         except KeyError:
             raise DataError.of(self._misfits(feeds, rows)) from None
         except _RUNNING as error:

@@ -4,6 +4,7 @@ the log has it, and shadows follow."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from headrace.core.ports import Log
 from headrace.core.routes import DEFAULT, Role, pick
 from headrace.serve.desk.chain import Chain, Given
 from headrace.serve.desk.counts import Counts
-from headrace.serve.desk.entries import entry_of, new_id, shown, unit_of
+from headrace.serve.desk.entries import entries_of, new_id, shown, unit_of
 from headrace.serve.desk.people import People
 from headrace.serve.desk.shadow import Pair, Shadows
 from headrace.serve.live import Live, Scene, require
@@ -123,19 +124,16 @@ class Desk:
     def _entries(self, asked: Asked, arm: str, given: Given) -> list[Answered]:
         """The answers for the log."""
         took = int((perf_counter() - asked.started) * 1e6)
-        return [
-            entry_of(
-                given.served,
-                given.taken,
-                given.answers,
-                row,
-                route=asked.route,
-                arm=arm,
-                release=given.release,
-                took_us=took,
-            )
-            for row in range(len(given.answers.by))
-        ]
+        return entries_of(
+            given.served,
+            given.taken,
+            given.answers,
+            range(len(given.answers.by)),
+            route=asked.route,
+            arm=arm,
+            release=given.release,
+            took_us=took,
+        )
 
     async def _looked_at(self, people: People, given: Given, entries: list[Answered]) -> list[Answered]:
         """The same, with those marked that a person will look at; where nothing is to stand until then, their
@@ -167,13 +165,17 @@ async def kept(log: Log, entries: Sequence[Answered]) -> None:
     """Wait until the log has the entries as safe as its mode says."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
-    log.append(entries, partial(_tell, loop, future))
+    log.append(entries, partial(_tell, loop, future, threading.get_ident()))
     await future
 
 
-def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], error: Exception | None) -> None:
+def _tell(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], thread: int, error: Exception | None
+) -> None:
+    """From whichever thread: waking a loop from another costs more than a row's answer."""
+
     def done() -> None:
         if not future.done():
             future.set_exception(error) if error is not None else future.set_result(None)
 
-    loop.call_soon_threadsafe(done)
+    done() if threading.get_ident() == thread else loop.call_soon_threadsafe(done)

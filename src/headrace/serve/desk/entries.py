@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.core.answered import MODEL, Answered
@@ -21,38 +21,47 @@ def new_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
-def entry_of(
+def entries_of(
     served: Served,
     taken: Taken,
     answers: Answers,
-    row: int,
+    rows: Sequence[int],
     *,
     route: str,
     arm: str,
     release: str,
     took_us: int,
-    of: str = "",
-) -> Answered:
-    """A row's answer for the log. Personal data are in it as the release's privacy policy has them."""
-    inputs = served.around.inputs.kept(taken, row)
-    answer = answers.answers[row]
-    if "why" in answer:
-        answer = {k: v for k, v in answer.items() if k != "why"}
+    of: Sequence[str] = (),
+) -> list[Answered]:
+    """Some rows' answers for the log; of: the predictions that they were shadows of, one a row. Personal data
+    are in them as the release's privacy policy has them."""
+    kept, given, by, flags = served.around.inputs.kept, answers.answers, answers.by, taken.flags
     unit = served.manifest.plan.unit
-    return Answered(
-        id=new_id(),
-        time=time.time_ns() // 1000,
-        route=route,
-        release=release,
-        arm=arm,
-        unit=unit_of(inputs, unit) if unit else "",
-        by=answers.by[row],
-        inputs=inputs,
-        answer=answer,
-        flags=() if taken.flags is None else taken.flags[row],
-        took_us=took_us,
-        of=of,
-    )
+    now = time.time_ns() // 1000
+    begin, chance = f"{now // 1000:012x}", os.urandom(10 * len(rows)).hex()
+    entries = []
+    for at, row in enumerate(rows):
+        inputs, answer = kept(taken, row), given[row]
+        if "why" in answer:
+            answer = {k: v for k, v in answer.items() if k != "why"}
+        entries.append(
+            Answered(
+                begin + chance[20 * at : 20 * at + 20],
+                now,
+                route,
+                release,
+                arm,
+                unit_of(inputs, unit) if unit else "",
+                by[row],
+                inputs,
+                answer,
+                () if flags is None else flags[row],
+                took_us,
+                False,
+                of[at] if of else "",
+            )
+        )
+    return entries
 
 
 def shown(entry: Answered, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from headrace.core.ports import Log
 from headrace.core.routes import Role, Route, shadows
 from headrace.serve.desk.chain import Chain, Failed
 from headrace.serve.desk.counts import Counts
-from headrace.serve.desk.entries import entry_of
+from headrace.serve.desk.entries import entries_of
 from headrace.serve.live import Scene, Served
 
 MOST = 256
@@ -66,20 +66,17 @@ class Shadows:
         self._counts.shadows += len(pairs)
         if self._log is not None:
             took = int((time.perf_counter() - started) * 1e6)
-            entries = [
-                entry_of(
-                    served,
-                    taken,
-                    answers,
-                    i,
-                    route=entry.route,
-                    arm=Role.SHADOW.value,
-                    release=served.release,
-                    took_us=took,
-                    of=entry.id,
-                )
-                for i, (_, entry) in enumerate(pairs)
-            ]
+            entries = entries_of(
+                served,
+                taken,
+                answers,
+                range(len(pairs)),
+                route=pairs[0][1].route,
+                arm=Role.SHADOW.value,
+                release=served.release,
+                took_us=took,
+                of=[entry.id for _, entry in pairs],
+            )
             try:
                 self._log.append(entries, partial(_heard, served.release))
             except HeadraceError as error:
