@@ -126,7 +126,7 @@ def shown(guardrail: str, value: float | None) -> str:
         return "–"
     if name in QUANTILES:
         return f"{value / 1000:.3g} ms"
-    return f"{value:.3g}" if name in (VALUE, DRIFT) else f"{value:.3%}"
+    return f"{value:.3g}" if name in (VALUE, DRIFT) else f"{100 * value:.3g}%"
 
 
 def _short(left: timedelta) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,9 @@ class Lease:
             file.close()
             return False
         self._file = file
+        file.truncate(0)
+        file.write(b"%d\n" % os.getpid())  # for people who wonder which one it is
+        file.flush()
         return True
 
     def free(self) -> None:

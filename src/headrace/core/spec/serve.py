@@ -79,7 +79,12 @@ class Canary(Model):
     """Shares of traffic, one after the other."""
     bake: Duration = "1 h"
     """How long each is held."""
-    guardrails: tuple[str, ...] = ("error_share <= 1%", "fallback_share <= 1%", "p99 <= 2 * champion")
+    guardrails: tuple[str, ...] = (
+        "error_share <= 1%",
+        "fallback_share <= 1%",
+        "p99 <= 2 * champion",
+        "score_drift <= 0.25",
+    )
     """What may not be worse, as a name, a comparison and a bound: error_share, fallback_share, p50, p95, p99,
     value, score_drift; a bound may be relative to the champion's."""
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from headrace.engine.checking.auto import check_auto
+from headrace.engine.checking.canary import check_canary
 from headrace.engine.checking.checker import Checker
 from headrace.engine.checking.evaluate import check_evaluate
 from headrace.engine.checking.frame import check_frame
@@ -36,6 +37,7 @@ def check_meanings(check: Checker, typed: Typed) -> None:
     check_plans(check, typed.types)
     check_review(check, typed)
     check_serve(check, typed)
+    check_canary(check)
 
 
 def _check_metrics(check: Checker) -> None:
