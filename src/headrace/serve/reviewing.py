@@ -118,7 +118,11 @@ def listed(room: Room, reviewer: str, request: Any) -> dict[str, Any]:
     state, limit = asked.get("state"), asked.get("limit", 100)
     problems = []
     if state is not None and state not in set(State):
-        problems.append(Problem(f"no state is called {state!r}", "state", fix=did_you_mean(state, State)))
+        problems.append(
+            Problem(
+                f"no state is called {state!r}", "state", fix=did_you_mean(state, [s.value for s in State])
+            )
+        )
     if not 1 <= limit <= MOST:
         problems.append(Problem(f"a list holds 1 to {MOST} items", "limit"))
     if problems:
@@ -231,6 +235,7 @@ def shown(found: Reviewed, reviewer: str) -> dict[str, Any]:
     said = [s for s in found.said if not open_ or s.reviewer == reviewer]
     return {
         **to_plain(item),
+        "choices": list(item.choices),
         "asked": _moment(item.asked),
         "deadline": _moment(item.deadline),
         "state": found.state.value,
@@ -253,11 +258,11 @@ def shown(found: Reviewed, reviewer: str) -> dict[str, Any]:
 
 
 def _every(reviews: ReviewQueue, source: str) -> list[Reviewed]:
-    """The settled items, oldest first."""
+    """The items of a source, oldest first."""
     found: list[Reviewed] = []
     after = 0
     while page := reviews.items(source=source, after=after, limit=MOST):
-        found += [item for _, item in page if item.state is not State.OPEN]
+        found += [item for _, item in page]
         after = page[-1][0]
     return found
 
