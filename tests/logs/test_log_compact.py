@@ -189,6 +189,7 @@ def test_a_segment_that_is_being_written_stays(tmp_path: Path) -> None:
 
 
 def test_torn_ends_are_told(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "store")
     write(tmp_path, [answered(1)])
     (path,) = segments(tmp_path)
     with path.open("ab") as torn:
@@ -196,7 +197,10 @@ def test_torn_ends_are_told(tmp_path: Path) -> None:
     told: list[int] = []
     assert list(read(tmp_path, torn=lambda _, lost: told.append(lost))) == [answered(1)]
     assert told == [33]
-    assert compact(tmp_path).torn == {path.name: 33}
+    assert compact(tmp_path, store).torn == {path.name: 33}
+    (event,) = store.read(kinds=["log.segment"])
+    assert event.payload["torn"] == {path.name: 33}
+    assert event.payload["segments"] == [path.name]
     assert len(everything(tmp_path)) == 1
 
 

@@ -115,12 +115,13 @@ def take(
         tables = [t for path in batch for t in segment_tables(path, told)]
         parts = write_parts(folder, tables)
         names = tuple(p.name for p in batch)
+        lost = {n: torn[n] for n in names if n in torn}
         counts = replace(
             counts,
             parts=(*counts.parts, *parts),
             taken=(*counts.taken, *names),
             recent=(*counts.recent, *names)[-RECENT:],
-            untold=(*counts.untold, *(added(p, ()) for p in parts)),
+            untold=(*counts.untold, *(added(p, (), names, lost) for p in parts)),
         )
         commit(folder, counts)
         rows = sum(p.rows for p in parts)

@@ -264,7 +264,6 @@ class LabelBook:
             about = [(n,) for n, inputs in sent if str(msgspec.json.decode(inputs).get(column)) in values]
             db.executemany("DELETE FROM label WHERE number = ?", about)
             db.execute("COMMIT")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone + len(about)
 
     @contextlib.contextmanager

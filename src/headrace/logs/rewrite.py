@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -57,8 +57,11 @@ def _write(folder: Path, day: str, route: str, table: pa.Table) -> Part:
     return Part(file, digest_file(path), size, table.num_rows, first, last, day, route)
 
 
-def added(part: Part, replaces: Sequence[Part]) -> Note:
-    """What the ledger is told of a part, and of those that went into it."""
+def added(
+    part: Part, replaces: Sequence[Part], segments: Sequence[str] = (), torn: Mapping[str, int] | None = None
+) -> Note:
+    """What the ledger is told of a part, and of the parts or segments that went into it; `torn`: those of the
+    segments that had bytes which are no whole entries, and how many."""
     payload: dict[str, Any] = {
         "digest": part.digest,
         "file": part.file,
@@ -68,5 +71,7 @@ def added(part: Part, replaces: Sequence[Part]) -> Note:
         "route": part.route,
         "day": part.day,
         "replaces": [p.digest for p in replaces],
+        "segments": list(segments),
+        "torn": dict(torn or {}),
     }
     return Note("log.segment", part.file, payload)
