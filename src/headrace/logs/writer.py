@@ -7,6 +7,7 @@ thread only hands entries over; they are encoded, several at once, where they ar
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _RETRY = 0.1
 _ROOM = 1 << 20
 """Bytes that have to be free before a log that was out of room goes on."""
 _GROUP = 4096
+_LOOK = 0.25
+"""Seconds between two looks at whether the segment is old or others ask for another."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class LogWriter:
         self._bell = threading.Lock()
         self._bell.acquire()
         self._rotation = rotation(folder)
+        self._looked = 0.0
         self._segment: SegmentFile | None = None
         try:
             self._open()
@@ -259,6 +263,10 @@ class LogWriter:
         segment = self._segment
         if segment is None:
             return
+        now = time.monotonic()
+        if segment.end < self._limit and now - self._looked < _LOOK:
+            return
+        self._looked = now
         asked = rotation(self._folder)
         old = self._clock() - self._opened >= self._age
         if asked == self._rotation and segment.end < self._limit and not old:
