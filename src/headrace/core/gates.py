@@ -131,8 +131,8 @@ _ALL = (
     Gate(
         "latency",
         "package",
-        "Does one row pass the graph within limits.latency (95th percentile)?",
-        "use a smaller model or fewer features, or raise limits.latency",
+        "Does one row pass the graph within limits.latency, or serve.p99 if there is one (95th percentile)?",
+        "use a smaller model or fewer features, or raise limits.latency (or serve.p99)",
     ),
     Gate(
         "size",
@@ -210,6 +210,13 @@ _ALL = (
         "gate for the release's own tables, one for the online store.",
         "find what differs by the feature and row that are named: a table that has changed since, a function "
         "that sees its batch; then run again, or fill the online store anew",
+    ),
+    Gate(
+        "speed",
+        "promote",
+        "Does the release answer as fast, and as often, as `serve` wants, on this machine, from a request's "
+        "bytes to those of its answer? One gate for each of p50, p99 and throughput that is stated.",
+        "use a smaller model or fewer lookups, measure on a quiet machine, or change the target openly",
     ),
     Gate(
         "one-change",

@@ -17,6 +17,7 @@ from headrace.engine.checking.lint import judged_names
 from headrace.engine.context import Context
 from headrace.engine.measures import bars_of
 from headrace.engine.skew import RULES as SKEW
+from headrace.engine.speed import targets
 
 Rules = Mapping[str, Rule]
 """The rule for each judged name."""
@@ -80,6 +81,7 @@ def waive_all(
     """
     judged = [e.gate for e in expectations] + [bar.gate for bar in bars_of(ctx.spec) if bar.rule]
     judged += [*judged_names(ctx.spec.feature_specs(), [_plain(w["gate"]) for w in wanted]), *SKEW]
+    judged += list(targets(ctx.spec))
     judged += looked_at(ctx.spec, [_plain(w["gate"]) for w in wanted])
     problems = [p for w in wanted for p in _check_waiver(ctx, w, judged)]
     if problems:

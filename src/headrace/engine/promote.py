@@ -10,7 +10,7 @@ from headrace.core.digest import digest
 from headrace.core.errors import GateBlocked
 from headrace.core.evidence import Evidence, Verdict
 from headrace.core.views import Releases, ReleaseView, State
-from headrace.engine import contest, releases, skew
+from headrace.engine import contest, releases, skew, speed
 from headrace.engine.ages import tables_used
 from headrace.engine.author import commit
 from headrace.engine.code import library_versions
@@ -22,6 +22,7 @@ from headrace.engine.result import Trail
 from headrace.engine.reviewing import review_plan
 from headrace.engine.serve_plan import serve_plan
 from headrace.engine.skew import Ways
+from headrace.engine.speed import Timed
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
 from headrace.release.manifest import Manifest, Serving, Standing, TestEstimate
 
@@ -29,9 +30,9 @@ LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb
 ID_LENGTH = 12
 
 
-def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None) -> None:
+def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None, timed: Timed | None = None) -> None:
     """Make the run's release and move it as far as gates and approvals let it go. `ways` are how it is asked
-    as it will be served.
+    as it will be served, `timed` is how that is timed.
 
     Raises:
         GateBlocked: the go or an assumption no longer holds, it is worse than the champion, or it was
@@ -44,8 +45,10 @@ def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None) -> Non
     champion = state.champion
     again, rules = recheck(ctx)
     compared = _contest(ctx, trail, state)
-    asked = () if _is_asked(trail) else _skew(ctx, trail, champion, ways)
-    held = {**rules, **contest.rules(ctx, compared), **skew.RULES}
+    asked = [] if _is_asked(trail) else _skew(ctx, trail, champion, ways)
+    if not (_is_asked(trail) or (champion is not None and _is(ctx, trail, champion))):
+        asked += _speed(ctx, trail, timed)
+    held = {**rules, **contest.rules(ctx, compared), **skew.RULES, **speed.targets(ctx.spec)}
     verdicts = judge_all(ctx, "promote", [*again, *compared, *asked], held)
     trail.verdicts += verdicts
     release = champion if champion is not None and _is(ctx, trail, champion) else _make(ctx, name, trail)
@@ -77,22 +80,30 @@ def _contest(ctx: Context, trail: Trail, state: Releases) -> list[Evidence]:
     return contest.contest(ctx, trail.made, state, champion)
 
 
-def ask_before_the_seal(ctx: Context, opens: Stage, trail: Trail, ways: Ways | None) -> None:
-    """Measure skew ahead of the stage that opens the seal, where that is still to be done: a release that a
-    server would answer otherwise spends no opening.
+def ask_before_the_seal(
+    ctx: Context, opens: Stage, trail: Trail, ways: Ways | None, timed: Timed | None = None
+) -> None:
+    """Measure skew and speed ahead of the stage that opens the seal, where that is still to be done: a
+    release that a server would answer otherwise, or too slowly, spends no opening.
 
     Raises:
-        GateBlocked: requests don't get what training computed.
+        GateBlocked: requests don't get what training computed, or wait longer than the spec allows.
     """
     if recall(ctx.store, stage_key(opens, ctx, trail.made)) is not None:
         return
-    verdicts = judge_all(ctx, "promote", skew.skew(ctx, trail.made, ways), skew.RULES)
+    found = [*skew.skew(ctx, trail.made, ways), *_speed(ctx, trail, timed)]
+    verdicts = judge_all(ctx, "promote", found, {**skew.RULES, **speed.targets(ctx.spec)})
     trail.verdicts += verdicts
     enforce(ctx, verdicts)
 
 
 def _is_asked(trail: Trail) -> bool:
     return any(v.gate in skew.RULES for v in trail.verdicts)
+
+
+def _speed(ctx: Context, trail: Trail, timed: Timed | None) -> list[Evidence]:
+    trail.speed, found = speed.speed(ctx, trail.made, timed)
+    return found
 
 
 def _skew(ctx: Context, trail: Trail, champion: ReleaseView | None, ways: Ways | None) -> list[Evidence]:
@@ -179,7 +190,7 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         dirty=dirty,
         libraries=library_versions(LIBRARIES),
         columns=dict(spec.problem.columns),
-        plan=plan,
+        plan=dataclasses.replace(plan, speed=trail.speed),
         review=review_plan(ctx, made),
     )
 

@@ -13,15 +13,18 @@ from headrace.core.html import table
 from headrace.engine.advice import Advice
 from headrace.engine.context import Output
 from headrace.engine.memo import Ran
+from headrace.release.plan import Speed
 
 
 @dataclass
 class Trail:
-    """What has happened so far in a run; read out whole when it ends, however it ends."""
+    """What has happened so far in a run; read out whole when it ends, however it ends. speed: of what it
+    made, where that was measured."""
 
     stages: list[Ran] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     release: str = ""
+    speed: Speed | None = None
 
     @property
     def made(self) -> dict[str, Output]:

@@ -23,6 +23,7 @@ from headrace.engine.plan import Step, steps
 from headrace.engine.promote import ask_before_the_seal, promote_run
 from headrace.engine.result import RunResult, Trail
 from headrace.engine.skew import Ways
+from headrace.engine.speed import Timed
 from headrace.engine.stages import test
 
 STATUS_OF = {GateBlocked: "blocked", AwaitingApproval: "awaiting approval"}
@@ -75,10 +76,13 @@ def number_run(ctx: Context, payload: Callable[[Mapping[str, RunView]], Mapping[
         return run
 
 
-def execute(ctx: Context, *, until: str = "", ways: Ways | None = None) -> RunResult:
+def execute(
+    ctx: Context, *, until: str = "", ways: Ways | None = None, timed: Timed | None = None
+) -> RunResult:
     """Run the spine, to its end or to the end of the stage `until`. Gates and awaited approvals end a run
     in good order; where a stage met a mistake of the user's or a fault of ours, the result carries it as
-    `error`. `ways` are how a release is asked before it is promoted.
+    `error`. `ways` are how a release is asked before it is promoted, `timed` is
+    how that is timed.
 
     Raises:
         StoreError: the ledger can't be written.
@@ -89,11 +93,11 @@ def execute(ctx: Context, *, until: str = "", ways: Ways | None = None) -> RunRe
     try:
         for step in steps(ctx):
             if step.stage is test.STAGE:
-                ask_before_the_seal(ctx, step.stage, trail, ways)
+                ask_before_the_seal(ctx, step.stage, trail, ways, timed)
             run_step(ctx, step, trail)
             if step.stage.name == until:
                 return _finish(ctx, name, trail, started, "stopped", None)
-        promote_run(ctx, name, trail, ways)
+        promote_run(ctx, name, trail, ways, timed)
     except (GateBlocked, AwaitingApproval) as stop:
         status = NO_GO if keeps_today(trail.verdicts) else STATUS_OF[type(stop)]
         return _finish(ctx, name, trail, started, status, stop)

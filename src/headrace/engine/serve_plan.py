@@ -20,8 +20,7 @@ from headrace.engine.reviewing import answer_types, read_by_review
 from headrace.engine.stages.ingest import compiled_of
 from headrace.engine.stages.package import serving_beside
 from headrace.engine.stages.split import task_of
-from headrace.expr import Expr, parse
-from headrace.expr.to_onnx import compile_exprs
+from headrace.expr import Expr, compile_exprs, parse
 from headrace.release.manifest import Serving
 from headrace.release.plan import (
     CanaryPlan,

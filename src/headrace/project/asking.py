@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import Clock
 from headrace.core.ports import OnlineStore, Store
 
 if TYPE_CHECKING:
     from headrace.engine.skew import Ask, Ways
+    from headrace.engine.speed import Timed
     from headrace.release.manifest import Serving
+    from headrace.release.plan import Plan, Speed
 
 
 def ways_of(store: Store, online: Callable[[], OnlineStore], clock: Clock) -> Ways:
@@ -36,3 +38,24 @@ def ways_of(store: Store, online: Callable[[], OnlineStore], clock: Clock) -> Wa
         return lambda row: answerer.seen([row])
 
     return {REQUESTS: from_snapshots, ONLINE: from_online}
+
+
+def timer_of(store: Store, clock: Clock) -> Timed:
+    """How a release is timed: with lookups and histories from its own snapshots."""
+
+    def timed(
+        serving: Serving,
+        plan: Plan,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        together: int,
+        requests: int = 300,
+        seconds: float = 2.0,
+    ) -> Speed:
+        from headrace.serve.timing import time_release
+
+        return time_release(
+            store, serving, plan, rows, clock, together=together, requests=requests, seconds=seconds
+        )
+
+    return timed

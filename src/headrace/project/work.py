@@ -12,7 +12,7 @@ from headrace.core.spec import LOCK_NAME, ParsedLock, ParsedSpec, parse_lock
 from headrace.core.views import RunView
 from headrace.engine.context import Context, Progress, silent
 from headrace.engine.result import RunResult
-from headrace.project.asking import ways_of
+from headrace.project.asking import timer_of, ways_of
 from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Working(ProjectBase):
                 raise
             return not_begun(error)
         ways = ways_of(self.store, self.online, self._clock)
-        result = execute(context, until=to, ways=ways)
+        result = execute(context, until=to, ways=ways, timed=timer_of(self.store, self._clock))
         if mirror is not None:
             show_safely(mirror, self.store, parsed.spec.project, self.show(result.run))
         if raises and result.error is not None:
