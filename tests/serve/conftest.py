@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from canary_world import canaried
 from serve_releases import Release, make_release
 from spine import clock, finished
 
 from headrace.core.task import Kind
 
-__all__ = ["clock", "finished"]
+__all__ = ["canaried", "clock", "finished"]
 
 
 @pytest.fixture(scope="session")

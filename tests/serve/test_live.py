@@ -114,15 +114,14 @@ def test_a_ledger_that_can_not_be_read_changes_nothing(ledger: World, live: Foll
     ledger.set_route(canary=("bbbb", 0.5))
     wait_for(lambda: "bbbb" in live.scene.served)
     scene = live.scene
-    ledger.store.close()
-    for kept in file.parent.glob("ledger.db*"):
-        kept.rename(kept.with_name("kept-" + kept.name))
-    file.write_bytes(b"this is no database, whatever anybody says" * 100)
+    ledger.store.close()  # nothing is left in the log beside it
+    kept, broken = file.with_name("kept"), file.with_name("broken")
+    kept.hardlink_to(file)
+    broken.write_bytes(b"this is no database, whatever anybody says" * 100)
+    broken.replace(file)
     wait_for(lambda: "can't be followed" in live.trouble)
     assert live.scene == scene
-    file.unlink()
-    for kept in file.parent.glob("kept-ledger.db*"):
-        kept.rename(kept.with_name(kept.name.removeprefix("kept-")))
+    kept.replace(file)
     wait_for(lambda: live.trouble == "")
     ledger.roll_back()
     wait_for(lambda: live.scene.routes[DEFAULT].canary is None)

@@ -29,11 +29,14 @@ def show(folder: str, as_json: bool) -> None:
     """Show who answers, how far a canary is, how its guardrails stand, and what shadows would have said."""
     project = open_project(folder)
     routes, champion = project.routes(), project.releases().champion
+    standing, shadowed = project.standing(), project.shadowed()
     if as_json:
         print_json(
             {
                 "champion": champion.release if champion else None,
                 "routes": {n: to_plain(r) for n, r in routes.items()},
+                "standing": standing,
+                "shadows": to_plain(shadowed),
             }
         )
         return
@@ -43,6 +46,35 @@ def show(folder: str, as_json: bool) -> None:
         rows = [[champion.release if champion else "–", "champion", _percent(float(rest))]]
         rows += [[a.release, a.role.value, _percent(a.share)] for a in found.arms]
         click.echo(table(["release", "arm", "share"], rows, right=(2,)))
+        if found.canary is not None:
+            _show_standing(standing.get(name))
+    if shadowed:
+        headers = ["route", "shadow", "answers", "agrees", "score differs by", "apart", "p99 ms", "returned"]
+        told = [
+            [s.route, s.release, s.answers, s.agreement, s.difference, s.apart, s.p99_ms, s.returned_p99_ms]
+            for s in shadowed
+        ]
+        click.echo("\n" + table(headers, told, right=range(2, 8)))
+
+
+def _show_standing(told: Mapping[str, Any] | None) -> None:
+    if told is None:
+        click.echo("\nno server watches the guardrails now: headrace serve")
+        return
+    from headrace.policy.routing import shown
+
+    rows = []
+    for j in told["judged"]:
+        values = [shown(j["guardrail"], j[k]) for k in ("value", "champion")]
+        rows.append([j["guardrail"], j["outcome"], *values, j["rows"], _share_of(j["evidence"]), j["reason"]])
+    headers = ["guardrail", "", "canary", "champion", "answers", "evidence", "why"]
+    click.echo("\n" + table(headers, rows, right=(2, 3, 4, 5)))
+    click.echo(f"next: {told['next']}")
+
+
+def _share_of(evidence: float) -> str:
+    """How much of what it takes to send the canary back."""
+    return f"{min(100 * evidence, 100):.2g}%" if evidence >= 1e-4 else "none"
 
 
 @route.command("set", epilog="Example: headrace route set --canary 3f2a:5% --ramp 5,25,50,100 --bake '1 h'")

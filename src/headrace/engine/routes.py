@@ -103,7 +103,7 @@ def set_route(store: Store, wanted: Wanted, *, name: str = DEFAULT, actor: str, 
         ramp = _ramp(store, now, old, arms, wanted)
         kept = {a for a in old.arms if a.role is not Role.SHADOW}
         same = any(a.release == b.release and a.role is b.role for a in kept for b in arms)
-        salt = old.salt if old.salt and (same or not kept) else secrets.token_hex(16)
+        salt = old.salt if same else secrets.token_hex(16)
         payload = {"arms": [to_plain(a) for a in arms], "salt": salt, "ramp": ramp.plain() if ramp else {}}
         if wanted.reason:
             payload["reason"] = wanted.reason

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import UserError
 from headrace.core.event import Event
 from headrace.core.routes import DEFAULT, Route
+from headrace.project.logging import Logging
 from headrace.project.serving import Serving
 
 if TYPE_CHECKING:
     from headrace.engine.routes import Wanted
+    from headrace.engine.shadows import Shadowed
     from headrace.policy.guardrails import Judged
 
 GUARD = "guard"
 """The name that events carry which nobody but a guardrail or a ramp has caused."""
 
 
-class Routing(Serving):
+class Routing(Serving, Logging):
     """The routes of a `Project`. Every server follows within a second."""
 
     def routes(self) -> dict[str, Route]:
@@ -90,6 +92,24 @@ class Routing(Serving):
         from headrace.engine.routes import history
 
         return history(self.store, route)
+
+    def standing(self) -> Mapping[str, Any]:
+        """How the guardrails of each route's canary stand, as the guard of a serving process has left it a
+        moment ago: `at`, `next` (what becomes of the canary), and `judged`. Empty where nobody watches."""
+        from headrace.core.places import STORE_DIR
+        from headrace.serve.guard import left_standing
+
+        return left_standing(self.root / STORE_DIR, self._clock())
+
+    def shadowed(self) -> tuple[Shadowed, ...]:
+        """What the shadows of the routes would have said, against what was said."""
+        from headrace.engine.shadows import shadowed
+
+        def ask(sql: str) -> tuple[Mapping[str, str], list[tuple[Any, ...]]]:
+            told = self.log_query(sql)
+            return dict(zip(told.names, told.types, strict=True)), told.rows
+
+        return shadowed(ask) if self.log_folder.is_dir() else ()
 
     def route_verbs(self) -> _Verbs:
         """What a guard does to the project's routes (see `serve.guard.Guardian`). Loads all that it needs."""

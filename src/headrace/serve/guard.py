@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 from headrace.core.answered import Answered
 from headrace.core.clock import Clock, iso
-from headrace.core.codec import to_json, to_plain
+from headrace.core.codec import from_json, to_json, to_plain
 from headrace.core.ports import Store
 from headrace.core.routes import Route
 from headrace.policy.guardrails import Judged
@@ -37,6 +37,7 @@ _BACK_US = 10_000_000
 """Who takes over reads so much of the log's past."""
 _ASK_AGAIN = 60.0
 _WRITE_EVERY = 1.0
+_STALE = 10.0
 
 _LOG = logging.getLogger("headrace.serve")
 
@@ -261,6 +262,20 @@ def _promote(verbs: Verbs, watched: _Watched, release: str, judged: Sequence[Jud
         if watched.refused:
             _LOG.warning("route %s: %s is not promoted: %s", watched.route.name, release, watched.refused)
     return f"not promoted: {watched.refused}" if watched.refused else "promoted"
+
+
+def left_standing(folder: Path, now: datetime) -> Mapping[str, Any]:
+    """What the guard of the store in `folder` has left about each route; nothing where it is older than a few
+    seconds: then nobody watches."""
+    try:
+        found = from_json((folder / STATE).read_bytes(), dict[str, dict[str, Any]])
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {
+        name: told
+        for name, told in found.items()
+        if (now - datetime.fromisoformat(told["at"])).total_seconds() < _STALE
+    }
 
 
 def _canary(route: Route) -> tuple[str, str]:
