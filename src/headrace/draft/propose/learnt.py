@@ -26,7 +26,7 @@ MANY = 200
 LONG = 25.0
 """From so many characters on average a text with many values is read by its words."""
 
-MOST_KINDRED = 4
+MOST_KINDRED = 6
 """Quantities beside the place in the space of rows that are near and alike."""
 
 PLACES_COUNT = 100.0
