@@ -312,10 +312,34 @@ def test_what_can_t_be_done_yet_is_worded_as_a_plan() -> None:
     for said in (
         "headrace does not divide live traffic yet",
         "headrace does not watch live traffic yet",
-        "headrace does not switch to a fallback by itself yet",
         "headrace does not start runs by itself yet",
     ):
         assert said in text
+
+
+def test_rules_and_fallbacks_are_told() -> None:
+    rules = {"before": [{"name": "far", "when": "distance > 45", "answer": True}],
+             "after": [{"name": "unsure", "when": "confidence < 0.6", "answer": None}]}  # fmt: skip
+    text = part_text(model_serving(design({"serve": {"rules": rules, "fallback": [{"value": False}]}})))
+    assert "| far | before the model | `distance > 45` | True |" in text
+    assert "| unsure | after the model | `confidence < 0.6` | no prediction: a person |" in text
+    assert "`headrace serve` does so by itself" in text and "always `False`" in text
+    assert "every answer is the model's" in part_text(model_serving(design()))
+
+
+def test_targets_meet_what_the_gate_of_speed_measured() -> None:
+    told = measured({"serve": {"p50": "10 ms", "throughput": "5 / s"}}, 5.0)
+    run = told.measured
+    assert run is not None
+    gates = [
+        *run.summary["gates"],
+        {"name": "speed: p50", "value": 0.31, "n": 300, "verdict": "pass", "where": ""},
+        {"name": "speed: throughput", "value": 3000.0, "n": 300, "verdict": "pass", "where": "3,000 a core"},
+    ]
+    run = dataclasses.replace(run, summary={**run.summary, "gates": gates})
+    text = part_text(model_serving(dataclasses.replace(told, measured=run)))
+    assert "| p50 | 10 ms | 0.31 ms over 300 whole answers (pass) |" in text
+    assert "3,000 a second by all servers (3,000 a core; pass)" in text
 
 
 # --- what is lacking -------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ def model_serving(design: Design) -> Part:
             *_throughput(design),
             Heading("Scaling"),
             Para(("Plan: ", plan.scaling) if plan and plan.scaling.strip() else Lack("serve.scaling")),
+            Heading("Rules"),
+            *_rules(design),
             Heading("Fallback"),
             *_fallback(design),
         ),
@@ -86,12 +88,12 @@ def _latency(design: Design) -> list[Block]:
         p95 = gate["value"] if gate else None
         told = [
             Table(
-                ("share of answers", "target", "what the measured 95% says"),
+                ("share of answers", "target", "measured"),
                 tuple(
                     (
                         name,
                         said(getattr(plan, name) if plan else None, f"serve.{name}"),
-                        _against(plan, name, p95),
+                        _timed(design, name) or _against(plan, name, p95),
                     )
                     for name in ("p50", "p99")
                 ),
@@ -104,12 +106,19 @@ def _latency(design: Design) -> list[Block]:
         told.append(
             Para(
                 f"{limit}; in {run.run} it was {number(gate['value'])} ms over {gate['n']} single rows "
-                f"({gate['verdict']}), through the packaged graph on the machine of the run. Network, "
-                "lookups and "
-                "queues come on top, and live latency is not measured yet."
+                f"({gate['verdict']}), through the packaged graph on the machine of the run. Network "
+                "and queues come on top."
             )
         )
     return told
+
+
+def _timed(design: Design, name: str) -> str:
+    """What the gate of a target measured: whole answers, lookups and rules included."""
+    gate = design.gate(f"speed: {name}")
+    if gate is None or gate["value"] is None:
+        return ""
+    return f"{number(gate['value'])} ms over {gate['n']} whole answers ({gate['verdict']})"
 
 
 def _against(plan: object, name: str, p95: float | None) -> str:
@@ -130,6 +139,15 @@ def _throughput(design: Design) -> list[Block]:
             ("Plan at the peak: ", plan.throughput) if plan and plan.throughput else Lack("serve.throughput")
         )
     ]
+    timed = design.gate("speed: throughput")
+    if timed is not None and timed["value"] is not None:
+        told.append(
+            Para(
+                f"Whole answers, one after the other, without a network: {number(timed['value'])} a second "
+                f"by all servers ({timed['where'] or 'one'}; {timed['verdict']})."
+            )
+        )
+        return told
     if gate is not None and gate["value"]:
         most = 1000 / gate["value"]
         least = f"about {number(float(f'{most:.2g}'))} rows a second at the 95% pace"
@@ -152,6 +170,27 @@ def fallback_words(plan: Serve) -> tuple[Inline, ...]:
     return tuple(w for w in words if w)
 
 
+def _rules(design: Design) -> list[Block]:
+    plan = design.spec.serve
+    before, after = (plan.rules.before, plan.rules.after) if plan else ((), ())
+    if not before and not after:
+        return [Para("None: every answer is the model's.")]
+    lines = [
+        (
+            rule.name,
+            f"{when} the model",
+            Code(rule.when),
+            "no prediction: a person" if rule.answer is None else str(rule.answer),
+        )
+        for when, rules in (("before", before), ("after", after))
+        for rule in rules
+    ]
+    return [
+        Para("The first rule that holds answers in place of the model, over REST and in files alike."),
+        Table(("rule", "asked", "holds where", "answer"), tuple(lines)),
+    ]
+
+
 def _fallback(design: Design) -> list[Block]:
     plan = design.spec.serve
     told: list[Block] = [
@@ -160,11 +199,17 @@ def _fallback(design: Design) -> list[Block]:
     today = design.spec.problem.today
     if today is not None and today.rule is not None:
         told.append(Para(("Today's rule is known: ", Code(today.rule), ".")))
-    told.append(
-        Para(
-            "headrace does not switch to a fallback by itself yet: the caller has to, where no answer comes."
+    if plan is None or plan.mode != "batch":
+        told.append(
+            Para(
+                (
+                    Code("headrace serve"),
+                    " does so by itself, where neither the release nor the champion answers within ",
+                    (plan or Serve()).deadline,
+                    "; the answer says so. Bad input is refused, never answered so.",
+                )
+            )
         )
-    )
     return told
 
 
