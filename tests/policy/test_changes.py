@@ -46,11 +46,35 @@ TABLE = Table(1000, "a", ("x", "y"))
         ),
         ({"data": {"expect": ["x > 0"]}}, {"data": {}}, "frame: data = …"),
         ({"problem": {"ship_at": 0.4}}, {"problem": {"ship_at": 0.3}}, "frame: problem.ship_at 0.3 → 0.4"),
+        ({"serve": {"p50": "5 ms"}}, {"serve": {"p50": "9 ms"}}, "frame: serve.p50 9 ms → 5 ms"),
+        (
+            {"serve": {"p50": "5 ms", "rules": {"before": [{"name": "far", "when": "x > 2"}]}}},
+            {"serve": {"p50": "5 ms", "rules": {"before": [{"name": "far", "when": "x > 1"}]}}},
+            "rules: rules.before ~far",
+        ),
+        ({"review": {"risk": 0.1}}, {"review": {"risk": 0.2}}, "rules: review.risk 0.2 → 0.1"),
+        ({"serve": {"queue": 5, "inputs": {"range": "reject"}}}, {}, "rules: +serve; frame: +serve"),
     ],
 )
 def test_a_run_is_named_by_what_changed(new: dict[str, Any], old: dict[str, Any] | None, name: str) -> None:
     named = name_of(System(new), System(old) if old is not None else None)
     assert named == name.replace("data = …", "+data")
+
+
+def test_what_rules_change_counts_and_what_targets_change_does_not() -> None:
+    old = System({"serve": {"p50": "5 ms", "inputs": {"range": "flag"}}})
+    new = System({"serve": {"p50": "9 ms", "inputs": {"range": "reject"}}})
+    assert [c.component for c in counted(changes(new, old))] == ["rules"]
+    targets = System({"serve": {"p50": "9 ms", "inputs": {"range": "flag"}}})
+    assert targets.digest() == old.digest() != new.digest()
+
+
+def test_an_arm_of_rules_takes_them_alone() -> None:
+    old = {"models": ["a"], "serve": {"p50": "5 ms", "rules": {"after": [1]}}}
+    new = {"models": ["b"], "serve": {"p50": "9 ms", "inputs": {"range": "reject"}}, "review": {"risk": 0.1}}
+    assert arm(old, new, "rules") == {"models": ["a"], "serve": new["serve"], "review": {"risk": 0.1}}
+    assert arm(old, new, "model") == {"models": ["b"], "serve": {"p50": "9 ms", "rules": {"after": [1]}}}
+    assert arm({"models": ["a"]}, {"models": ["b"]}, "model") == {"models": ["b"]}
 
 
 def test_many_changes_are_cut_short() -> None:

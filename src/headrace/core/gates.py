@@ -221,7 +221,7 @@ _ALL = (
     Gate(
         "one-change",
         "promote",
-        "Does the release differ from the champion in one of data, features, model, tuning and code?",
+        "Does the release differ from the champion in one of data, features, model, tuning, code and rules?",
         "measure each change alone: headrace ablate; or change one thing at a time",
     ),
 )

@@ -101,7 +101,7 @@ def _pair(store: Store, name: str | None) -> _Pair:
     if not found:
         raise UserError(
             f"{run.run} changed nothing against champion {champion.release}",
-            why="counted are data, features, model, tuning and code",
+            why="counted are data, features, model, tuning, code and rules",
             fix="run what you changed first: headrace run",
         )
     return _Pair(run, new, champion, manifest, old, changes(new, old))

@@ -15,10 +15,13 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "model": ("models", "ensemble", "calibrate", "uncertainty"),
     "tuning": ("tune", "cv", "seed"),
     "code": (),
+    "rules": ("review",),
 }
 """The components of a system, and the keys of the spec that declare each. All other keys are the frame: what
-is asked of a system and how it is judged."""
+is asked of a system and how it is judged. What decides beside the model counts, too: rules, what becomes of
+odd inputs, who looks."""
 FRAME = "frame"
+_RULES = ("rules", "inputs")  # of `serve`; the rest of it changes no answer
 _ALSO_FRAME = ("expect", "population")  # of `data`: they judge it, and change nothing in it
 _SHOWN = 6
 
@@ -51,7 +54,7 @@ class System:
 
     def digest(self) -> str:
         """The system's name: two that differ in no component have the same."""
-        parts = {c: _part(self.spec, c) for c in KEYS}
+        parts = {c: part for c in KEYS if (part := _part(self.spec, c)) or c != "rules"}
         tables = {n: t.content for n, t in (self.tables or {}).items()}
         return digest([parts, tables, dict(self.code or {}), dict(self.modules or {}), self.given])
 
@@ -107,7 +110,11 @@ def arm(old: Mapping[str, Any], new: Mapping[str, Any], component: str) -> dict[
     taken = set(KEYS.get(component, ()))
     made = {k: v for k, v in old.items() if k in every and k not in taken}
     made |= {k: v for k, v in new.items() if k not in every or k in taken}
-    return made
+    ruling = new if component == "rules" else old
+    serve = {k: v for k, v in new.get("serve", {}).items() if k not in _RULES}
+    serve |= {k: v for k, v in ruling.get("serve", {}).items() if k in _RULES}
+    made.pop("serve", None)
+    return {**made, "serve": serve} if serve else made
 
 
 def _part(spec: Mapping[str, Any], component: str) -> dict[str, Any]:
@@ -115,11 +122,14 @@ def _part(spec: Mapping[str, Any], component: str) -> dict[str, Any]:
     every = {k for keys in KEYS.values() for k in keys}
     judged = {k: v for k, v in spec.get("data", {}).items() if k in _ALSO_FRAME}
     if component == FRAME:
-        rest = {k: v for k, v in spec.items() if k not in every}
-        return {**rest, "data": judged} if judged else rest
+        rest = {k: v for k, v in spec.items() if k not in every and k != "serve"}
+        kept = {k: v for k, v in spec.get("serve", {}).items() if k not in _RULES}
+        return rest | ({"serve": kept} if kept else {}) | ({"data": judged} if judged else {})
     part = {k: spec[k] for k in KEYS[component] if k in spec}
     if component == "features":
         part["features"] = features_of(spec)
+    if component == "rules" and (ruled := {k: v for k, v in spec.get("serve", {}).items() if k in _RULES}):
+        part["serve"] = ruled
     if "data" in part:
         part["data"] = {k: v for k, v in part["data"].items() if k not in _ALSO_FRAME}
     return part
@@ -142,7 +152,8 @@ def _differences(path: str, new: Any, old: Any, component: str) -> Iterator[str]
         return
     if isinstance(new, Mapping) and isinstance(old, Mapping):
         for key in [*new, *(k for k in old if k not in new)]:
-            below = key if not path or path in ("features", "data") else f"{path}.{key}"
+            plain = path in ("", "features", "data") or (path == "serve" and component == "rules")
+            below = key if plain else f"{path}.{key}"
             if key not in old:
                 yield f"+{below}" if path else _added(below, new[key], component)
             elif key not in new:

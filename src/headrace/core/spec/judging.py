@@ -67,5 +67,5 @@ class Promote(Model):
     slice_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """The same for every declared slice, judged with Holm's correction."""
     one_change: bool = True
-    """A release may differ from the champion in one of data, features, model, tuning and code; more need
-    arms (`headrace ablate`) or a waiver."""
+    """A release may differ from the champion in one of data, features, model, tuning, code and rules; more
+    need arms (`headrace ablate`) or a waiver."""
