@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.ports import Log, OnlineStore, Store
+from headrace.logs.labels import LabelBook
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import secret_of
 from headrace.serve.desk.desk import Desk
@@ -16,6 +17,7 @@ from headrace.serve.http.facts import facts
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health, health_endpoints
 from headrace.serve.http.invocations import invocations
+from headrace.serve.http.labels import labels
 from headrace.serve.http.metrics import Metrics, metrics_endpoints
 from headrace.serve.http.native import index, native
 from headrace.serve.http.openapi import openapi
@@ -55,10 +57,12 @@ def assemble(
     health: Health | None = None,
     people: People | None = None,
     room: Room | None = None,
+    book: LabelBook | None = None,
     close: Callable[[], None] | None = None,
 ) -> Shell:
     """The application over what is live. people: whom the desk asks; room: where reviewers work (None: the
-    server has no queue). close: called when the server has stopped; None: `live` is closed.
+    server has no queue); book: what keeps labels (None: it takes none). close: called when the server has
+    stopped; None: `live` is closed.
 
     Every error is a problem detail (RFC 9457) whose `errors` are `[{what, where, why, fix}, ...]`: 400 for
     what is no JSON, 422 for rows that don't fit (each field is named), 413 for too much, 404 and 405 for
@@ -74,6 +78,7 @@ def assemble(
         *health_endpoints(desk, health),
         *facts(champion.online, intake),
         *(() if room is None else reviews(room)),
+        *(() if book is None else labels(book)),
         *v2(desk, health),
         *invocations(desk, health),
         *metrics_endpoints(desk, metrics, health),

@@ -1,0 +1,20 @@
+"""POST /labels: what turned out to be true of predictions."""
+
+from __future__ import annotations
+
+import asyncio
+
+from headrace.logs.labels import LabelBook
+from headrace.serve.http.endpoint import Call, Endpoint, Reply, json_reply
+
+
+def labels(book: LabelBook) -> list[Endpoint]:
+    """The endpoint. Labels are on the disk when it answers."""
+
+    async def take(call: Call) -> Reply:
+        taken = await asyncio.to_thread(book.take, call.json(), source=call.caller.name)
+        kept = taken.new or taken.corrected or taken.known
+        return json_reply(taken.plain(), 422 if taken.problems and not kept else 200)
+
+    about = "what turned out to be true: {id, label}, or {input_NAME, ..., label}, or a list of such"
+    return [Endpoint("POST", "/labels", take, about)]
