@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
 from asgi_client import Client
 from serve_releases import Release, requests
 
@@ -183,3 +184,16 @@ def test_bad_requests(binary: Release, sites: Any, method: str, path: str, body:
     told = site.client.request(method, path, content=body)
     assert told.status_code in (400, 422)
     assert told.json()["errors"]
+
+
+def test_the_openapi_document_has_it(binary: Release, sites: Any) -> None:
+    told = sites(binary, PLAN).client.get("/openapi.json").json()
+    schemathesis.openapi.from_dict(told).validate()
+    assert {p for p in told["paths"] if p.startswith("/reviews")} == {
+        "/reviews",
+        "/reviews/status",
+        "/reviews/take",
+        "/reviews/decide",
+        "/reviews/comment",
+        "/reviews/return",
+    }
