@@ -33,6 +33,7 @@ COMMANDS = {
     "materialize": "headrace.cli.online:materialize",
     "skew": "headrace.cli.skew:skew",
     "serve": "headrace.cli.serve:serve",
+    "export": "headrace.cli.export:export",
     "token": "headrace.cli.token:token",
     "ab": "headrace.cli.ab:ab",
     "log": "headrace.cli.log:log",

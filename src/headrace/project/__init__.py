@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headrace.project.base import STORE_DIR
 from headrace.project.experiments import Experimenting
+from headrace.project.exporting import Exporting
 from headrace.project.look import Looking
 from headrace.project.reviewing import Reviewing
 from headrace.project.routing import Routing
@@ -14,7 +15,7 @@ from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting):
+class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

@@ -1,0 +1,1 @@
+"""What a release is exported as: pure functions from what there is to files."""
