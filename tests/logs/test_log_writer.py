@@ -182,6 +182,46 @@ def test_a_full_disk(small_disk: Path, mode: Any) -> None:
     assert sorted(e.id for e in read(folder)) == sorted([*kept, answered(1_000_000).id])
 
 
+def test_who_may_wait_for_room_waits(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(2 << 20))
+    log = LogWriter(small_disk / "log", worker="w", mode="durable", full="wait", most=600)
+    told, count = Callers(), 0
+    while not log.state.trouble:
+        log.append([answered(count, inputs={"text": "x" * 5_000})], told)
+        count += 1
+        until(lambda: log.state.waiting < 20 or log.state.trouble)
+    for _ in range(10):
+        log.append([answered(count)], told)
+        count += 1
+    time.sleep(0.3)
+    assert set(told.told) == {None}
+    assert len(told.told) < count
+    with pytest.raises(StoreError, match="answers wait"):
+        log.append([answered(10_000 + i) for i in range(600)], told)
+    ballast.unlink()
+    assert told.wait(count) == [None] * count
+    log.close()
+    assert [int(e.id, 16) for e in read(small_disk / "log")] == list(range(count))
+
+
+def test_who_waits_for_room_is_told_when_the_log_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, told = LogWriter(tmp_path, worker="w", mode="durable", full="wait"), Callers()
+
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    log.append([answered(1)], told)
+    until(lambda: log.state.trouble)
+    log.append([answered(2)], told)
+    log.close()
+    assert [type(e) for e in told.wait(2)] == [StoreError, StoreError]
+    assert list(read(tmp_path)) == []
+
+
 def test_what_a_buffered_log_could_not_write_in_the_end_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

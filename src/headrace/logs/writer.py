@@ -57,6 +57,7 @@ class LogWriter:
         worker: str,
         mode: Mode = "buffered",
         window_us: int = 100_000,
+        full: Literal["shed", "wait"] = "shed",
         clock: Clock = system_clock,
         relay: Relay | None = None,
         told: Callable[[StoreError | None], None] | None = None,
@@ -71,6 +72,8 @@ class LogWriter:
             mode: durable: `done(None)` is called when entries are on the disk. buffered: before `append`
                 returns; they are written every `window_us`, which is what a killed process may lose. What
                 was written survives the process at once, and a power cut when the system has flushed it.
+            full: when the disk takes no more: shed: who waits is told, and nothing is taken. wait: they wait
+                on, as many as `most`, until it takes some again.
             relay: where given, the `done`s of a group are called in one call, which is handed to it (such
                 as a loop's `call_soon_threadsafe`); else from the writer's thread. They must not raise.
             told: called from the writer's thread with the reason when the log begins to take nothing, and
@@ -85,6 +88,7 @@ class LogWriter:
         self._worker = worker
         self._durable = mode == "durable"
         self._window = window_us / 1e6
+        self._patient = full == "wait"
         self._clock = clock
         self._relay = relay
         self._told = told
@@ -121,8 +125,10 @@ class LogWriter:
     def append(self, entries: Sequence[Answered], done: Done) -> None:
         """See `core.ports.Log`. Never waits."""
         with self._gate:
-            if self._trouble is not None or self._closing:
-                raise self._trouble or StoreError("the prediction log is closed")
+            if self._closing:
+                raise StoreError("the prediction log is closed")
+            if self._trouble is not None and not self._patient:
+                raise self._trouble
             waiting = self._taken - self._settled
             if waiting and waiting + len(entries) > self._most:
                 raise StoreError(
@@ -222,13 +228,13 @@ class LogWriter:
 
     def _refused(self, group: list[tuple[Sequence[Answered], Done]], error: StoreError) -> None:
         """Take nothing more until the medium does. Who waits (durable) is told; what callers were told is
-        taken (buffered) is kept to be written later."""
+        taken (buffered), or wait for, is kept to be written later."""
         with self._gate:
             self._trouble = error
         if self._segment is not None:
             self._segment.close()
             self._segment = None
-        if self._durable:
+        if self._durable and not self._patient:
             waiting = list(self._queue)
             self._queue.clear()
             self._settle([*group, *waiting], error)
@@ -293,8 +299,9 @@ class LogWriter:
             except OSError as error:
                 self._trouble = trouble(error, "flush the prediction log", self._segment.path)
             self._segment.close()
-        if self._durable and self._queue:
-            waiting = list(self._queue)
+        waiting = [*self._kept, *self._queue]
+        if self._durable and waiting:
+            self._kept = []
             self._queue.clear()
             self._settle(waiting, self._trouble or StoreError("the prediction log's writer has ended"))
 
