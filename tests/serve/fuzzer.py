@@ -222,23 +222,27 @@ class Fuzzer:
         rng = self.rng
         inputs, tail = [], b""
         for name, kind in self.types.items():
+            odd = rng.random() < 0.1
             datatype, blob = {
-                Type.NUMBER: ("FP64", struct.pack("<d", rng.choice([1.0, float("nan"), float("inf"), -0.0]))),
-                Type.BOOL: ("BOOL", bytes([rng.choice([0, 1, 1, 2])])),
-                Type.TEXT: ("BYTES", struct.pack("<I", 2) + rng.choice([b"AA", b"\xff\xff", b"a\x00"])),
-                Type.TIME: ("BYTES", struct.pack("<I", 10) + b"2013-06-01"),
+                Type.NUMBER: ("FP64", struct.pack("<d", float(rng.choice(["inf", "-inf"])) if odd else 1.0)),
+                Type.BOOL: ("BOOL", bytes([2 if odd else rng.choice([0, 1])])),
+                Type.TEXT: (
+                    "BYTES",
+                    struct.pack("<I", 2) + (rng.choice([b"\xff\xff", b"a\x00"]) if odd else b"AA"),
+                ),
+                Type.TIME: ("BYTES", struct.pack("<I", 10) + (b"2013-02-30" if odd else b"2013-06-01")),
             }[kind]
-            if rng.random() < 0.1:
+            if rng.random() < 0.04:
                 datatype = rng.choice(["FP16", "FP32", "INT8", "UINT64", "BF16", "BYTES", "BOOL"])
-            if rng.random() < 0.1:
+            if rng.random() < 0.04:
                 blob = rng.randbytes(rng.randint(0, 12))
-            size: Any = len(blob) if rng.random() > 0.05 else self._odd()
+            size: Any = len(blob) if rng.random() > 0.02 else self._odd()
             inputs.append(
                 {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": size}}
             )
             tail += blob
         head = dumps({"inputs": inputs, "parameters": {"binary_data_output": rng.random() < 0.5}})
-        length = str(rng.choice([len(head), len(head), len(head), 0, -1, 2**70, len(head) + 3, "x", ""]))
+        length = str(rng.choice([*[len(head)] * 12, 0, -1, 2**70, len(head) + 3, "x", ""]))
         headers = {"Inference-Header-Content-Length": length}
         return Fuzzed("binary", post(f"/v2/models/{self.model}/infer", head + tail, headers=headers))
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fuzzer import Fuzzer, fuzz
@@ -37,3 +41,48 @@ def test_three_thousand(server: SocketServer) -> None:
 @pytest.mark.parametrize("seed", range(10, 14))
 def test_a_hundred_thousand(server: SocketServer, seed: int) -> None:
     fuzzed(server, 25_000, seed)
+
+
+def schemathesis(server: SocketServer, examples: int, seed: int, *options: str) -> None:
+    """Its requests follow the OpenAPI document, or break it in one place."""
+    settings = server.log.parent / "schemathesis.toml"
+    settings.write_text(
+        "[checks]\nnegative_data_rejection.expected-statuses = [400, 404, 405, 413, 415, 422]\n"
+    )
+    settings = server.log.parent / "schemathesis.toml"
+    settings.write_text(
+        "[checks]\nnegative_data_rejection.expected-statuses = [400, 404, 405, 413, 415, 422]\n"
+    )
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).parent / "schemathesis"), "run"),
+            f"http://127.0.0.1:{server.port}/openapi.json",
+            *("--max-examples", str(examples), "--seed", str(seed), "--phases", "examples,coverage,fuzzing"),
+            *("--request-timeout", "20", "--generation-database", "none", "--no-color", *options),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=server.log.parent,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, "\n".join(line[:400] for line in done.stdout.splitlines()[-120:])
+    assert server.said() == ""
+
+
+# A request of these can be as its schema says and still make no sense: as many values as its shape says, say.
+LOOSE = "/invocations|infer$|/events"
+SOUND = ["--exclude-path-regex", LOOSE]
+ANYHOW = ["--include-path-regex", LOOSE, "--exclude-checks", "positive_data_acceptance"]
+
+
+@pytest.mark.parametrize("options", [SOUND, ANYHOW], ids=["sound", "loose"])
+def test_the_document_is_kept_to(server: SocketServer, options: list[str]) -> None:
+    schemathesis(server, 4, 1, *options)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("options", [SOUND, ANYHOW], ids=["sound", "loose"])
+def test_the_document_is_kept_to_by_many(server: SocketServer, options: list[str]) -> None:
+    schemathesis(server, 500, 2, *options)

@@ -74,6 +74,11 @@ class Live:
         """Why the scene may be older than the ledger, or lacks a release; empty: it is as the ledger says."""
         return ""
 
+    @property
+    def behind(self) -> float:
+        """Seconds since the ledger was last read."""
+        return 0.0
+
     def close(self) -> None:
         """Follow the ledger no longer."""
 
@@ -100,6 +105,7 @@ class Following(Live):
         self._loaded: dict[str, Served] = {}
         self._failed: dict[str, tuple[str, float]] = {}
         self._unread = ""
+        self._looked = time.monotonic()
         self._lock = threading.Lock()  # of the three above and the swap
         self._stop, self._wanting = threading.Event(), threading.Event()
         told = self._ledger.look()
@@ -125,6 +131,11 @@ class Following(Live):
         failed = [f"{name}: {why}" for name, (why, _) in dict(self._failed).items()]
         return "; ".join([*([self._unread] if self._unread else []), *failed])
 
+    @property
+    def behind(self) -> float:
+        """See `Live.behind`."""
+        return time.monotonic() - self._looked
+
     def close(self) -> None:
         """See `Live.close`."""
         self._stop.set()
@@ -143,6 +154,7 @@ class Following(Live):
                 self._unread = f"the ledger can't be followed: {str(error).splitlines()[0]}"
                 continue
             self._unread = ""
+            self._looked = time.monotonic()
             if told is not None:
                 with self._lock:
                     if told.champion:

@@ -18,11 +18,13 @@ PATIENCE = 30.0
 
 @dataclass
 class Application:
-    """What a worker answers with. draining: called when it stops taking new connections."""
+    """What a worker answers with. draining: called when it stops taking new connections; wired: told of its
+    connections, before there is any."""
 
     shell: Shell
     limits: Limits
     draining: Callable[[], None] = lambda: None
+    wired: Callable[[Wire], None] = lambda _: None
 
 
 Make = Callable[[asyncio.AbstractEventLoop], Application]
@@ -71,6 +73,7 @@ async def _serve(
     application = make(loop)
     try:
         wire = Wire(application.shell, application.limits, loop)
+        application.wired(wire)
         servers = [await loop.create_server(wire.connection, sock=s, backlog=2048) for s in sockets]
         if boss is not None:
             boss.setblocking(False)

@@ -9,28 +9,37 @@ from headrace.serve.desk.desk import Desk
 from headrace.serve.http.endpoint import Call, Endpoint, Reply, json_reply
 from headrace.serve.http.problems import details
 
+LATE = 5.0
+"""Seconds without a look at the ledger, after which a worker is not ready."""
 Probe = Callable[[], str]
 """Says what is missing, in a sentence; empty: nothing."""
 
 
 class Health:
-    """Whether this process can take traffic: it can when no probe misses anything.
+    """Whether this process can take traffic: it can when no probe misses anything. What `notes` say is told
+    beside it: a challenger that can't be loaded, say, while the champion answers.
 
     Who drains a process says so: it is not ready from then on, while it answers what still comes.
     """
 
-    def __init__(self, probes: Sequence[Probe] = ()) -> None:
-        self._probes = list(probes)
+    def __init__(self, probes: Sequence[Probe] = (), notes: Sequence[Probe] = ()) -> None:
+        self._probes = tuple(probes)
+        self._notes = tuple(notes)
         self.draining = False
-
-    def add(self, probe: Probe) -> None:
-        """Another condition."""
-        self._probes.append(probe)
 
     def missing(self) -> list[str]:
         """What stands in the way; empty: nothing."""
         told = ["the process is being stopped"] if self.draining else []
         return told + [said for probe in self._probes if (said := probe())]
+
+    def noted(self) -> list[str]:
+        """What is not as it should be, and stands in nobody's way."""
+        return [said for note in self._notes if (said := note())]
+
+
+def late(seconds: float) -> str:
+    """What a ledger that was last read too long ago stands in the way of: a rollback would go unnoticed."""
+    return f"the ledger was last read {seconds:.0f} s ago" if seconds > LATE else ""
 
 
 def health_endpoints(desk: Desk, health: Health) -> list[Endpoint]:
@@ -43,7 +52,8 @@ def health_endpoints(desk: Desk, health: Health) -> list[Endpoint]:
         missing = health.missing()
         if missing:
             return details(503, [Problem(m) for m in missing], {"Retry-After": "1"})
-        return json_reply({"status": "ok", "releases": list(desk.live.scene.served)})
+        told = {"status": "ok", "releases": list(desk.live.scene.served)}
+        return json_reply(told | ({"trouble": noted} if (noted := health.noted()) else {}))
 
     def show(_: Call) -> Reply:
         return json_reply({"status": "ok", "release": desk.live.scene.champion})

@@ -23,8 +23,7 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 PARAMS = ("route", "release", "explain")
 _TRUTHS = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 
-_ROW = {"$ref": "#/components/schemas/Row"}
-_RECORDS = {"type": "array", "items": _ROW}
+_RECORDS = {"$ref": "#/components/schemas/RowList"}
 _CELLS = {"type": "array", "items": {"type": "array"}}
 _COLUMNS = {"type": "object", "description": "Lists of values by column, or one value each."}
 _SPLIT = {
@@ -65,7 +64,7 @@ _INVOKE = {
     },
     "answers": {"200": "Answers"},
 }
-_PING: dict[str, Any] = {"answers": {"200": {"application/json": {}}}}
+_PING = {"answers": {"200": {"type": "object"}}}
 _VERSION = {"answers": {"200": {"text/plain": {"type": "string"}}}}
 
 
@@ -94,7 +93,7 @@ def invocations(desk: Desk, health: Health) -> list[Endpoint]:
         missing = health.missing()
         if missing:
             raise Refused(503, missing[0], headers={"Retry-After": "1"})
-        return Reply(b"\n")
+        return json_reply({"status": "ok"})
 
     def version(_: Call) -> Reply:
         return Reply(f"headrace {__version__}".encode(), media=b"text/plain; charset=utf-8")
@@ -132,7 +131,7 @@ def _json_rows(body: Any, names: Sequence[str]) -> tuple[list[Any], Mapping[str,
     if len(told) != 1:
         raise Refused(422, f"the body is an object with exactly one of {', '.join(FORMATS)}")
     form = told[0]
-    params = body.get("params") or {}
+    params = {} if body.get("params") is None else body["params"]
     problems = [
         Problem("unknown field", name, fix=did_you_mean(name, (*FORMATS, "params")))
         for name in body
@@ -221,6 +220,8 @@ def _csv_rows(body: bytes, types: Mapping[str, Type], nulls: Collection[str]) ->
         raise Refused(400, f"the body is no CSV: {error}") from None
     if not header:
         raise Refused(422, "the file is empty", fix="send a header, and a line a row")
+    if types.keys().isdisjoint(header):
+        raise Refused(422, "no column of the release is in the header", where="line 1")
     if len(set(header)) < len(header):
         raise Refused(422, "a column is there twice", where="line 1")
     return [

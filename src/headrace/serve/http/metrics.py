@@ -67,21 +67,25 @@ class Metrics:
 
     def __post_init__(self) -> None:
         self._tally = Tally(self.folder)
-        self.gauges = (
-            *self.gauges,
-            Gauge("headrace_workers", "Processes that answer.", lambda: 1),
-            _RESIDENT,
-        )
-        self._spots = [self._tally.slot((g.name,)) for g in self.gauges]
-        self._sample()
+        self._asked: list[tuple[Gauge, int]] = []
+        for gauge in (*self.gauges, _WORKERS, _RESIDENT):
+            self.add(gauge)
+
+    def add(self, gauge: Gauge) -> None:
+        """Another gauge."""
+        spot = self._tally.slot((gauge.name,))
+        self._asked.append((gauge, spot))
+        self._tally.numbers[spot] = gauge.of()
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
-        """Count a request. path: the endpoint's, with its `{names}`."""
+        """Count a request. path: the endpoint's, with its `{names}`; empty: it came to none."""
         spots = self._requests.get((path, method, status))
         if spots is None:
             spots = self._spots_of(path, method, status)
         numbers, at = self._tally.numbers, spots[1]
         numbers[spots[0]] += 1
+        if not path:
+            return
         numbers[at + bisect_left(BOUNDS, seconds)] += 1
         numbers[at + len(BOUNDS) + 1] += int(seconds * 1e6)
 
@@ -98,13 +102,15 @@ class Metrics:
                 at = answers[key] = tally.slot((_ANSWERS, *key))
             numbers[at] += 1
             for flag in e.flags:
-                numbers[tally.slot((_FLAGS, e.release, flag))] += 1
+                # Names of unknown fields are the callers', and without end.
+                told = "unknown" if flag.startswith("unknown: ") else flag
+                numbers[tally.slot((_FLAGS, e.release, told))] += 1
             if e.review:
                 numbers[tally.slot((_REVIEWS, e.route, e.release))] += 1
 
     def text(self, more: Iterable[str] = ()) -> str:
         """Everything, as text. more: further lines."""
-        names = [g.name for g in self.gauges]
+        names = [g.name for g, _ in self._asked]
         if self.folder is None:
             counted = self._tally.own()
             now = {n: counted.pop((n,)) for n in names}
@@ -120,7 +126,7 @@ class Metrics:
         ]
         for key, numbers in _of(counted, _SECONDS):
             lines += _histogram(key[1], numbers)
-        for gauge in self.gauges:
+        for gauge, _ in self._asked:
             told = now[gauge.name]
             value = (max(told, default=0) if gauge.most else sum(told)) * gauge.unit
             lines += [
@@ -132,6 +138,7 @@ class Metrics:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._sampling = None
         self._tally.close()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -141,13 +148,11 @@ class Metrics:
             self._again()
 
     def _again(self) -> None:
-        self._sample()
-        if self._sampling is not None:
-            self._sampling.call_later(_EVERY, self._again)
-
-    def _sample(self) -> None:
-        for gauge, spot in zip(self.gauges, self._spots, strict=True):
+        if self._sampling is None:
+            return
+        for gauge, spot in self._asked:
             self._tally.numbers[spot] = gauge.of()
+        self._sampling.call_later(_EVERY, self._again)
 
     def _spots_of(self, path: str, method: str, status: int) -> tuple[int, int]:
         counter = self._tally.slot((_REQUESTS, path, method, str(status)))
@@ -231,4 +236,5 @@ def _resident() -> int:
     return pages * 4096
 
 
+_WORKERS = Gauge("headrace_workers", "Processes that answer.", lambda: 1)
 _RESIDENT = Gauge("headrace_resident_memory_bytes", "Memory that the workers hold.", _resident)

@@ -12,8 +12,8 @@ from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import asked_of, champion
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
 
-_ROW, _ROWS = ({"$ref": f"#/components/schemas/{n}"} for n in ("Row", "Rows"))
-_ANSWER, _ANSWERS = ({"$ref": f"#/components/schemas/{n}"} for n in ("Answer", "Answers"))
+_ANY_ROWS = [{"$ref": f"#/components/schemas/{n}"} for n in ("Row", "RowList", "Rows")]
+_ANY_ANSWERS = [{"$ref": f"#/components/schemas/{n}"} for n in ("Answer", "Answers")]
 _PREDICT = {
     "description": "One row gives one answer; a list, or an object with `rows` alone, gives `predictions`.",
     "query": {
@@ -27,8 +27,8 @@ _PREDICT = {
             "schema": {"type": "string"},
         },
     },
-    "body": {"application/json": {"anyOf": [_ROW, {"type": "array", "items": _ROW}, _ROWS]}},
-    "answers": {"200": {"anyOf": [_ANSWER, _ANSWERS]}},
+    "body": {"application/json": {"anyOf": _ANY_ROWS}},
+    "answers": {"200": {"anyOf": _ANY_ANSWERS}},
 }
 
 

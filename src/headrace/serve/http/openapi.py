@@ -63,7 +63,9 @@ def document(manifest: Manifest, release: str, endpoints: Iterable[Endpoint]) ->
     paths: dict[str, Plain] = {}
     for endpoint in endpoints:
         if not endpoint.hidden:
-            paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+            paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(
+                endpoint, manifest, release
+            )
     return {
         "openapi": "3.1.1",
         "info": {
@@ -95,9 +97,11 @@ def schemas(manifest: Manifest, release: str) -> Plain:
     }
     return {
         "Row": row,
+        "RowList": rows,
         "Rows": {
             "type": "object",
-            "properties": {"rows": rows, "explain": explain},
+            "properties": {"rows": _ref("RowList")}
+            | ({"explain": explain} if manifest.serving.reference else {}),
             "required": ["rows"],
             "additionalProperties": False,
         },
@@ -201,8 +205,9 @@ def answer_schema(manifest: Manifest) -> Plain:
     return {"type": "object", "properties": members, "required": ["id", "prediction", "release", "arm", "by"]}
 
 
-def _operation(endpoint: Endpoint) -> Plain:
+def _operation(endpoint: Endpoint, manifest: Manifest, release: str) -> Plain:
     doc = endpoint.doc
+    there: Plain = {"name": {"enum": [manifest.project]}, "version": {"examples": [release]}}
     protocol = next((p for start, p in _PROTOCOLS.items() if endpoint.path.startswith(start)), "headrace")
     role = f" For the role {endpoint.role}, where tokens are asked for." if endpoint.role else ""
     operation: Plain = {
@@ -212,10 +217,19 @@ def _operation(endpoint: Endpoint) -> Plain:
         "description": f"{doc.get('description', '')}{role}".strip(),
     }
     parameters = [
-        {"name": n, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": n,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1} | there.get(n, {}),
+        }
         for n in re.findall(r"{(\w+)}", endpoint.path)
     ]
-    parameters += [{"name": n, "in": "query", **p} for n, p in doc.get("query", {}).items()]
+    parameters += [
+        {"name": n, "in": "query", **p}
+        for n, p in doc.get("query", {}).items()
+        if n != "explain" or manifest.serving.reference
+    ]
     parameters += [{"name": n, "in": "header", **p} for n, p in doc.get("headers", {}).items()]
     if parameters:
         operation["parameters"] = parameters
