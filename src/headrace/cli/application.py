@@ -30,8 +30,10 @@ from headrace.serve.guard import Guardian, Source, Verbs
 from headrace.serve.guarded import Tally
 from headrace.serve.http.app import assemble, intake_of
 from headrace.serve.http.guard import Guard
-from headrace.serve.http.health import Health
-from headrace.serve.http.wire import Limits
+from headrace.serve.http.health import Health, late
+from headrace.serve.http.metrics import Gauge, Metrics
+from headrace.serve.http.wire import Limits, Wire
+from headrace.serve.labelled import as_logged
 from headrace.serve.live import Following, Live, Served, load, loader
 from headrace.serve.reviewing import Room, Settler
 from headrace.serve.worker import Application
@@ -46,7 +48,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class Wanted:
     """What `headrace serve` was asked for. release: one for good (empty: as the ledger says). online: None:
     where it is filled. log: durable, buffered or off (empty: as the champion's plan says). anybody: no token
-    is asked for. place: this worker's, of `workers`."""
+    is asked for. place: this worker's, of `workers`. shared: the folder that they share (empty: none)."""
 
     root: Path
     release: str = ""
@@ -56,6 +58,7 @@ class Wanted:
     anybody: bool = False
     workers: int = 1
     place: int = 0
+    shared: str = ""
 
 
 def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_clock) -> Application:
@@ -94,20 +97,52 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     if tokens or not wanted.anybody:
         guard = Guard(store, clock, needed=tokens and not wanted.anybody, workers=wanted.workers)
         closing.append(guard.close)
-    health = Health([lambda: live.trouble])
+    health = Health(
+        [lambda: late(live.behind), lambda: log.state.trouble if isinstance(log, LogWriter) else ""],
+        notes=[lambda: live.trouble],
+    )
+    metrics = Metrics(Path(wanted.shared) if wanted.shared else None, _gauges(live, log))
+    metrics.start(loop)
     people, room = _people(store, wanted, clock, closing)
     shell = assemble(
         live,
         intake_of(store, champion),
         log,
         guard=guard,
+        metrics=metrics,
         health=health,
         people=people,
         room=room,
+        book=LabelBook(folder / LOG, clock=clock, treat=as_logged(champion.manifest.serving)),
         close=lambda: _each(closing),
     )
     limits = Limits(waiting=plan.queue, bytes=max(4 * plan.body, Limits.bytes))
-    return Application(shell, limits, partial(setattr, health, "draining", True))
+    return Application(shell, limits, partial(setattr, health, "draining", True), partial(_watched, metrics))
+
+
+def _gauges(live: Live, log: Log) -> list[Gauge]:
+    """How things stand in this worker."""
+    age = Gauge(
+        "headrace_following_age_seconds",
+        "How long ago the ledger was last read.",
+        lambda: int(live.behind * 1e6),
+        unit=1e-6,
+        most=True,
+    )
+    if not isinstance(log, LogWriter):
+        return [age]
+    return [
+        age,
+        Gauge("headrace_log_waiting", "Answers that wait to be logged.", lambda: log.state.waiting),
+        Gauge("headrace_log_refusing", "Workers whose log takes nothing.", lambda: bool(log.state.trouble)),
+    ]
+
+
+def _watched(metrics: Metrics, wire: Wire) -> None:
+    """Show how much waits in the connections of this worker."""
+    metrics.add(Gauge("headrace_requests_waiting", "Requests being answered.", lambda: wire.waiting))
+    metrics.add(Gauge("headrace_bytes_waiting", "Bytes of their bodies.", lambda: wire.bytes))
+    metrics.add(Gauge("headrace_connections", "Open connections.", lambda: len(wire.connections)))
 
 
 def _people(
@@ -165,6 +200,7 @@ def _log(folder: Path, wanted: Wanted, plan: LogPlan, loop: asyncio.AbstractEven
         worker=f"{wanted.place}-{os.getpid()}",
         mode="durable" if mode == "durable" else "buffered",
         window_us=plan.window_us,
+        full="wait" if plan.full == "wait" else "shed",
         clock=clock,
         relay=loop.call_soon_threadsafe,
     )
