@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import click
 
 from headrace.cli.common import in_project, open_project
-from headrace.core.places import STORE_DIR
+from headrace.core.places import SERVING, STORE_DIR
 
 
 @click.command(epilog="Example: headrace serve -C flights --workers 4 --port 8000")
@@ -43,6 +46,7 @@ from headrace.core.places import STORE_DIR
 @click.option("--place", type=int, default=-1, hidden=True)
 @click.option("--socket", "listening", type=int, default=-1, hidden=True)
 @click.option("--link", type=int, default=-1, hidden=True)
+@click.option("--shared", default="", hidden=True)
 def serve(
     folder: str,
     release: str | None,
@@ -55,6 +59,7 @@ def serve(
     place: int,
     listening: int,
     link: int,
+    shared: str,
 ) -> None:
     """Answer over HTTP by the routes of the ledger: POST /predict for one row or many, GET / for the rest.
 
@@ -71,7 +76,7 @@ def serve(
     root = Path(folder).resolve()
     if not (root / STORE_DIR).is_dir():
         _ = open_project(folder).store  # says what is missing
-    wanted = Wanted(root, release or "", online, log or "", host, anybody, workers, max(0, place))
+    wanted = Wanted(root, release or "", online, log or "", host, anybody, workers, max(0, place), shared)
     if place >= 0:
         with socket.socket(fileno=listening) as sock, socket.socket(fileno=link) as boss:
             run(partial(make, wanted), [sock], ready=lambda: boss.sendall(b"1"), boss=boss)
@@ -85,8 +90,35 @@ def serve(
         run(partial(make, wanted), sockets, ready=told)
         return
 
-    def command(place: int, listening: int, link: int) -> Sequence[str]:
-        mine = ["--place", str(place), "--socket", str(listening), "--link", str(link)]
-        return [sys.executable, "-c", "from headrace.cli import main; main()", *sys.argv[1:], *mine]
+    with _shared(root / STORE_DIR / SERVING) as common:
 
-    sys.exit(Supervisor(sockets, command, partial(click.echo, err=True)).run(told))
+        def command(place: int, listening: int, link: int) -> Sequence[str]:
+            mine = ["--place", str(place), "--socket", str(listening), "--link", str(link)]
+            start = [sys.executable, "-c", "from headrace.cli import main; main()"]
+            return [*start, *sys.argv[1:], *mine, "--shared", str(common)]
+
+        sys.exit(Supervisor(sockets, command, partial(click.echo, err=True)).run(told))
+
+
+@contextmanager
+def _shared(folder: Path) -> Iterator[Path]:
+    """A folder for what the workers share; those of servers that are gone go."""
+    for old in folder.iterdir() if folder.is_dir() else ():
+        if old.name.isdigit() and not _lives(int(old.name)):
+            shutil.rmtree(old, ignore_errors=True)
+    mine = folder / str(os.getpid())
+    mine.mkdir(parents=True, exist_ok=True)
+    try:
+        yield mine
+    finally:
+        shutil.rmtree(mine, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,407 @@
+"""Connections over real sockets: what HTTP/1.1 asks for, and what a sender can cost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.shell import Shell
+from headrace.serve.http.wire import Limits, Wire
+
+MOST = 200_000
+POST = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
+
+
+class Server:
+    """A wire with a few endpoints. `gate` holds up what asks for /wait; `begun` counts those."""
+
+    def __init__(self, limits: Limits) -> None:
+        async def echo(call: Call) -> Reply:
+            await asyncio.sleep(0)
+            return json_reply({"bytes": len(call.body), "query": dict(call.query), "path": call.target})
+
+        async def wait(_: Call) -> Reply:
+            self.begun += 1
+            await self.gate.wait()
+            return json_reply("waited")
+
+        def at_once(_: Call) -> Reply:
+            return Reply(b"{}", 200, headers=((b"x-more", b"yes"),))
+
+        async def breaks(_: Call) -> Reply:
+            raise RuntimeError("inside")
+
+        def refuses(_: Call) -> Reply:
+            raise Refused(418, "no tea")
+
+        endpoints = [
+            Endpoint("POST", "/echo", echo, ""),
+            Endpoint("GET", "/things/{name}", echo, ""),
+            Endpoint("POST", "/wait", wait, ""),
+            Endpoint("GET", "/now", at_once, ""),
+            Endpoint("GET", "/breaks", breaks, ""),
+            Endpoint("GET", "/refuses", refuses, ""),
+        ]
+        self.gate, self.begun = asyncio.Event(), 0
+        self.wire = Wire(Shell(endpoints, most=MOST), limits, asyncio.get_running_loop())
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def say(self, data: bytes, answers: int = 1) -> list[tuple[int, dict[str, str], bytes]]:
+        """So many answers of one connection that sends this; one that ends it is the last."""
+        reader, writer = await self.connect()
+        writer.write(data)
+        told = [await asyncio.wait_for(answer(reader), 60) for _ in range(answers)]
+        if told[-1][1].get("connection") == "close":
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        writer.close()
+        return told
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    line = await reader.readuntil(b"\r\n")
+    status = int(line.split()[1])
+    headers = {}
+    while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+        name, _, value = line.decode().partition(":")
+        headers[name] = value.strip()
+    body = await reader.readexactly(int(headers.get("content-length", 0))) if status != 100 else b""
+    return status, headers, body
+
+
+def run(work: Callable[[Server], Awaitable[None]], **limits: Any) -> None:
+    async def whole() -> None:
+        server = Server(Limits(**limits))
+        listening = await asyncio.get_running_loop().create_server(server.wire.connection, "127.0.0.1", 0)
+        server.port = listening.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # told to the test
+        try:
+            await work(server)
+        finally:
+            server.gate.set()
+            listening.close()
+            await server.wire.drain(5)
+
+    asyncio.run(whole())
+
+
+def what(body: bytes) -> str:
+    told = json.loads(body)
+    assert list(told) == ["type", "title", "status", "detail", "errors"]
+    return str(told["detail"])
+
+
+def test_answers_come_in_the_order_of_their_requests() -> None:
+    async def work(server: Server) -> None:
+        sizes = [0, 5, 3000, 1, 77]
+        asked = b"".join(POST % (n, b"x" * n) for n in sizes) + b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n"
+        told = await server.say(asked, 6)
+        assert [json.loads(b).get("bytes") for _, _, b in told] == [*sizes, None]
+        assert all(s == 200 and "date" in h and "connection" not in h for s, h, _ in told)
+        assert told[-1][1]["x-more"] == "yes"
+
+    run(work)
+
+
+def test_many_requests_at_once_on_one_connection_are_all_answered() -> None:
+    async def work(server: Server) -> None:
+        told = await server.say(b"".join(POST % (3, b"%3d" % i) for i in range(300)), 300)
+        assert [s for s, _, _ in told] == [200] * 300
+
+    run(work)
+
+
+def test_a_request_may_come_byte_by_byte() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        for byte in POST % (4, b"abcd"):
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        status, _, body = await answer(reader)
+        assert (status, json.loads(body)["bytes"]) == (200, 4)
+        writer.close()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n", True),
+        (b"GET /now HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", False),
+        (b"GET /now HTTP/1.0\r\n\r\n", False),
+        (b"GET /now HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", True),
+    ],
+)
+def test_connections_are_kept_as_callers_wish(asked: bytes, kept: bool) -> None:
+    async def work(server: Server) -> None:
+        told = await server.say(asked + asked, 2 if kept else 1)
+        assert [s for s, _, _ in told] == [200] * (2 if kept else 1)
+        assert (told[0][1].get("connection") == "close") is not kept
+
+    run(work)
+
+
+def test_paths_queries_and_other_forms() -> None:
+    async def work(server: Server) -> None:
+        asked = b"GET /things/a%20b?x=%C3%BC&y= HTTP/1.1\r\nhost: x\r\n\r\n"
+        (told,) = await server.say(asked)
+        assert json.loads(told[2]) == {"bytes": 0, "query": {"x": "ü", "y": ""}, "path": "/things/a b"}
+        ((status, _, _),) = await server.say(b"GET http://x/now?a=b HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert status == 200
+        ((status, headers, _),) = await server.say(b"DELETE /now HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (status, headers["allow"]) == (405, "GET")
+        ((status, _, body),) = await server.say(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert status == 404 and "no such path" in what(body)
+
+    run(work)
+
+
+def test_head_has_no_body_and_its_length() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.write(b"HEAD /now HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        told = await reader.read()
+        assert b"content-length: 2\r\n" in told and told.endswith(b"\r\n\r\n")
+        writer.close()
+
+    run(work)
+
+
+def test_who_expects_to_be_asked_for_the_body_is() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.write(b"POST /echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        assert (await answer(reader))[0] == 100
+        writer.write(b"abc")
+        assert (await answer(reader))[0] == 200
+        writer.close()
+
+    run(work)
+
+
+def test_what_fails_inside_says_nothing_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(server: Server) -> None:
+        asked = b"GET /breaks HTTP/1.1\r\nhost: x\r\n\r\nGET /refuses HTTP/1.1\r\nhost: x\r\n\r\n"
+        (broken, refused) = await server.say(asked, 2)
+        assert broken[0] == 500 and b"inside" not in broken[2]
+        assert (refused[0], what(refused[2])) == (418, "no tea")
+
+    run(work)
+    assert "inside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET /now HTTP/9.9\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: -4\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcde",
+        b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_a_400_and_the_end(asked: bytes) -> None:
+    async def work(server: Server) -> None:
+        told = await server.say(asked)
+        assert [s for s, _, _ in told] == [400]
+        assert told[0][1]["connection"] == "close"
+        assert what(told[0][2]).startswith("this is no HTTP")
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"x-long: " + b"a" * 70_000,
+        b"\r\n".join(b"x-%d: 1" % i for i in range(150)),
+        b"\r\n".join(b"x-%d: %b" % (i, b"b" * 1000) for i in range(90)),
+    ],
+)
+def test_long_heads_are_refused(head: bytes) -> None:
+    async def work(server: Server) -> None:
+        told = await server.say(b"GET /now HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n\r\n")
+        assert [s for s, _, _ in told] == [431]
+
+    run(work)
+
+
+def test_a_head_that_never_ends_is_refused_when_it_is_too_long() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.write(b"GET /now HTTP/1.1\r\nx: " + b"a" * 200_000)
+        assert (await answer(reader))[0] == 431
+        writer.close()
+
+    run(work)
+
+
+def test_large_bodies_are_refused_with_an_answer_that_arrives() -> None:
+    async def work(server: Server) -> None:
+        ((status, _, body),) = await server.say(POST % (MOST * 40, b"x" * MOST * 40))
+        assert (status == 413 and "0.2 MB" in what(body)) or "200,000 bytes" in what(body)
+        chunks = b"".join(b"4000\r\n" + b"x" * 0x4000 + b"\r\n" for _ in range(20))
+        head = b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        ((status, _, _),) = await server.say(head + chunks + b"0\r\n\r\n")
+        assert status == 413
+        ((status, _, body),) = await server.say(POST % (MOST, b"x" * MOST))
+        assert (status, json.loads(body)["bytes"]) == (200, MOST)
+        assert server.wire.bytes == 0
+
+    run(work)
+
+
+def test_a_refused_request_is_read_over_and_the_connection_stays() -> None:
+    async def work(server: Server) -> None:
+        asked = b"POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n" + b"x" * 100_000
+        told = await server.say(asked + POST % (2, b"ab"), 2)
+        assert [s for s, _, _ in told] == [404, 200]
+
+    run(work)
+
+
+def test_slow_senders_are_let_go() -> None:
+    async def work(server: Server) -> None:
+        for begun in (b"GET /no", b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc"):
+            reader, writer = await server.connect()
+            writer.write(begun)
+            status, headers, _ = await asyncio.wait_for(answer(reader), 10)
+            assert (status, headers["connection"]) == (408, "close")
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+
+    run(work, patience=0.3, linger=0.5)
+
+
+def test_connections_without_a_request_are_closed() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        reader, writer = await server.connect()
+        writer.write(b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+    run(work, idle=0.3)
+
+
+def test_who_does_not_read_is_not_read_from_and_let_go() -> None:
+    async def work(server: Server) -> None:
+        _, writer = await server.connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
+        asked = b"GET /never/%b HTTP/1.1\r\nhost: x\r\n\r\n" % (b"p" * 4000)
+        for _ in range(3000):  # their answers are longer than all buffers together
+            writer.write(asked)
+        while not server.wire.connections:
+            await asyncio.sleep(0.01)
+        while server.wire.connections:
+            await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    run(work, slow=0.5)
+
+
+def test_more_connections_than_are_borne_get_a_503() -> None:
+    async def work(server: Server) -> None:
+        held = [await server.connect() for _ in range(3)]
+        while len(server.wire.connections) < 3:
+            await asyncio.sleep(0.01)
+        reader, writer = await server.connect()
+        status, headers, _ = await answer(reader)
+        assert (status, headers["retry-after"]) == (503, "1")
+        writer.close()
+        for _, one in held:
+            one.close()
+
+    run(work, connections=3)
+
+
+def test_more_requests_than_may_wait_get_a_429_and_what_is_cheap_is_answered() -> None:
+    async def work(server: Server) -> None:
+        asked = b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+        held = [await server.connect() for _ in range(5)]
+        for _, writer in held:
+            writer.write(asked)
+        while server.begun < 5:
+            await asyncio.sleep(0.01)
+        ((status, headers, body),) = await server.say(asked)
+        assert (status, headers["retry-after"]) == (429, "1") and "busy" in what(body)
+        ((status, _, _),) = await server.say(b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert status == 200
+        server.gate.set()
+        assert [(await answer(reader))[0] for reader, _ in held] == [200] * 5
+        assert server.wire.waiting == 0
+        for _, writer in held:
+            writer.close()
+
+    run(work, waiting=5)
+
+
+def test_bodies_that_wait_are_bounded_together() -> None:
+    async def work(server: Server) -> None:
+        held = [await server.connect() for _ in range(3)]
+        for _, writer in held:
+            writer.write(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n" + b"x" * 100_000)
+        while server.begun < 3:
+            await asyncio.sleep(0.01)
+        ((status, _, _),) = await server.say(POST % (100_000, b"x" * 100_000))
+        assert status == 429
+        server.gate.set()
+        assert [(await answer(reader))[0] for reader, _ in held] == [200] * 3
+        for _, writer in held:
+            writer.close()
+        while server.wire.connections:
+            await asyncio.sleep(0.01)
+        assert server.wire.bytes == 0
+
+    run(work, bytes=350_000, linger=0.3)
+
+
+def test_a_caller_who_leaves_costs_nothing_that_stays() -> None:
+    async def work(server: Server) -> None:
+        for _ in range(20):
+            _, writer = await server.connect()
+            writer.write(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabcde")
+            while server.begun < 1:
+                await asyncio.sleep(0.01)
+            server.begun = 0
+            writer.transport.abort()
+        server.gate.set()
+        while server.wire.connections or server.wire.waiting:
+            await asyncio.sleep(0.01)
+        assert server.wire.bytes == 0
+
+    run(work)
+
+
+def test_draining_answers_what_was_begun_and_what_still_comes() -> None:
+    async def work(server: Server) -> None:
+        busy, idle = await server.connect(), await server.connect()
+        busy[1].write(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        while server.begun < 1:
+            await asyncio.sleep(0.01)
+        draining = asyncio.create_task(server.wire.drain(10))
+        await asyncio.sleep(0.1)
+        idle[1].write(b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n")
+        status, headers, _ = await answer(idle[0])
+        assert (status, headers["connection"]) == (200, "close")
+        server.gate.set()
+        status, headers, _ = await answer(busy[0])
+        assert (status, headers["connection"]) == (200, "close")
+        assert await draining
+        for _, writer in (busy, idle):
+            writer.close()
+
+    run(work)
