@@ -263,7 +263,7 @@ class Attention:
         prediction, p = answer.get("prediction"), answer.get("probability")
         if prediction is None or p is None:
             return 0.0
-        if isinstance(p, Mapping):
+        if self._kind is Kind.MULTICLASS:
             return float(p[label_name(prediction)])
         return float(p) if prediction == self._labels[1] else 1.0 - float(p)
 

@@ -35,6 +35,7 @@ from headrace.stores.reviews_rows import (
     remark,
     require_seat,
     reviewed,
+    reviewed_all,
     sent,
     settle,
     settle_due,
@@ -232,7 +233,7 @@ class SqliteReviews:
                 " AND (? IS NULL OR source = ?) ORDER BY number LIMIT ?",
                 (after, number, number, source, source, limit),
             ).fetchall()
-            return [(row[0], reviewed(db, row)) for row in rows]
+            return [(row[0], found) for row, found in zip(rows, reviewed_all(db, rows), strict=True)]
 
         return self._read("list items", look, [])
 
@@ -244,7 +245,7 @@ class SqliteReviews:
                 f"SELECT {ROW} FROM item WHERE state > 0 AND collected = 0 ORDER BY settled, number LIMIT ?",
                 (limit,),
             ).fetchall()
-            return [reviewed(db, row) for row in rows]
+            return reviewed_all(db, rows)
 
         return self._read("read decisions", look, [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,6 +13,7 @@ from headrace.core.review import TRAFFIC, Item, Label, Remark, Reviewed, Said, S
 STATES = (State.OPEN, State.DECIDED, State.EXPIRED)
 _OPEN, _DECIDED, _EXPIRED = range(3)
 NEVER = 2**62
+_ASKS = 400  # items of one query
 ROW = "number, state, wanted, made, held, due, decision, settled, body"
 encode = msgspec.json.encode
 body_of = msgspec.json.Decoder(Item).decode
@@ -177,19 +179,36 @@ def numbered(db: sqlite3.Connection, number: int) -> Row:
 
 
 def reviewed(db: sqlite3.Connection, row: Row) -> Reviewed:
-    number, state, _, _, _, _, decision, settled, body = row
-    said = [
-        Said(who, until, None if made is None else label_of(made), at)
-        for who, until, made, at in db.execute(
-            "SELECT reviewer, until, decision, at FROM seat WHERE item = ? ORDER BY decision IS NULL, place",
-            (number,),
+    """A row of an item with what was said of it."""
+    return reviewed_all(db, [row])[0]
+
+
+def reviewed_all(db: sqlite3.Connection, rows: Sequence[Row]) -> list[Reviewed]:
+    """Rows of items with what was said of them: two queries for every 400."""
+    said: dict[int, list[Said]] = {}
+    remarks: dict[int, list[Remark]] = {}
+    for start in range(0, len(rows), _ASKS):
+        numbers = [row[0] for row in rows[start : start + _ASKS]]
+        those = f"item IN ({','.join('?' * len(numbers))})"
+        for number, who, until, made, at in db.execute(
+            f"SELECT item, reviewer, until, decision, at FROM seat WHERE {those}"
+            " ORDER BY item, decision IS NULL, place",
+            numbers,
+        ):
+            told = Said(who, until, None if made is None else label_of(made), at)
+            said.setdefault(number, []).append(told)
+        for number, who, at, text in db.execute(
+            f"SELECT item, reviewer, at, said FROM remark WHERE {those} ORDER BY number", numbers
+        ):
+            remarks.setdefault(number, []).append(Remark(who, at, text))
+    return [
+        Reviewed(
+            body_of(body),
+            STATES[state],
+            None if decision is None else label_of(decision),
+            settled,
+            tuple(said.get(number, ())),
+            tuple(remarks.get(number, ())),
         )
+        for number, state, _, _, _, _, decision, settled, body in rows
     ]
-    remarks = [
-        Remark(who, at, text)
-        for who, at, text in db.execute(
-            "SELECT reviewer, at, said FROM remark WHERE item = ? ORDER BY number", (number,)
-        )
-    ]
-    made = None if decision is None else label_of(decision)
-    return Reviewed(body_of(body), STATES[state], made, settled, tuple(said), tuple(remarks))
