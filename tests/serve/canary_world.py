@@ -57,7 +57,8 @@ def make_project(folder: Path) -> tuple[str, str]:
     calm = '  wind: {python: "features.py:calm", of: [weather.wind]}\n'
     # A machine that is busy with other tests is no reason to fall back.
     patient = ("cv: {folds: 3}\n", "cv: {folds: 3}\nserve: {deadline: 20 s}\n")
-    project = begin(folder, ("  wind: weather.wind\n", calm), patient)
+    worth = ("  metric: f1\n", "  metric: f1\n  value: {true_positive: 4, false_positive: -1, unit: EUR}\n")
+    project = begin(folder, ("  wind: weather.wind\n", calm), patient, worth)
     (folder / "features.py").write_text(CODE)
     first = project.run()
     assert first.status == "released", first.problems

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headrace.cli.common import in_project, number, open_project, print_json, table, with_json
+from headrace.cli.common import in_project, open_project, print_json, table, with_json
 from headrace.cli.hints import Hinting
 from headrace.core.codec import to_plain
 from headrace.core.errors import UserError
@@ -227,7 +227,10 @@ def _said(e: Event) -> str:
         arms = ", ".join(f"{a['role']} {a['release']} {_percent(a['share'])}" for a in p["arms"])
         return f"{arms or 'the champion alone'}{': ' + p['reason'] if p.get('reason') else ''}"
     if e.kind == "route.judged":
-        return f"{p['guardrail']}: {p['outcome']}, {number(p['value'])} on {p['rows']} answers"
+        from headrace.policy.routing import shown
+
+        value = shown(p["guardrail"], p["value"])
+        return f"{p['guardrail']}: {p['outcome']}, {value} on {p['rows']} answers"
     if e.kind == "route.rolled_back":
         return f"{p['release']} at {_percent(p['share'])}{': ' + p['reason'] if p['reason'] else ''}"
     moved = ", ".join(f"{r} {_percent(s)}" for r, s in p.get("shares", {}).items())

@@ -102,9 +102,11 @@ def decide(route: Route, ramp: Ramp, judged: Sequence[Judged], now: datetime) ->
     left = ramp.bake - (now - datetime.fromisoformat(route.since))
     if left > timedelta(0):
         return Hold(f"{canary.share:.0%} is held for {_short(left)} more")
-    waiting = [f"{j.guardrail}: {j.reason}" for j in judged if j.outcome not in _GOES_ON]
+    waiting = [j for j in judged if j.outcome not in _GOES_ON]
+    if len(waiting) > 1 and len({j.reason for j in waiting}) == 1:
+        return Hold(waiting[0].reason)
     if waiting:
-        return Hold("; ".join(waiting))
+        return Hold("; ".join(f"{j.guardrail}: {j.reason}" for j in waiting))
     above = [s for s in ramp.shares if s > canary.share + _SAME]
     if above:
         return Move(canary.release, above[0])

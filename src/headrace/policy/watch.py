@@ -33,7 +33,7 @@ class Watch:
         alpha: float = ALPHA,
     ) -> None:
         self._rails = [rail_of(g, worth) for g in guardrails]
-        self._ready = [False] * len(guardrails)
+        self._ready = [rail.renew(ArmSeen()) for rail in self._rails]
         self._windows = max(windows, 1)
         self._need = max(len(guardrails), 1) / alpha  # Bonferroni: any of them
         self._canary, self._champion = ArmSeen(), ArmSeen()
@@ -44,10 +44,6 @@ class Watch:
     def take(self, window: int, canary: Seen, champion: Seen, chance: float) -> None:
         """What both did in a window, counted from the start of the ramp, and the chance with which a unit of
         the two was the canary's. Windows in which nothing was seen may be left out; one may come in parts."""
-        for i, rail in enumerate(self._rails):
-            if self._looks % RENEWED == 0 or not self._ready[i]:
-                self._ready[i] = rail.renew(self._champion)
-        self._looks += 1
         weight = spent(window, self._windows) if window > self._last else 0.0  # each begins once
         self._last = max(self._last, window)
         self._alone = chance > _ALONE
@@ -56,6 +52,10 @@ class Watch:
                 rail.take(canary, champion, chance, weight)
         self._canary.add(canary)
         self._champion.add(champion)
+        self._looks += 1
+        for i, rail in enumerate(self._rails):  # for the windows after this one
+            if self._looks % RENEWED == 0 or not self._ready[i]:
+                self._ready[i] = rail.renew(self._champion)
 
     def anew(self) -> None:
         """The share has changed: estimates are made, and rows counted, from here on. What was bet stands."""

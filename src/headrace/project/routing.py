@@ -13,6 +13,7 @@ from headrace.project.logging import Logging
 from headrace.project.serving import Serving
 
 if TYPE_CHECKING:
+    from headrace.engine.arm_worth import ArmWorth
     from headrace.engine.routes import Wanted
     from headrace.engine.shadows import Shadowed
     from headrace.policy.guardrails import Judged
@@ -152,6 +153,11 @@ class _Verbs:
             actor=GUARD,
             clock=self._routing._clock,
         )
+
+    def worth(self, release: str) -> ArmWorth:
+        from headrace.engine.arm_worth import ArmWorth
+
+        return ArmWorth(self._routing.store, lambda sql: self._routing.log_query(sql).rows, release)
 
     def promote(self, route: str, release: str, judged: Sequence[Judged]) -> str:
         from headrace.engine.routes import promote_canary

@@ -22,11 +22,11 @@ from headrace.core.clock import Clock, iso
 from headrace.core.codec import from_json, to_json, to_plain
 from headrace.core.ports import Store
 from headrace.core.routes import Route
-from headrace.policy.guardrails import Judged
+from headrace.policy.guardrails import VALUE, Judged
 from headrace.policy.rails import Worth
 from headrace.policy.routing import Action, Hold, Move, Promote, Ramp, RollBack, decide, ramp_of
 from headrace.policy.watch import Watch
-from headrace.serve.guarded import WINDOW_US, windows
+from headrace.serve.guarded import WINDOW_US, windows, worth_seen
 from headrace.serve.ledger import Ledger
 
 EVERY = 0.25
@@ -38,6 +38,9 @@ _BACK_US = 10_000_000
 _ASK_AGAIN = 60.0
 _WRITE_EVERY = 1.0
 _STALE = 10.0
+_LEARN_EVERY = 5.0
+_TOGETHER = 20
+"""Decisions whose truth became known that are judged as one."""
 
 _LOG = logging.getLogger("headrace.serve")
 
@@ -65,6 +68,34 @@ class Verbs(Protocol):
         """Ask for it to become champion; what keeps it from that, or nothing."""
         ...
 
+    def worth(self, release: str) -> Worths:
+        """What tells what its decisions, and the champion's beside it, are worth."""
+        ...
+
+
+class Known(Protocol):
+    """Worth a decision by arm, of truths that became known; upto: the newest (UTC microseconds)."""
+
+    @property
+    def canary(self) -> Sequence[float]: ...
+    @property
+    def champion(self) -> Sequence[float]: ...
+    @property
+    def upto(self) -> int: ...
+
+
+class Worths(Protocol):
+    """What decisions are worth, as truths become known."""
+
+    @property
+    def reach(self) -> Worth | None:
+        """The least and the most that one can be worth; None where nothing says."""
+        ...
+
+    def known(self, route: Route, after: int) -> Known:
+        """What became known after a moment (UTC microseconds)."""
+        ...
+
 
 @dataclass
 class _Watched:
@@ -73,19 +104,31 @@ class _Watched:
     route: Route
     ramp: Ramp
     watch: Watch
+    worths: Worths | None = None
+    upto: int = 0
+    looked: float = 0.0
     asked: float = -_ASK_AGAIN
     refused: str = ""
 
     def take(self, entries: Iterable[Answered]) -> None:
-        canary = self.route.canary
-        if canary is None:
-            return
-        champion = max(1.0 - self.route.drawn, 0.0)
-        chance = canary.share / (canary.share + champion)
+        chance = _chance(self.route)
         began, since = _window(self.route.began), _window(self.route.since)
         for number, ours, theirs in windows(entries, self.route.name):
             if number > since:  # before it, units were divided otherwise
                 self.watch.take(number - began, ours, theirs, chance)
+
+    def learn(self, now: datetime) -> None:
+        """Take what became known of the worth of decisions, every few seconds."""
+        if self.worths is None or now.timestamp() - self.looked < _LEARN_EVERY:
+            return
+        self.looked = now.timestamp()
+        known = self.worths.known(self.route, self.upto)
+        self.upto = known.upto
+        number = _micros(now) // WINDOW_US - _window(self.route.began)
+        ours, theirs = known.canary, known.champion
+        for at in range(0, max(len(ours), len(theirs)), _TOGETHER):
+            some = slice(at, at + _TOGETHER)
+            self.watch.take(number, worth_seen(ours[some]), worth_seen(theirs[some]), _chance(self.route))
 
 
 class Lease:
@@ -129,7 +172,6 @@ class Guardian:
         verbs: Callable[[], Verbs],
         clock: Clock,
         *,
-        worth: Worth | None = None,
         every: float = EVERY,
     ) -> None:
         """
@@ -137,7 +179,6 @@ class Guardian:
             folder: of the store; the lock is there.
             source: makes what answers are read from, beginning with those since a moment (UTC microseconds).
             verbs: makes what acts, when there is a canary: it loads what answering has no need of.
-            worth: the least and the most that a decision can be worth.
         """
         self._ledger = Ledger(store)
         self._folder = folder
@@ -145,7 +186,6 @@ class Guardian:
         self._make_verbs = verbs
         self._verbs: Verbs | None = None
         self._clock = clock
-        self._worth = worth
         self._every = every
         self._lease = Lease(folder / LOCK)
         self._source: Source | None = None
@@ -192,15 +232,15 @@ class Guardian:
         now = self._clock()
         if self._source is None:
             self._source = self._make_source(_micros(now) - _BACK_US)
-        if self._verbs is None:
-            self._verbs = self._make_verbs()
         entries = self._source.poll()
         standing: dict[str, Any] = {}
+        verbs = self._verbs or self._make_verbs()
         for name, watched in self._watched.items():
             watched.take(entries)
+            watched.learn(now)
             judged = watched.watch.judge()
             action = decide(watched.route, watched.ramp, judged, now)
-            why = self._act(self._verbs, watched, action, judged, now)
+            why = self._act(verbs, watched, action, judged, now)
             standing[name] = {"at": iso(now), "next": why, "judged": [to_plain(j) for j in judged]}
         self._tell(standing)
 
@@ -210,13 +250,20 @@ class Guardian:
             if canary is None:
                 self._watched.pop(name, None)
             elif known is None or _canary(known.route) != _canary(route) or known.route.ramp != route.ramp:
-                ramp = ramp_of(route.ramp)
-                watch = Watch(ramp.guardrails, windows=ramp.windows, worth=self._worth)
-                self._watched[name] = _Watched(route, ramp, watch)
+                self._watched[name] = self._begun(route, canary.release)
             else:
                 if known.route.number != route.number:
                     known.watch.anew()
                 known.route = route
+
+    def _begun(self, route: Route, release: str) -> _Watched:
+        if self._verbs is None:
+            self._verbs = self._make_verbs()
+        ramp = ramp_of(route.ramp)
+        worths = self._verbs.worth(release) if any(g.name == VALUE for g in ramp.guardrails) else None
+        reach = None if worths is None else worths.reach
+        watch = Watch(ramp.guardrails, windows=ramp.windows, worth=reach)
+        return _Watched(route, ramp, watch, None if reach is None else worths)
 
     def _act(
         self, verbs: Verbs, watched: _Watched, action: Action, judged: Sequence[Judged], now: datetime
@@ -280,6 +327,12 @@ def left_standing(folder: Path, now: datetime) -> Mapping[str, Any]:
 
 def _canary(route: Route) -> tuple[str, str]:
     return (route.canary.release if route.canary else "", route.began)
+
+
+def _chance(route: Route) -> float:
+    """Of a unit of the two to be the canary's."""
+    share = route.canary.share if route.canary else 0.0
+    return share / (share + max(1.0 - route.drawn, 0.0))
 
 
 def _window(moment: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,6 @@ _INSTEAD = "fallback"
 _FAILED = ("error", "timeout", "circuit open")
 """Why another release or a fallback answered: as the desk says behind who did."""
 _ARMS = (Role.CANARY.value, Role.CHAMPION.value)
-
-Worth = Callable[[Answered], float | None]
-"""What the decision of an answer was worth; None where its truth is not known."""
 
 
 class Tally:
@@ -74,6 +72,11 @@ def seen(entries: Sequence[Answered]) -> Seen:
         rows[unit] = row if known is None else [*map(max, known[:3], row[:3]), row[3]]
     table = np.array(list(rows.values()), dtype=np.float64)
     return Seen(table[:, 0], table[:, 1], table[:, 2], table[:, 3], np.empty(0))
+
+
+def worth_seen(values: Sequence[float]) -> Seen:
+    """What decisions were worth whose truth became known now, whenever they were made."""
+    return replace(_NOTHING, value=np.asarray(values, dtype=np.float64))
 
 
 def failed(e: Answered) -> bool:

@@ -1,0 +1,229 @@
+"""The guard, tick by tick: what it reads, what it does in the ledger, what it leaves, and who may act."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from canary_world import events
+
+from headrace.core.answered import Answered
+from headrace.core.clock import iso
+from headrace.core.event import Draft
+from headrace.core.views import State
+from headrace.logs.labels import LabelBook
+from headrace.logs.writer import LogWriter
+from headrace.project import Project
+from headrace.serve.guard import Guardian, Lease, left_standing
+from headrace.serve.guarded import Tally, failed, score, seen, windows
+
+World = tuple[Project, str, str]
+Answer = Callable[[str, np.random.Generator], dict[str, Any]]
+
+
+def fine(arm: str, rng: np.random.Generator) -> dict[str, Any]:
+    return {}
+
+
+class Ticking:
+    """A guard on a project, and time that passes when it is told to."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.moment = datetime.now(UTC) + timedelta(seconds=1)
+        project._clock = lambda: self.moment
+        self.tally = Tally()
+        folder = project.root / ".headrace"
+        self.guard = Guardian(
+            project.store, folder, lambda _: self.tally, project.route_verbs, lambda: self.moment
+        )
+        self.rng = np.random.default_rng(0)
+        self.count = 0
+
+    def pass_by(
+        self, seconds: float, release: str, share: float, answer: Answer = fine, rate: int = 100
+    ) -> None:
+        """Answers come, and the guard looks four times a second."""
+        for _ in range(int(seconds * 4)):
+            entries = [self.entry(release, share, answer, rate) for _ in range(rate // 4)]
+            self.tally.append(entries, lambda error: None)
+            self.guard.tick()
+
+    def entry(self, release: str, share: float, answer: Answer, rate: int) -> Answered:
+        self.moment += timedelta(seconds=1 / rate)
+        self.count += 1
+        arm = "canary" if self.rng.random() < share else "champion"
+        told: dict[str, Any] = {
+            "by": "model",
+            "took_us": int(np.exp(self.rng.normal(7, 0.3))),
+            "answer": {"prediction": True, "probability": float(self.rng.beta(2, 5))},
+        }
+        told |= answer(arm, self.rng)
+        time = int(self.moment.timestamp() * 1e6)
+        return Answered(
+            id=f"{self.count:032x}", time=time, route="default", release=release if arm == "canary" else "a",
+            arm=arm, unit="", inputs={}, **told,
+        )  # fmt: skip
+
+
+def test_a_ramp_is_walked_and_ends_in_a_promotion(canaried: World) -> None:
+    project, champion, challenger = canaried
+    there = Ticking(project)
+    project.set_route(canary=challenger, ramp=(0.25, 1), bake="20 s")
+    there.pass_by(19, challenger, 0.25)
+    assert events(project.root, "route.moved") == []
+    told = left_standing(project.root / ".headrace", there.moment)["default"]
+    assert told["next"].startswith("25% is held for")
+    assert {j["outcome"] for j in told["judged"]} == {"pass"}
+    there.pass_by(2, challenger, 0.25)
+    assert [e.payload["shares"] for e in events(project.root, "route.moved")] == [{challenger: 1}]
+    there.pass_by(22, challenger, 1.0)
+    state = project.releases()
+    assert state.champion.release == challenger  # type: ignore[union-attr]
+    assert state.releases[champion].state is State.RETIRED
+    outcomes = [e.payload["outcome"] for e in events(project.root, "route.judged")]
+    assert outcomes == ["pass"] * 4 + ["pass", "pass", "not applicable", "not applicable"]
+    there.pass_by(1, challenger, 0.0)
+    assert left_standing(project.root / ".headrace", there.moment) == {}
+
+
+def test_a_promotion_that_is_refused_leaves_the_canary_and_is_told_once(canaried: World) -> None:
+    project, _, challenger = canaried
+    there = Ticking(project)
+    project.set_route(canary=challenger, ramp=(0.5,), bake="3 s")
+    there.pass_by(6, challenger, 0.5)
+    assert (
+        "the ramp ends at 50%" in left_standing(project.root / ".headrace", there.moment)["default"]["next"]
+    )
+    project.set_route(canary=(challenger, 1.0), ramp=(1.0,), bake="3 s")
+    # Somebody promotes another release meanwhile: the challenger was never compared with it.
+    view = project.releases().releases[challenger]
+    now = iso(there.moment)
+    drafts = [Draft("release.made", "other", now, "x", {"manifest": view.manifest, "run": ""})]
+    project.store.append([*drafts, Draft("release.promoted", "other", now, "x", {})])
+    there.pass_by(20, challenger, 1.0)
+    told = left_standing(project.root / ".headrace", there.moment)["default"]["next"]
+    assert "not promoted" in told
+    assert "has not been compared with the champion other" in told
+    assert project.releases().champion.release == "other"  # type: ignore[union-attr]
+    assert len(events(project.root, "route.judged")) == 4, "written down once"
+
+
+@pytest.mark.parametrize("why", ["error", "timeout", "circuit open"])
+def test_a_canary_that_fails_is_taken_off_also_while_its_ramp_is_paused(canaried: World, why: str) -> None:
+    project, _, challenger = canaried
+    there = Ticking(project)
+    project.set_route(canary=challenger, ramp=(0.25, 1), bake="1 h")
+    project.pause_route()
+    there.pass_by(5, challenger, 0.25)
+
+    def answer(arm: str, rng: np.random.Generator) -> dict[str, Any]:
+        return {"by": f"fallback: champion ({why})", "answer": {}} if arm == "canary" else {}
+
+    there.pass_by(4, challenger, 0.25, answer)
+    (event,) = events(project.root, "route.rolled_back")
+    assert event.payload["release"] == challenger
+    assert event.payload["reason"].startswith("error_share <= 1%: ")
+    assert project.routes()["default"].arms == ()
+
+
+def test_worth_is_learned_from_labels(canaried: World) -> None:
+    project, _, challenger = canaried
+    there = Ticking(project)
+    project.set_route(canary=(challenger, 0.5), guardrails=["value >= 0.5 * champion"])
+    book = LabelBook(project.log_folder, clock=there.project._clock)
+
+    def known(number: int, right: Callable[[Answered], bool]) -> list[Any]:
+        """So many answers, and their truths; how the guardrail stands."""
+        log = LogWriter(project.log_folder, worker=f"w{there.count}", clock=there.project._clock)
+        made = [there.entry(challenger, 0.5, fine, 100) for _ in range(number)]
+        log.append(made, lambda error: None)
+        log.close()
+        there.moment += timedelta(seconds=6)
+        book.take([{"id": e.id, "label": right(e)} for e in made])
+        there.guard.tick()
+        (told,) = left_standing(project.root / ".headrace", there.moment)["default"]["judged"]
+        return [told["outcome"], told["value"], told["champion"]]
+
+    assert known(1000, lambda e: True) == ["pass", 4000.0, 4000.0]
+    assert known(0, lambda e: True) == ["pass", 4000.0, 4000.0], "each truth counts once"
+    assert known(2000, lambda e: e.arm == "champion")[0] == "fail"
+    (event,) = events(project.root, "route.rolled_back")
+    assert event.payload["reason"].startswith("value >= 0.5 * champion")
+
+
+def test_one_process_at_a_time_acts_and_death_frees_it(canaried: World) -> None:
+    folder = canaried[0].root / ".headrace"
+    code = (
+        "import sys, time; from pathlib import Path; from headrace.serve.guard import Lease\n"
+        "lease = Lease(Path(sys.argv[1])); print(lease.held(), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder / "guard.lock")], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        mine = Lease(folder / "guard.lock")
+        assert not mine.held()
+        assert (folder / "guard.lock").read_text() == f"{other.pid}\n"
+        other.kill()
+    assert mine.held()
+    assert mine.held()
+    again = Lease(folder / "guard.lock")
+    assert not again.held()
+    mine.free()
+    assert again.held()
+    again.free()
+
+
+def entries(*told: dict[str, Any]) -> Sequence[Answered]:
+    base = {
+        "id": "",
+        "time": 0,
+        "route": "default",
+        "release": "r",
+        "arm": "canary",
+        "unit": "",
+        "by": "model",
+    }
+    return [Answered(**{**base, "id": str(i), "inputs": {}, "answer": {}, **t}) for i, t in enumerate(told)]
+
+
+def test_answers_become_windows_of_units() -> None:
+    found = windows(
+        entries(
+            {"time": 50_000, "took_us": 5},
+            {"time": 60_000, "arm": "champion"},
+            {"time": 150_000, "unit": "u", "took_us": 9, "by": "fallback: value (error)"},
+            {"time": 160_000, "unit": "u", "took_us": 7, "answer": {"probability": 0.5}},
+            {"time": 160_000, "arm": "shadow"},
+            {"time": 160_000, "arm": "asked"},
+            {"time": 160_000, "route": "other"},
+        ),
+        "default",
+    )
+    assert [(number, len(ours), len(theirs)) for number, ours, theirs in found] == [(0, 1, 1), (1, 1, 0)]
+    worst = found[1][1]
+    assert (worst.failed[0], worst.fell_back[0], worst.took[0], worst.score[0]) == (1, 1, 9, 0.5)
+    assert len(seen([])) == 0
+
+
+def test_scores_and_failures_are_read_from_answers() -> None:
+    several = {"prediction": "b", "probability": {"a": 0.2, "b": 0.7, "c": 0.1}}
+    told = entries(
+        {"answer": {"prediction": True, "probability": 0.3}},
+        {"answer": {"prediction": 41.5}},
+        {"answer": several},
+        {"answer": {"prediction": True}},
+        {"answer": {"prediction": 1.0}, "by": "rule: limit"},
+        {"by": "fallback: champion (deadline)", "answer": {"prediction": 1.0}},
+        {"by": "fallback: value (timeout, error)"},
+    )
+    assert [score(e) for e in told[:3]] == [0.3, 41.5, 1.7]
+    assert all(np.isnan(score(e)) for e in told[3:])
+    assert [failed(e) for e in told] == [False] * 6 + [True]
