@@ -36,11 +36,14 @@ class Server:
             [*command, "--port", "0", "--log", "durable"], stderr=subprocess.PIPE, text=True
         )
         assert self.process.stderr is not None
+        said = []
         for line in self.process.stderr:
+            said.append(line)
             if found := re.search(r"http://[\d.]+:(\d+)", line):
                 self.port = int(found[1])
                 return
-        raise AssertionError("it did not start")
+        self.process.communicate(timeout=60)
+        raise AssertionError(f"it did not start: {''.join(said)}")
 
     def ask(self, path: str, body: Any) -> Any:
         url = f"http://127.0.0.1:{self.port}{path}"
