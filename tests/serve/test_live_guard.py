@@ -86,6 +86,7 @@ def test_a_ramp_is_walked_and_ends_in_a_promotion(canaried: World) -> None:
     state = project.releases()
     assert state.champion.release == challenger  # type: ignore[union-attr]
     assert state.releases[champion].state is State.RETIRED
+    assert state.reigns[-1].by == "guard"
     outcomes = [e.payload["outcome"] for e in events(project.root, "route.judged")]
     assert outcomes == ["pass"] * 4 + ["pass", "pass", "not applicable", "not applicable"]
     there.pass_by(1, challenger, 0.0)

@@ -72,7 +72,7 @@ def test_a_ramp_goes_up_by_itself_and_ends_with_a_champion(canaried: tuple[Proje
     (moved,) = events(project.root, "route.moved")
     assert (moved.payload["shares"], moved.actor) == ({challenger: 1}, "guard")
     (event,) = [e for e in events(project.root, "release.promoted") if e.subject == challenger]
-    assert event.actor
+    assert event.actor == "guard"
     assert project.releases().releases[champion].state is State.RETIRED
     assert project.routes()["default"].arms == ()
 

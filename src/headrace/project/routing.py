@@ -117,7 +117,7 @@ class Routing(Serving, Logging):
         import headrace.engine.routes as _  # not when a canary is to be taken off
 
         del _
-        return _Verbs(self)
+        return _Verbs(type(self)(self.root, store=self.store, clock=self._clock, actor=GUARD))
 
 
 class _Verbs:
