@@ -18,19 +18,38 @@ from serve_releases import Release
 from headrace.core.codec import to_json
 
 SERVE = """
-import socket, sys
+import os, socket, sys
 from pathlib import Path
+from headrace.core.clock import system_clock
 from headrace.core.codec import from_json
+from headrace.logs.writer import LogWriter
 from headrace.release.manifest import Manifest
-from headrace.serve.http.app import make_app
+from headrace.serve.answer import Answerer
+from headrace.serve.http.app import assemble
+from headrace.serve.http.tracing import tracing_of
 from headrace.serve.http.wire import Limits
+from headrace.serve.live import Live, load
 from headrace.serve.worker import Application, run
 from headrace.stores import EmbeddedStore
 
 manifest = from_json(Path(sys.argv[1]).read_bytes(), Manifest)
-app = make_app(EmbeddedStore(Path(sys.argv[2])), manifest, "r7")
+store = EmbeddedStore(Path(sys.argv[2]))
+
+def make(loop):
+    tracing = tracing_of(os.environ)
+    make = Answerer if tracing is None else tracing.answerer
+    live = Live.pinned(load(store, "r7", manifest, system_clock, make=make))
+    log = LogWriter(Path(sys.argv[4]), worker="w")
+
+    def close():
+        log.close()
+        if tracing is not None:
+            tracing.close()
+
+    return Application(assemble(live, None, log, tracing=tracing, close=close), Limits())
+
 said = lambda: print("ready", flush=True)
-run(lambda loop: Application(app, Limits()), [socket.socket(fileno=int(sys.argv[3]))], ready=said)
+run(make, [socket.socket(fileno=int(sys.argv[3]))], ready=said)
 """
 
 
@@ -71,7 +90,15 @@ def serving(
     log = folder / "stderr.txt"
     with socket.create_server(("127.0.0.1", 0)) as listening, log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(file), str(store.root), str(listening.fileno())],
+            [
+                sys.executable,
+                "-c",
+                SERVE,
+                str(file),
+                str(store.root),
+                str(listening.fileno()),
+                str(folder / "log"),
+            ],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

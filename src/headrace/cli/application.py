@@ -25,6 +25,7 @@ from headrace.logs.writer import LogWriter
 from headrace.release.feeds import ready
 from headrace.release.manifest import Manifest
 from headrace.release.plan import LogPlan
+from headrace.serve.answer import Answerer
 from headrace.serve.desk.people import Reviewers
 from headrace.serve.guard import Guardian, Source, Verbs
 from headrace.serve.guarded import Tally
@@ -32,9 +33,10 @@ from headrace.serve.http.app import assemble, intake_of
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health, late
 from headrace.serve.http.metrics import Gauge, Metrics
+from headrace.serve.http.tracing import tracing_of
 from headrace.serve.http.wire import Limits, Wire
 from headrace.serve.labelled import as_logged
-from headrace.serve.live import Following, Live, Served, load, loader
+from headrace.serve.live import Following, Live, Make, Served, load, loader
 from headrace.serve.reviewing import Room, Settler
 from headrace.serve.worker import Application
 from headrace.stores.embedded import EmbeddedStore
@@ -79,7 +81,8 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
             fix="make a token (`headrace token create`), or say --open",
         )
     online = None if wanted.online is False else SqliteOnlineStore(folder / ONLINE)
-    live = _live(store, wanted, clock, online)
+    tracing = tracing_of(os.environ)
+    live = _live(store, wanted, clock, online, Answerer if tracing is None else tracing.answerer)
     closing: list[Callable[[], None]] = [live.close]
     champion = live.scene.served[live.scene.champion]
     if wanted.online and champion.online is None:
@@ -103,6 +106,8 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     )
     metrics = Metrics(Path(wanted.shared) if wanted.shared else None, _gauges(live, log))
     metrics.start(loop)
+    if tracing is not None:
+        closing.append(tracing.close)
     people, room = _people(store, wanted, clock, closing)
     shell = assemble(
         live,
@@ -114,6 +119,7 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         people=people,
         room=room,
         book=LabelBook(folder / LOG, clock=clock, treat=as_logged(champion.manifest.serving)),
+        tracing=tracing,
         close=lambda: _each(closing),
     )
     limits = Limits(waiting=plan.queue, bytes=max(4 * plan.body, Limits.bytes))
@@ -177,9 +183,9 @@ def _watching(store: Store, wanted: Wanted, log: Log, clock: Clock) -> Guardian:
     return Guardian(store, folder, source, verbs, clock).start()
 
 
-def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None) -> Live:
+def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None, make: Make) -> Live:
     if not wanted.release:
-        return Following(store, loader(store, clock, online))
+        return Following(store, loader(store, clock, online, make=make))
     found = releases(store.read(kinds=RELEASE_KINDS)).releases
     if wanted.release not in found:
         raise NotFound(
@@ -187,7 +193,7 @@ def _live(store: Store, wanted: Wanted, clock: Clock, online: OnlineStore | None
         )
     manifest = from_json(store.get(found[wanted.release].manifest).read_bytes(), Manifest)
     held = online if online is not None and ready(online, manifest.serving) else None
-    served: Served = load(store, wanted.release, manifest, clock, held)
+    served: Served = load(store, wanted.release, manifest, clock, held, make=make)
     return Live.pinned(served)
 
 

@@ -54,6 +54,7 @@ class Scene:
     number: int = 0
 
 
+Make = Callable[..., Answerer]
 Load = Callable[[ReleaseView], Served]
 """Loads a release and answers once with it. Takes as long as that takes; called from a thread of its own."""
 
@@ -227,13 +228,20 @@ def _there(route: Route, loaded: Mapping[str, Served], champion: str) -> Route:
     return route if arms == route.arms else replace(route, arms=arms)
 
 
-def loader(store: Store, clock: Clock, online: OnlineStore | None = None, *, threads: int = 1) -> Load:
+def loader(
+    store: Store,
+    clock: Clock,
+    online: OnlineStore | None = None,
+    *,
+    threads: int = 1,
+    make: Make = Answerer,
+) -> Load:
     """Loads releases of a store; with `online`, each looks up there what of it was materialised."""
 
     def load_view(view: ReleaseView) -> Served:
         manifest = from_json(store.get(view.manifest).read_bytes(), Manifest)
         held = online if online is not None and ready(online, manifest.serving) else None
-        return load(store, view.release, manifest, clock, held, threads=threads)
+        return load(store, view.release, manifest, clock, held, threads=threads, make=make)
 
     return load_view
 
@@ -246,10 +254,12 @@ def load(
     online: OnlineStore | None = None,
     *,
     threads: int = 1,
+    make: Make = Answerer,
 ) -> Served:
-    """Load a release's graph and tables, and answer once, so that no caller waits for what the first does."""
+    """Load a release's graph and tables, and answer once, so that no caller waits for what the first does.
+    make: makes its `Answerer`, of the same arguments."""
     live = None if online is None else Online(online, manifest.serving, clock)
-    answerer = Answerer(store, manifest.serving, release, threads=threads, online=live)
+    answerer = make(store, manifest.serving, release, threads=threads, online=live)
     answerer.warm()
     return Served(release, manifest, answerer, Around(store, manifest, answerer), live)
 

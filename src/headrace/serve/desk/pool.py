@@ -6,6 +6,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -32,7 +34,8 @@ class Pool:
                 self._threads += 1
                 name = f"headrace-{self._name}-{self._threads}"
                 threading.Thread(target=self._run, name=name, daemon=True).start()
-        self._waiting.put((future, work))
+        # With the caller's context: what is traced there is traced here.
+        self._waiting.put((future, partial(copy_context().run, work)))
         return future
 
     @property

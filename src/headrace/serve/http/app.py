@@ -23,6 +23,7 @@ from headrace.serve.http.native import index, native
 from headrace.serve.http.openapi import openapi
 from headrace.serve.http.reviews import reviews
 from headrace.serve.http.shell import Shell
+from headrace.serve.http.tracing import Tracing
 from headrace.serve.http.v2 import v2
 from headrace.serve.intake import Intake, treated_of
 from headrace.serve.live import Live, Served, load
@@ -58,6 +59,7 @@ def assemble(
     people: People | None = None,
     room: Room | None = None,
     book: LabelBook | None = None,
+    tracing: Tracing | None = None,
     close: Callable[[], None] | None = None,
 ) -> Shell:
     """The application over what is live. people: whom the desk asks; room: where reviewers work (None: the
@@ -70,6 +72,8 @@ def assemble(
     and for our own mistakes (what was raised goes to the server's log, not to the caller).
     """
     metrics = Metrics() if metrics is None else metrics
+    if tracing is not None and log is not None:
+        log = tracing.log(log)
     desk = Desk(live, log, people, seen=metrics.answered)
     champion = live.scene.served[live.scene.champion]
     health = health or Health()
@@ -85,8 +89,9 @@ def assemble(
         *docs_page(desk, lambda: there),
         openapi(desk, lambda: there),
     ]
+    shown: Sequence[Endpoint] = [*there, index(desk, lambda: there)]
     return Shell(
-        [*there, index(desk, lambda: there)],
+        shown if tracing is None else tracing.endpoints(shown),
         most=champion.manifest.plan.body,
         guard=guard,
         watch=metrics.request,
