@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import headrace
 from headrace.core.clock import Clock, iso
 from headrace.core.codec import to_json
 from headrace.core.errors import UserError
@@ -215,7 +214,7 @@ def pinned(roots: Iterable[str]) -> dict[str, str]:
 
 def _our_wheel() -> tuple[str, bytes]:
     there = importlib.metadata.distribution("headrace")
-    package = Path(headrace.__file__ or "").parent
+    package = Path(__file__).resolve().parents[1]
     return wheel(package, there.version, there.read_text("METADATA") or "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headrace.core.errors import DataError, did_you_mean
 from headrace.core.schema import Type
-from headrace.serve.source import Source
+from headrace.serve.source import Groups, Source
 from headrace.serve.source_csv import open_csv_rows
 from headrace.serve.source_json import open_json_rows
 from headrace.serve.source_parquet import open_parquet_rows
@@ -22,11 +22,13 @@ def open_source(
     keys: frozenset[str],
     decimal: str = ".",
     nulls: Sequence[str] = (),
+    groups: Groups | None = None,
 ) -> Source:
     """Open a CSV, Parquet or JSON-lines file for the columns `types`; others are not read.
 
     `zone` is that of wall-clock times, `keys` are columns whose whole numbers keep all their digits.
     `decimal` and `nulls` are how CSV files spell fractions and what is missing, as the events' table did.
+    `groups` are those of a Parquet file that are read (None: all).
 
     Raises:
         DataError: there is no such file, its kind is unknown, it is empty, a column is missing or of a type
@@ -40,7 +42,7 @@ def open_source(
     if ending in (".jsonl", ".ndjson", ".json"):
         return open_json_rows(path, types, zone=zone, keys=keys)
     if ending in (".parquet", ".pq") and bare == path.name.lower():
-        return open_parquet_rows(path, types, zone=zone)
+        return open_parquet_rows(path, types, zone=zone, groups=groups)
     raise DataError(
         f"files ending in {''.join(path.suffixes[-2:]) or 'nothing'} can't be scored",
         where=str(path),

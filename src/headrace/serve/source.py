@@ -46,6 +46,17 @@ class Source:
     total: int = 0
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Some of a Parquet file's row groups, one after the other. row: the number of their first row, from 1;
+    rows: how many they hold."""
+
+    first: int
+    count: int
+    row: int
+    rows: int
+
+
 def no_lines(rows: Iterable[int]) -> Iterator[int | None]:
     """For files without lines."""
     return (None for _ in rows)

@@ -21,13 +21,16 @@ from headrace.serve.source import (
     SAMPLE,
     SNAPSHOT_TYPES,
     Chunk,
+    Groups,
     Source,
     no_lines,
     require_columns,
 )
 
 
-def open_parquet_rows(path: Path, types: Mapping[str, Type], *, zone: str) -> Source:
+def open_parquet_rows(
+    path: Path, types: Mapping[str, Type], *, zone: str, groups: Groups | None = None
+) -> Source:
     """Open a Parquet file: see `source.open_source`."""
     try:
         file = open_file(path)
@@ -41,7 +44,9 @@ def open_parquet_rows(path: Path, types: Mapping[str, Type], *, zone: str) -> So
     words = [n for n, kind in types.items() if kind is Type.TIME and _is_text(needed.field(n).type)]
     formats = _formats(path, words)
     plans = _plans(path, types, needed, formats, zone)
-    return Source(lambda: _chunks(path, types, plans, formats, zone), no_lines, rows)
+    if groups is not None:
+        rows = groups.rows
+    return Source(lambda: _chunks(path, types, plans, formats, zone, groups), no_lines, rows)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -97,9 +102,13 @@ def _formats(path: Path, words: list[str]) -> dict[str, Format | None]:
     return {name: f for name, f in formats.items() if not isinstance(f, Problem)}
 
 
-def _read(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
+def _read(path: Path, names: list[str], groups: Groups | None = None) -> Iterator[pa.RecordBatch]:
     try:
-        for batch in open_file(path).iter_batches(ROWS, columns=names):
+        file = open_file(path)
+        wanted = range(file.num_row_groups)
+        if groups is not None:
+            wanted = wanted[groups.first : groups.first + groups.count]
+        for batch in file.iter_batches(ROWS, columns=names, row_groups=list(wanted)):
             yield batch.select(names)
     except (pa.ArrowException, OSError) as error:
         raise DataError("the file can't be read to its end", where=str(path), why=str(error)[:200]) from error
@@ -111,9 +120,10 @@ def _chunks(
     plans: Mapping[str, ColumnPlan],
     formats: Mapping[str, Format | None],
     zone: str,
+    groups: Groups | None,
 ) -> Iterator[Chunk]:
-    first = 1
-    for batch in _read(path, list(types)):
+    first = 1 if groups is None else groups.row
+    for batch in _read(path, list(types), groups):
         bad: Reasons = {}
         columns = {}
         for name, kind in types.items():
