@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from spine import begin, edit_spec
 
+from headrace.core.answered import Answered
 from headrace.core.clock import system_clock
 from headrace.core.errors import DataError, SpecError, UserError
 from headrace.core.evidence import Outcome
+from headrace.logs.writer import LogWriter
 from headrace.project import Project
 from headrace.serve.desk.desk import Asked, Desk
 from headrace.serve.live import Live, load
@@ -163,3 +165,29 @@ def test_stated_replicas_have_to_carry_the_throughput(tmp_path: Path) -> None:
 def test_what_can_t_be_kept_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
     body = text if text.startswith("{") else f"{{{text}}}"
     assert any(p.startswith(told) for p in problems(tmp_path / "p", f"\nserve: {body}\n"))
+
+
+def test_recorded_traffic_is_what_is_timed(tmp_path: Path) -> None:
+    """Where the log has enough of the last hour that the release could answer."""
+    project = with_serve(tmp_path / "p", "\nserve: {p99: 900 ms}\n")
+    assert sent_by(project) == "validation"
+    now = int(project._clock().timestamp() * 1e6)
+    log = LogWriter(project.log_folder, worker="w")
+    for name in ("new", "distance"):
+        sent = {k: v for k, v in row().items() if k not in ("parcel", "distance")} | {name: 7.5}
+        log.append(
+            [
+                Answered(f"{name}{i}", now, "default", "r", "champion", "", "model", sent, {})
+                for i in range(150)
+            ],
+            lambda error: None,
+        )
+    log.close()
+    edit_spec(project, ("p99: 900 ms", "p99: 901 ms"))
+    assert sent_by(project) == "recorded"
+
+
+def sent_by(project: Project) -> str:
+    (measured,) = [v for v in project.run().verdicts if v.gate == "speed: p99"]
+    told: str = measured.evidence.details["sent"]
+    return told

@@ -42,7 +42,7 @@ def test_what_is_flagged_in_one_row_is_flagged_among_many(binary: Release) -> No
     rows[3]["dep"], rows[4]["dep"] = "1999-01-01", "2040-01-01T00:00:00Z"
     alone = [ask(there, [row])[0]["flags"] for row in rows]
     assert [sorted(a["flags"]) for a in ask(there, rows)] == [sorted(f) for f in alone]
-    assert "range: dep" in alone[3] and "range: dep" in alone[4]
+    assert "range: dep" in alone[3] and "range: dep" not in alone[4]
     assert any("unseen: carrier" in f for f in alone)
 
 

@@ -6,26 +6,32 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
 
 from headrace.core.codec import to_plain
-from headrace.core.errors import HeadraceError
+from headrace.core.errors import HeadraceError, StoreError
 from headrace.core.evidence import Evidence, Rule
+from headrace.core.places import LOG, STORE_DIR
 from headrace.core.spec import Spec
 from headrace.engine.columns import evenly
 from headrace.engine.context import Context, Made
 from headrace.engine.requests import as_requests
 from headrace.engine.serve_plan import plain_plan, serve_plan
 from headrace.engine.stages.features import rows_of
+from headrace.logs.read import Wanted, read
 from headrace.release.manifest import Serving
 from headrace.release.plan import Plan, Speed
 
 P50, P99, THROUGHPUT = "speed: p50", "speed: p99", "speed: throughput"
 ROWS = 300
-"""So many validation rows, evenly spaced, are sent."""
+"""So many rows, evenly spaced, are sent: of the last hour's requests, else of validation."""
+LEAST = 100
+"""Requests of the last hour, at least, that say what traffic is like."""
+_LOOKED_AT = 20_000
 BATCH = 1000
 """Rows of a request where the mode is batch."""
 LOAD = 0.7
@@ -89,17 +95,40 @@ def replicas(plan: Plan, found: Speed) -> int:
 def _measured(ctx: Context, made: Made, timed: Timed, plan: Plan, serving: Serving, *, quick: bool) -> Speed:
     # What was hashed or masked is kept in no other form: it is sent as it is kept, and not treated again.
     serving = dataclasses.replace(serving, treated={}, pii_key="")
-    every = rows_of(ctx, made, "validation")
     ctx.tell("promote")("timing answers", 0, 0)
-    rows = every.only(evenly(every.count, ROWS))
     sent = list(serving.event_types())
-    table = pa.Table.from_batches([b.select(sent) for b in rows.batches(sent)])
-    requests = msgspec.json.decode(msgspec.json.encode(as_requests(table)))
+    recorded = _recorded(ctx, sent)
+    requests = recorded or _generated(ctx, made, sent)
     batch = ctx.spec.serve is not None and ctx.spec.serve.mode == "batch"
     together = BATCH if batch else 1
     if quick:
-        return timed(serving, plan, requests, together=together, requests=100, seconds=0.3)
-    return timed(serving, plan, requests, together=together)
+        found = timed(serving, plan, requests, together=together, requests=100, seconds=0.3)
+    else:
+        found = timed(serving, plan, requests, together=together)
+    return dataclasses.replace(found, sent="recorded" if recorded else "validation")
+
+
+def _recorded(ctx: Context, sent: Sequence[str]) -> list[Mapping[str, Any]]:
+    """What callers sent within the last hour, from the log; nothing where it holds too few rows that have all
+    columns of the release."""
+    hour = int(ctx.clock().timestamp() * 1e6) - 3_600_000_000
+    try:
+        told = islice(read(ctx.root / STORE_DIR / LOG, Wanted(start=hour)), _LOOKED_AT)
+        fitting = [e.inputs for e in told if set(sent) <= set(e.inputs)]
+    except StoreError:
+        return []
+    if len(fitting) < LEAST:
+        return []
+    return [{n: fitting[i][n] for n in sent} for i in evenly(len(fitting), ROWS).tolist()]
+
+
+def _generated(ctx: Context, made: Made, sent: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Validation rows as a caller would send them."""
+    every = rows_of(ctx, made, "validation")
+    rows = every.only(evenly(every.count, ROWS))
+    table = pa.Table.from_batches([b.select(list(sent)) for b in rows.batches(list(sent))])
+    plain: list[Mapping[str, Any]] = msgspec.json.decode(msgspec.json.encode(as_requests(table)))
+    return plain
 
 
 def _evidence(gate: str, found: Speed, plan: Plan) -> Evidence:

@@ -21,7 +21,7 @@ class Inputs(Model):
     unknown: Literal["reject", "flag"] = "reject"
     """A field that the release does not know."""
     range: Treatment = "flag"
-    """A number or time outside of what the training rows held."""
+    """A number outside of what the training rows held, or a time before theirs (later ones are no wonder)."""
     unseen: Treatment = "flag"
     """A category that no training row had."""
 

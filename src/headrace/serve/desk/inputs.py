@@ -148,9 +148,8 @@ class Inputs:
             value = row[name]
             if value is not None and value not in known:
                 odd.append(f"unseen: {name}")
-        for name, low, high in self._times:
-            value = feeds[name][0]
-            if value != NULL_TIME and not low <= value <= high:
+        for name, low in self._times:
+            if NULL_TIME != feeds[name][0] < low:
                 odd.append(f"range: {name}")
         if odd:
             flags.setdefault(0, []).extend(odd)
@@ -170,9 +169,9 @@ class Inputs:
             for i, value in enumerate(feeds[name].tolist()):
                 if value not in known and value != NULL_TEXT:
                     flags.setdefault(i, []).append(f"unseen: {name}")
-        for name, low, high in self._times:
+        for name, low in self._times:
             values = feeds[name]
-            odd = ((values < low) | (values > high)) & (values != NULL_TIME)
+            odd = (values < low) & (values != NULL_TIME)
             for i in np.flatnonzero(odd).tolist():
                 flags.setdefault(i, []).append(f"range: {name}")
 
@@ -205,10 +204,14 @@ class Inputs:
             return Problem(
                 f"{_short(value)} is no value that training held", where, fix=f"send one of {seen}, or null"
             )
-        low, high = next((a, b) for n, a, b in (*self._numbers, *self._times) if n == name)
-        held = "training held other moments" if self._types[name] is Type.TIME else f"{low:g} to {high:g}"
+        if self._types[name] is Type.TIME:
+            return Problem(f"{_short(value)} is before all that training held", where, fix="send null")
+        low, high = next((a, b) for n, a, b in self._numbers if n == name)
         return Problem(
-            f"{_short(value)} is outside of what training held", where, held, "mend it, or send null"
+            f"{_short(value)} is outside of what training held",
+            where,
+            f"that was {low:g} to {high:g}",
+            "mend it, or send null",
         )
 
     def _out_of_bounds(self, rows: Sequence[Any]) -> Iterator[Problem]:
@@ -230,11 +233,12 @@ class Inputs:
 
 
 def _bounds(serving: Serving, types: Mapping[str, Type]) -> tuple[list[Any], list[Any], list[Any]]:
-    """Ranges of numbers and times, and the values of texts. Every number has a range, if only that of
-    doubles; what is hashed or masked has none, nor a text with more values than the schema names."""
+    """Ranges of numbers, first moments of times (time goes on: later ones are no wonder), values of texts.
+    Every number has a range, if only that of doubles; what is hashed or masked has none, nor a text with more
+    values than the schema names."""
     seen = {f.name: f for f in serving.fields if f.source == "event" and f.name not in serving.treated}
     numbers: list[tuple[str, float, float]] = []
-    times: list[tuple[str, float, float]] = []
+    times: list[tuple[str, float]] = []
     texts: list[tuple[str, frozenset[str]]] = []
     for name, kind in types.items():
         if name in serving.treated:
@@ -245,8 +249,8 @@ def _bounds(serving: Serving, types: Mapping[str, Type]) -> tuple[list[Any], lis
         if kind is Type.NUMBER:
             whole = low is None or high is None
             numbers.append((name, -_LARGEST, _LARGEST) if whole else (name, low or 0.0, high or 0.0))
-        elif kind is Type.TIME and low is not None and high is not None:
-            times.append((name, low, high))
+        elif kind is Type.TIME and low is not None:
+            times.append((name, low))
         elif kind is Type.TEXT and field is not None and 0 < len(field.categories) < MOST_CATEGORIES:
             texts.append((name, frozenset(field.categories)))
     return numbers, times, texts
