@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from canary_world import events
 from click.testing import CliRunner, Result
+from spine import edit_spec
 
 from headrace.cli.root import cli
+from headrace.core.answered import Answered
 from headrace.core.clock import iso
-from headrace.core.errors import NotFound, UserError
+from headrace.core.errors import NotFound, SpecError, UserError
 from headrace.core.event import Draft, Event
 from headrace.core.evidence import Outcome
 from headrace.core.routes import DEFAULT, Arm, Role, Route, pick, place, routes, shadows
+from headrace.logs.writer import LogWriter
 from headrace.policy.guardrails import Judged
 from headrace.policy.routing import Hold, Move, Promote, RollBack, decide, ramp_of
 from headrace.project import Project
@@ -183,6 +186,53 @@ def test_the_command_line(canaried: World) -> None:
     ):
         assert command(project, "set", *wrong).exit_code == 2
     assert command(project, "rollback").exit_code == 2
+
+
+def test_check_names_what_can_not_be_held(canaried: World) -> None:
+    project, _, _ = canaried
+    canary = (
+        "serve: {deadline: 20 s, canary: {ramp: [0.5, 0.25], bake: 0 s, "
+        "guardrails: [p98 <= 1 s, p99 <= 1, error_share <= 1%, value >= 1]}}"
+    )
+    edit_spec(
+        project,
+        ("serve: {deadline: 20 s}", canary),
+        ("  value: {true_positive: 4, false_positive: -1, unit: EUR}\n", ""),
+    )
+    with pytest.raises(SpecError) as caught:
+        project.check()
+    told = {p.what: p.where for p in caught.value.problems}
+    assert list(told) == [
+        "there is no guardrail 'p98'",
+        "'p99 <= 1' needs a time",
+        "'value >= 1' bounds what decisions are worth, and nothing says what they are",
+        "serve.canary.ramp does not go up: 0.5, 0.25",
+        "serve.canary.bake is no time at all",
+    ]
+    assert all(where.startswith("headrace.yaml:") for where in told.values())
+
+
+def test_shadows_are_compared_with_what_was_said(canaried: World) -> None:
+    project, champion, challenger = canaried
+    assert project.shadowed() == ()
+    project.set_route(shadows={challenger: 1.0})
+    log = LogWriter(project.log_folder, worker="w")
+    now = int(datetime.now(UTC).timestamp() * 1e6) + 1_000_000
+    said = {"route": DEFAULT, "unit": "", "by": "model", "inputs": {}, "took_us": 2000}
+    for i in range(20):
+        mine = {"id": f"a{i}", "time": now + i, "release": champion, "arm": "champion"}
+        log.append(
+            [Answered(**said, **mine, answer={"prediction": True, "probability": 0.6})], lambda error: None
+        )
+        other = {"id": f"b{i}", "time": now + i, "release": challenger, "arm": "shadow", "of": f"a{i}"}
+        answer = {"prediction": i >= 5, "probability": 0.7 if i >= 5 else 0.4}
+        log.append([Answered(**said, **other, answer=answer)], lambda error: None)
+    log.close()
+    (found,) = project.shadowed()
+    assert (found.release, found.answers, found.agreement) == (challenger, 20, 0.75)
+    assert (found.difference, found.apart) == (pytest.approx(0.025), pytest.approx(0.125))
+    assert (found.p99_ms, found.returned_p99_ms) == (2.0, 2.0)
+    assert "0.75" in command(project, "show").output
 
 
 def judged(outcome: Outcome, guardrail: str = "p99 <= 1 s") -> Judged:

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.core.event import Event
+from headrace.core.ports import Store
+from headrace.core.routes import Role
+
 Ask = Callable[[str], "tuple[Mapping[str, str], list[tuple[Any, ...]]]"]
 """Asks the log one SELECT: the columns' types by name, and rows."""
 _NUMBERS = ("DOUBLE", "BIGINT")
@@ -30,8 +34,11 @@ class Shadowed:
     returned_p99_ms: float
 
 
-def shadowed(ask: Ask) -> tuple[Shadowed, ...]:
-    """Every shadow that has answered, by route and release."""
+def shadowed(store: Store, ask: Ask) -> tuple[Shadowed, ...]:
+    """Every shadow that has answered, by route and release. Where none was ever set, the log is not asked."""
+    since = next((e.time for e in store.read(kinds=("route.set",)) if _shades(e)), None)
+    if since is None:
+        return ()
     types, _ = ask("SELECT * FROM predictions LIMIT 0")
     if "prediction" not in types:
         return ()
@@ -43,6 +50,11 @@ def shadowed(ask: Ask) -> tuple[Shadowed, ...]:
         f"""SELECT s.route, s.release, count(*), {agrees}, avg({apart}), avg(abs({apart})),
             quantile_cont(s.took_us, 0.99) / 1000, quantile_cont(p.took_us, 0.99) / 1000
         FROM predictions s JOIN predictions p ON p.id = s.shadow_of
-        WHERE s.arm = 'shadow' GROUP BY 1, 2 ORDER BY 1, 2"""
+        WHERE s.arm = 'shadow' AND s.time >= TIMESTAMP '{since[:26]}' AND p.time >= TIMESTAMP '{since[:26]}'
+        GROUP BY 1, 2 ORDER BY 1, 2"""
     )
     return tuple(Shadowed(*row) for row in rows)
+
+
+def _shades(event: Event) -> bool:
+    return any(arm["role"] == Role.SHADOW.value for arm in event.payload["arms"])

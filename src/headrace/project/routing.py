@@ -110,7 +110,7 @@ class Routing(Serving, Logging):
             told = self.log_query(sql)
             return dict(zip(told.names, told.types, strict=True)), told.rows
 
-        return shadowed(ask) if self.log_folder.is_dir() else ()
+        return shadowed(self.store, ask) if self.log_folder.is_dir() else ()
 
     def route_verbs(self) -> _Verbs:
         """What a guard does to the project's routes (see `serve.guard.Guardian`). Loads all that it needs."""
