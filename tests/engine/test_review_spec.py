@@ -243,3 +243,11 @@ def test_decisions_are_written_out(finished: Project, tmp_path: Path) -> None:
     events = list(finished.store.read(kinds=["review.settled"]))
     assert [e.payload["decided"] for e in events] == [2]
     assert finished.reviews().items(state=State.OPEN)[0][1].item.id == names[2]
+
+
+def test_who_is_erased_is_forgotten_by_reviewers_too(finished: Project) -> None:
+    names = finished.review_ask(where="depot = 'north'", sample=3)
+    others = finished.review_ask(where="depot = 'south'", sample=2)
+    finished.review_decide(names[0], True)
+    finished.log_erase("north", column="depot")
+    assert {i["id"] for i in finished.review_list()} == set(others)

@@ -287,3 +287,13 @@ class ReviewQueue(Protocol):
     def counts(self, *, now: int, source: str | None = None) -> Counts:
         """The queue in numbers."""
         ...
+
+    def erase(self, column: str, values: Collection[str]) -> int:
+        """Forget the items whose input `column` is one of these texts (a whole number with or
+        without its fraction), with all
+        that was said of them; how many. Nothing of them stays readable in the medium.
+
+        Raises:
+            StoreError: the medium refused; nothing was forgotten.
+        """
+        ...

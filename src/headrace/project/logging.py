@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.clock import parse_duration
-from headrace.core.places import LOG, STORE_DIR
+from headrace.core.places import LOG, REVIEWS, STORE_DIR
 from headrace.core.spec import FILE_NAME
 from headrace.engine.context import Progress, silent
 from headrace.project.base import ProjectBase
@@ -94,8 +94,8 @@ class Logging(ProjectBase):
         return status(self.log_folder, self._book())
 
     def log_erase(self, name: str, *, column: str | None = None) -> Erased:
-        """Erase all answers and labels about somebody: rows whose input `column` (default: the spec's
-        `serve.log.subject`) is `name`, also where releases hash it. The ledger gets a tombstone.
+        """Erase all answers, labels and reviewers' items about somebody: rows whose input `column` (default:
+        the spec's `serve.log.subject`) is `name`, also where releases hash it. The ledger gets a tombstone.
 
         Raises:
             UserError: no column is given, or its hashes need a key that is not there.
@@ -106,6 +106,7 @@ class Logging(ProjectBase):
         from headrace.logs.erase import Subject, erase
         from headrace.serve.answer import secret_of
         from headrace.serve.labelled import treated_text
+        from headrace.stores.reviews import SqliteReviews
 
         plan = self._wanted()
         of = column or plan.log.subject
@@ -122,6 +123,7 @@ class Logging(ProjectBase):
                 secret = secret_of([how], serving.pii_key)
                 values[treated_text(of, name, how, secret) or name] = None
         subject = Subject(of, tuple(values), units=plan.unit == of)
+        SqliteReviews(self.root / STORE_DIR / REVIEWS).erase(of, tuple(values))
         return erase(self.log_folder, subject, self.store, self._book(), clock=self._clock, actor=self.actor)
 
     def _wanted(self) -> Plan:

@@ -207,7 +207,8 @@ class Attention:
         period = period_of(self.plan, now)
         missed = math.ceil(pace.missed * (1.0 + self.plan.double))
         mine = seen.candidates / seen.seconds
-        load = reviews.load(period, now=now, holder=self._holder, rate=mine, missed=missed)
+        holder = f"{self._holder} {self.release}"
+        load = reviews.load(period, now=now, holder=holder, rate=mine, missed=missed)
         share, audit = self._shares(period, load, now)
         below, at = limit(tuple(self._recent), share)
         self._pace = _Pace(since=moment, share=share, below=below, at=at, audit=audit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +40,7 @@ from headrace.stores.reviews_rows import (
     settle,
     settle_due,
     sit,
+    texts_of,
     unknown,
     waiting,
 )
@@ -298,6 +299,29 @@ class SqliteReviews:
             )
 
         return self._read("count the queue", look, Counts())
+
+    def erase(self, column: str, values: Collection[str]) -> int:
+        """See `ReviewQueue.erase`."""
+        wanted = frozenset(values)
+
+        def work(db: sqlite3.Connection) -> int:
+            gone = [
+                (number,)
+                for number, body in db.execute("SELECT number, body FROM item")
+                if not wanted.isdisjoint(texts_of(body_of(body).inputs.get(column)))
+            ]
+            for table, name in (("item", "number"), ("seat", "item"), ("remark", "item")):
+                db.executemany(f"DELETE FROM {table} WHERE {name} = ?", gone)
+            return len(gone)
+
+        if not self.path.exists():
+            return 0
+        with self._open("forget items") as db:
+            db.execute("PRAGMA secure_delete = ON")
+            with transaction(db, "BEGIN IMMEDIATE"):
+                gone = work(db)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

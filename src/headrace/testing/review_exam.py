@@ -322,6 +322,27 @@ class ReviewQueueExam:
         assert (told.sent, told.refused) == (2, 5)
         assert queue.counts(now=NOW, source="rows: run-1").sent == 0
 
+    def test_somebody_is_forgotten(self, tmp_path: Path) -> None:
+        """With all that was said; the others stay, and nothing is found in any file."""
+        place = tmp_path / "q"
+        queue = self.make_queue(place)
+        assert queue.erase("who", ["x"]) == 0
+        secrets = {n: f"somebody-{n}-secret" for n in range(3)}
+        queue.put([item(n, inputs={"who": s, "age": n + 40.0}) for n, s in secrets.items()])
+        queue.put([item(9, inputs={"other": secrets[1]})])
+        queue.decide("p1", "ann", True, now=NOW + 10, comment="remarkable-words")
+        queue.comment("p0", "ann", "words that stay", now=NOW)
+        assert queue.erase("who", [secrets[1], "nobody"]) == 1
+        assert queue.get("p1") is None
+        assert queue.settled() == []
+        assert {i.item.id for _, i in queue.items()} == {"p0", "p2", "p9"}
+        assert queue.counts(now=NOW).reviewers == {}
+        assert queue.erase("age", ["42"]) == 1
+        kept = b"".join(f.read_bytes() for f in place.rglob("*") if f.is_file())
+        assert b"remarkable-words" not in kept
+        assert secrets[2].encode() not in kept
+        assert b"words that stay" in kept
+
     def test_threads_share_a_queue(self, tmp_path: Path) -> None:
         """Every item is taken by one of them, and the capacity is held."""
         queue = self.make_queue(tmp_path / "q")
