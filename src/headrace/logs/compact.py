@@ -16,7 +16,7 @@ from headrace.core.ports import Store
 from headrace.logs.parts import FOLDER, Note, Part, Parts, changing, commit, load, remove
 from headrace.logs.read import CHUNK, Torn, fresh_segments, of_segment, part_tables
 from headrace.logs.segment import FOLDER as SEGMENTS
-from headrace.logs.segment import is_open
+from headrace.logs.segment import is_open, size_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +137,7 @@ def _batches(closed: Sequence[Path]) -> list[list[Path]]:
     batches: list[list[Path]] = []
     room = 0
     for path in closed:
-        size = path.stat().st_size
+        size = size_of(path)
         if size > room or not batches:
             batches.append([])
             room = ROUND

@@ -29,7 +29,7 @@ from headrace.logs.labels import LabelBook
 from headrace.logs.parts import Note, Part, Parts, changing, commit, load
 from headrace.logs.read import fresh_segments, part_tables
 from headrace.logs.rewrite import write_parts
-from headrace.logs.segment import ask_to_rotate, is_open
+from headrace.logs.segment import ask_to_rotate, is_open, size_of
 
 _ROUNDS = 200_000
 _PATIENCE = 10.0
@@ -96,7 +96,7 @@ def erase(
 
 def _closed(folder: Path, counts: Parts, patience: float) -> None:
     """Wait until no writer holds a segment that has entries now."""
-    live = [p for p in fresh_segments(folder, counts) if is_open(p) and p.stat().st_size > len(HEADER)]
+    live = [p for p in fresh_segments(folder, counts) if is_open(p) and size_of(p) > len(HEADER)]
     if not live:
         return
     ask_to_rotate(folder)

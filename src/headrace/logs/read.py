@@ -104,7 +104,7 @@ def of_segment(path: Path, *, torn: Torn | None = None) -> Iterator[Answered]:
     """
     closed = not is_open(path)
     skipped = 0
-    for piece in scan(_bytes(path), len(HEADER)):
+    for piece in scan(segment_bytes(path), len(HEADER)):
         if isinstance(piece, Frame):
             yield from piece.entries
         elif isinstance(piece, Gap):
@@ -113,9 +113,18 @@ def of_segment(path: Path, *, torn: Torn | None = None) -> Iterator[Answered]:
         torn(path, skipped)
 
 
-def _bytes(path: Path) -> bytes:
+def segment_bytes(path: Path) -> bytes:
+    """A segment's bytes; those of an empty one where it is gone: while somebody reads, only writers remove
+    segments, those that they wrote nothing to.
+
+    Raises:
+        StoreError: it can't be read.
+        Corrupt: it is no segment.
+    """
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        return HEADER
     except OSError as error:
         raise trouble(error, "read the prediction log", path) from error
     if not data.startswith(HEADER):

@@ -111,6 +111,14 @@ def segments(folder: Path) -> list[Path]:
         return []
 
 
+def size_of(path: Path) -> int:
+    """A segment's bytes; 0 where it is gone, as its writer wrote nothing to it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def is_open(path: Path) -> bool:
     """Whether a living process holds the segment. False where it is gone.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.logs.frames import HEADER, Frame, Gap, scan
 from headrace.logs.labels import LabelBook
 from headrace.logs.parts import Part, load, reading
-from headrace.logs.read import fresh_segments
+from headrace.logs.read import fresh_segments, segment_bytes
 from headrace.logs.segment import is_open
 
 
@@ -74,7 +74,7 @@ def status(folder: Path, book: LabelBook) -> LogStatus:
 
 def _segment(path: Path) -> tuple[SegmentState, list[int]]:
     writing = is_open(path)
-    data = path.read_bytes()
+    data = segment_bytes(path)
     rows = torn = 0
     times: list[int] = []
     for piece in scan(data, len(HEADER)):

@@ -45,12 +45,11 @@ class Tail:
             if start is not None:
                 self._first = self._since(start)
             for path in segments(folder):
-                if path.name not in self._done:
-                    found = self._follow(path)
-                    if start is None:
-                        self._read(found)
-                    else:
-                        self._first += [e for e in self._read(found) if e.time >= start and wanted.holds(e)]
+                found = None if path.name in self._done else self._follow(path)
+                if found is not None:
+                    entries = self._read(found)
+                    if start is not None:
+                        self._first += [e for e in entries if e.time >= start]
 
     def poll(self) -> list[Answered]:
         """What is new, in the order in which each process wrote it.
@@ -98,9 +97,12 @@ class Tail:
         self._stamp = stamp
         return load(self._folder)
 
-    def _follow(self, path: Path) -> _Open:
+    def _follow(self, path: Path) -> _Open | None:
+        """Begin to follow a segment; None where its writer removed it, as it wrote nothing to it."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise trouble(error, "read the prediction log", path) from error
         self._open[path.name] = found = _Open(path, fd)
