@@ -27,7 +27,7 @@ from headrace.policy.rails import Worth
 from headrace.policy.routing import Action, Hold, Move, Promote, Ramp, RollBack, decide, ramp_of
 from headrace.policy.watch import Watch
 from headrace.serve.guarded import WINDOW_US, windows, worth_seen
-from headrace.serve.ledger import Ledger
+from headrace.serve.ledger import Ledger, Told
 
 EVERY = 0.25
 """Seconds between two looks."""
@@ -99,10 +99,11 @@ class Worths(Protocol):
 
 @dataclass
 class _Watched:
-    """A canary under watch. asked: when its promotion was refused last, and why."""
+    """A canary under watch. against: the champion. asked: when its promotion was refused last, and why."""
 
     route: Route
     ramp: Ramp
+    against: str
     watch: Watch
     worths: Worths | None = None
     upto: int = 0
@@ -224,7 +225,7 @@ class Guardian:
         """
         told = self._ledger.look()
         if told is not None:
-            self._follow(told.routes)
+            self._follow(told)
         if not self._watched:
             self._drop_source()
             self._tell({})
@@ -244,26 +245,26 @@ class Guardian:
             standing[name] = {"at": iso(now), "next": why, "judged": [to_plain(j) for j in judged]}
         self._tell(standing)
 
-    def _follow(self, routes: Mapping[str, Route]) -> None:
-        for name, route in routes.items():
+    def _follow(self, told: Told) -> None:
+        for name, route in told.routes.items():
             canary, known = route.canary, self._watched.get(name)
             if canary is None:
                 self._watched.pop(name, None)
-            elif known is None or _canary(known.route) != _canary(route) or known.route.ramp != route.ramp:
-                self._watched[name] = self._begun(route, canary.release)
+            elif known is None or known.against != told.champion or _trial(known.route) != _trial(route):
+                self._watched[name] = self._begun(route, canary.release, told.champion)
             else:
                 if known.route.number != route.number:
                     known.watch.anew()
                 known.route = route
 
-    def _begun(self, route: Route, release: str) -> _Watched:
+    def _begun(self, route: Route, release: str, champion: str) -> _Watched:
         if self._verbs is None:
             self._verbs = self._make_verbs()
         ramp = ramp_of(route.ramp)
         worths = self._verbs.worth(release) if any(g.name == VALUE for g in ramp.guardrails) else None
         reach = None if worths is None else worths.reach
         watch = Watch(ramp.guardrails, windows=ramp.windows, worth=reach)
-        return _Watched(route, ramp, watch, None if reach is None else worths)
+        return _Watched(route, ramp, champion, watch, None if reach is None else worths)
 
     def _act(
         self, verbs: Verbs, watched: _Watched, action: Action, judged: Sequence[Judged], now: datetime
@@ -325,8 +326,9 @@ def left_standing(folder: Path, now: datetime) -> Mapping[str, Any]:
     }
 
 
-def _canary(route: Route) -> tuple[str, str]:
-    return (route.canary.release if route.canary else "", route.began)
+def _trial(route: Route) -> tuple[str, str, Mapping[str, object]]:
+    """What makes a trial the same one: other shares don't end it."""
+    return (route.canary.release if route.canary else "", route.began, route.ramp)
 
 
 def _chance(route: Route) -> float:
