@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from headrace.cli.upkeep import Upkeep, compaction
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import from_json
 from headrace.core.errors import NotFound, UserError, did_you_mean
@@ -94,6 +95,8 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     plan = champion.manifest.plan
     log = _log(folder / LOG, wanted, plan.log, loop, clock)
     closing.append(log.close)
+    if wanted.place == 0 and isinstance(log, LogWriter):
+        closing.append(Upkeep(compaction(wanted.root)).close)
     if not wanted.release:
         closing.append(_watching(store, wanted, log, clock).close)
     guard = None
