@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from worlds import wine
 
 from headrace.cli import root
 from headrace.project import Project
@@ -56,6 +57,13 @@ def test_two_decide(finished: Project) -> None:
     assert "True (answered" in call(finished, "decide", name, "true", "--by", "bob")[1]
     status = call(finished, "status", "--source", f"rows: {finished.show().run}")[1]
     assert "two reviewers agreed on 1 of 1 items; everybody said the same" in status
+
+
+def test_the_champions_plan_is_told(tmp_path: Path) -> None:
+    project = wine(tmp_path, {"review": {"risk": 0.2, "level": 0.9}})
+    assert project.run().status == "released"
+    assert "risk 0.2: a confidence of 0." in call(project, "status")[1]
+    assert told(project, "status")["plan"]["control"]["units"] == 36
 
 
 def test_mistakes_are_told(finished: Project) -> None:

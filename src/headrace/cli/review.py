@@ -98,6 +98,8 @@ def status(folder: str, source: str, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
+    if source == TRAFFIC and told["plan"] is not None:
+        click.echo(_plan(told["plan"]))
     click.echo(
         f"{told['open']:,} open ({told['taken']:,} taken), {told['decided']:,} decided,"
         f" {told['expired']:,} expired"
@@ -188,6 +190,19 @@ def _show(item: Mapping[str, Any]) -> None:
         click.echo(f"\n{remark['reviewer']}: {remark['text']}")
     choices = " | ".join(map(str, item["choices"])) or "NUMBER"
     click.echo(f"\nnext: headrace review decide {item['id']} {choices}")
+
+
+def _plan(plan: Mapping[str, Any]) -> str:
+    """What the champion sends to people."""
+    control = plan["control"]
+    if control is None:
+        return f"the champion sends: {plan['text']}"
+    if control["threshold"] is None:
+        return f"{plan['text']}: everything goes to people: {control['why_none']}"
+    return (
+        f"{plan['text']}: a confidence of {number(control['threshold'])} needs no person:"
+        f" {control['auto']:.1%} of validation rows, {control['wrong']:.1%} of them wrong"
+    )
 
 
 def _short(moment: str | None) -> str:

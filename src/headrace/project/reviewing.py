@@ -87,12 +87,16 @@ class Reviewing(Logging):
         return found
 
     def review_status(self, *, source: str = TRAFFIC) -> dict[str, Any]:
-        """The queue in numbers; what was settled since the last time goes to the ledger."""
+        """The queue in numbers, and the champion's plan as `plan` (None: it has none); what was settled since
+        the last time goes to the ledger."""
+        from headrace.core.codec import to_plain
         from headrace.serve.reviewing import settle, status
 
         room = self.review_room()
         settle(room, self.store, actor=self.actor)
-        return status(room, self.actor, {"source": source})
+        champion = self.releases().champion
+        plan = None if champion is None else self.release(champion.release)[1].review
+        return status(room, self.actor, {"source": source}) | {"plan": to_plain(plan)}
 
     def review_ask(
         self,
