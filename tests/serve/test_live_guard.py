@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,10 @@ def test_worth_is_learned_from_labels(canaried: World) -> None:
         (told,) = left_standing(project.root / ".headrace", there.moment)["default"]["judged"]
         return [told["outcome"], told["value"], told["champion"]]
 
+    there.guard.tick()
+    (told,) = left_standing(project.root / ".headrace", there.moment)["default"]["judged"]
+    assert (told["outcome"], told["rows"]) == ("unknown", 0), "nothing was answered yet"
+    there.moment += timedelta(seconds=6)
     assert known(1000, lambda e: True) == ["pass", 4000.0, 4000.0]
     assert known(0, lambda e: True) == ["pass", 4000.0, 4000.0], "each truth counts once"
     assert known(2000, lambda e: e.arm == "champion")[0] == "fail"
@@ -180,6 +185,15 @@ def test_one_process_at_a_time_acts_and_death_frees_it(canaried: World) -> None:
     mine.free()
     assert again.held()
     again.free()
+
+
+def test_a_state_that_is_old_or_broken_says_nothing(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    assert left_standing(tmp_path, now) == {}
+    (tmp_path / "guard.json").write_text("half a li")
+    assert left_standing(tmp_path, now) == {}
+    (tmp_path / "guard.json").write_text('{"default": {"at": "2026-01-01T00:00:00.000000Z"}}')
+    assert left_standing(tmp_path, now) == {}
 
 
 def entries(*told: dict[str, Any]) -> Sequence[Answered]:

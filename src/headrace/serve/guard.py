@@ -17,9 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from msgspec import MsgspecError
+
 from headrace.core.answered import Answered
 from headrace.core.clock import Clock, iso
 from headrace.core.codec import from_json, to_json, to_plain
+from headrace.core.errors import HeadraceError
 from headrace.core.ports import Store
 from headrace.core.routes import Route
 from headrace.policy.guardrails import VALUE, Judged
@@ -123,7 +126,11 @@ class _Watched:
         if self.worths is None or now.timestamp() - self.looked < _LEARN_EVERY:
             return
         self.looked = now.timestamp()
-        known = self.worths.known(self.route, self.upto)
+        try:
+            known = self.worths.known(self.route, self.upto)
+        except HeadraceError as error:  # the other guardrails hold without it
+            _LOG.warning("route %s: the worth of decisions is not known: %s", self.route.name, error)
+            return
         self.upto = known.upto
         number = _micros(now) // WINDOW_US - _window(self.route.began)
         ours, theirs = known.canary, known.champion
@@ -191,6 +198,7 @@ class Guardian:
         self._lease = Lease(folder / LOCK)
         self._source: Source | None = None
         self._watched: dict[str, _Watched] = {}
+        self._told: Told | None = None
         self._written = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headrace-guard", daemon=True)
@@ -209,12 +217,16 @@ class Guardian:
         self._lease.free()
 
     def _run(self) -> None:
+        stumbled = ""
         while not self._stop.wait(self._every):
             try:
                 if self._lease.held():
                     self.tick()
-            except Exception:  # noqa: BLE001  the tick: no answer depends on it, and the next may succeed
-                _LOG.exception("the guard of the routes stumbled")
+                stumbled = ""
+            except Exception as error:  # noqa: BLE001  no answer depends on it, and the next tick may succeed
+                if str(error) != stumbled:  # told once, not four times a second
+                    _LOG.exception("the guard of the routes stumbled")
+                stumbled = str(error)
                 self._drop_source()
 
     def tick(self) -> None:
@@ -223,9 +235,10 @@ class Guardian:
         Raises:
             StoreError: ledger or log can't be read.
         """
-        told = self._ledger.look()
-        if told is not None:
-            self._follow(told)
+        self._told = self._ledger.look() or self._told
+        if self._told is not None:
+            self._follow(self._told)
+            self._told = None  # not before: what could not be followed is tried again
         if not self._watched:
             self._drop_source()
             self._tell({})
@@ -317,7 +330,7 @@ def left_standing(folder: Path, now: datetime) -> Mapping[str, Any]:
     seconds: then nobody watches."""
     try:
         found = from_json((folder / STATE).read_bytes(), dict[str, dict[str, Any]])
-    except (FileNotFoundError, ValueError):
+    except (OSError, MsgspecError):
         return {}
     return {
         name: told
