@@ -16,6 +16,7 @@ from test_answer import ROW
 from headrace.core.errors import DataError, HeadraceError, NoAnswer, UserCodeError
 from headrace.core.routes import Arm, Role
 from headrace.core.schema import Type
+from headrace.core.spec.serve import Rule
 from headrace.release.plan import Plan
 from headrace.serve.desk.breaker import Circuit
 from headrace.serve.desk.desk import Asked
@@ -236,3 +237,22 @@ def test_units_stay_with_their_arm(binary: Release) -> None:
     arms = [a["arm"] for a in ask(there, rows)]
     assert arms == [ask(there, [{**row, "tail": float(row["tail"])}])[0]["arm"] for row in rows]
     assert 60 < arms.count("canary") < 140
+
+
+def test_rules_before_the_model_hold_where_it_fails(binary: Release) -> None:
+    """A block-list is no less one because the model is down."""
+    rule = Rule(name="far", when="distance > 2000", answer=True)
+    far = {**ROW, "distance": 2400.0}
+    for fallback in ((), (False,)):
+        there = desk(
+            failing(served(binary, planned(binary, before=[rule], fallback=fallback)), ZeroDivisionError())
+        )
+        (answer,) = ask(there, [far])
+        assert (answer["by"], answer["prediction"], answer["fallback"]) == ("rule: far", True, False)
+        assert there.counts.failures == {}
+        if fallback:
+            told = ask(there, [ROW, far])
+            assert [a["by"] for a in told] == ["fallback: value (error)", "rule: far"]
+        else:
+            with pytest.raises(NoAnswer):
+                ask(there, [ROW, far])

@@ -63,6 +63,26 @@ class Around:
         self._early = self._before is not None and self._before.reads <= answerer.types.keys()
         self._blank = _blank(manifest)
 
+    def ruled(self, taken: Taken) -> Answers | None:
+        """The answers where rules before the model give all of them, and read only what was sent: neither
+        model nor owner's code is needed. None: they are."""
+        before = self._before
+        if before is None or not self._early:
+            return None
+        taken.first = before.first(taken.feeds, len(taken.rows))
+        if min(taken.first, default=-1) < 0:
+            return None
+        return Answers(*self._merged(before, taken.first, [], []), taken.feeds)
+
+    def instead(self, taken: Taken, row: int) -> tuple[Answer, str] | None:
+        """A row's answer without any model, and what gave it: a rule before the model, else a fallback. None
+        where nothing is left."""
+        if self._before is not None and taken.first is not None and taken.first[row] >= 0:
+            (answer,), (by,) = self._merged(self._before, [taken.first[row]], [], [])
+            return answer, by
+        found = self.fallbacks.answer(taken.feeds, row)
+        return None if found is None else (self.given(found[0], None), f"fallback: {found[1]}")
+
     def begin(self, taken: Taken) -> Begun:
         """Ask the rules before the model, and fill in what the model and its rules read beside what was sent.
 
@@ -74,7 +94,7 @@ class Around:
             return Begun(taken, taken, complete(taken.rows, taken.feeds))
         rows = len(taken.rows)
         notes = Notes() if self._early else complete(taken.rows, taken.feeds)
-        first = before.first(taken.feeds, rows)
+        first = before.first(taken.feeds, rows) if taken.first is None else taken.first
         spots = [i for i in range(rows) if first[i] < 0]
         every = len(spots) == rows
         rest = taken if every else taken.of(spots)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -92,7 +94,8 @@ class Chain:
                 taken = await self.taken(scene, served, rows, deadline, instead=step > 0)
                 left = deadline - perf_counter()
                 until = deadline - left * (_LATER if step + 1 < len(chain) else _LAST)
-                answers = await self.tried(served, taken, until, explain=explain)
+                ruled = served.around.ruled(taken)
+                answers = ruled or await self.tried(served, taken, until, explain=explain)
             except DataError as error:
                 if not step:
                     raise
@@ -215,22 +218,23 @@ class Chain:
     async def _fallen(
         self, scene: Scene, champion: Served, rows: Rows, deadline: float, why: Sequence[str]
     ) -> Given | None:
-        """What the champion's spec falls back to, row by row; None where it has nothing for a row."""
-        if not champion.manifest.plan.fallback:
-            return None
+        """What the champion's rules before the model say, or its spec falls back to, row by row; None where
+        there is nothing for a row."""
         told = ", ".join(dict.fromkeys(why))
         around, taken = champion.around, Taken(rows, {})
         try:
             taken = await self.taken(scene, champion, rows, deadline, instead=True)
+            around.ruled(taken)
         except (DataError, Failed):
             told += "; the row does not fit the champion"
         answers = Answers([], [], taken.feeds)
         for i in range(len(rows)):
-            found = around.fallbacks.answer(taken.feeds, i)
+            found = around.instead(taken, i)
             if found is None:
                 return None
-            answers.answers.append(around.given(found[0], None))
-            answers.by.append(f"fallback: {found[1]} ({told})")
+            answer, by = found
+            answers.answers.append(answer)
+            answers.by.append(f"{by} ({told})" if by.startswith("fallback") else by)
         return Given(answers, champion, "", taken)
 
     def _failed(self, release: str, breaker: Breaker) -> None:
@@ -253,7 +257,40 @@ def _instead(by: str) -> str:
 
 
 async def _in(pool: Pool, work: Callable[[], T], until: float) -> T:
-    """Have work done by a thread, and wait for it no longer than `until`."""
-    async with asyncio.timeout(max(until - perf_counter(), 0.0)):
-        done: T = await asyncio.wrap_future(pool.submit(work))
-        return done
+    """Have work done by a thread, and wait for it no longer than `until`.
+
+    By futures alone: whoever runs this may be no task, which `asyncio.timeout` would ask for.
+
+    Raises:
+        TimeoutError: it was not done in time; what has not begun by then is left.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    begun = pool.submit(work)
+    begun.add_done_callback(partial(_hand_over, loop, done))
+    timer = loop.call_later(max(until - perf_counter(), 0.0), _give_up, done, begun)
+    try:
+        return await done
+    finally:
+        timer.cancel()
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], begun: Future[T]) -> None:
+    with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        loop.call_soon_threadsafe(_settle, done, begun)
+
+
+def _settle(done: asyncio.Future[T], begun: Future[T]) -> None:
+    if done.done() or begun.cancelled():
+        return
+    error = begun.exception()
+    if error is None:
+        done.set_result(begun.result())
+    else:
+        done.set_exception(error)
+
+
+def _give_up(done: asyncio.Future[T], begun: Future[T]) -> None:
+    begun.cancel()
+    if not done.done():
+        done.set_exception(TimeoutError())

@@ -31,11 +31,13 @@ _NOBODY: frozenset[str] = frozenset()
 @dataclass(eq=False)
 class Taken:
     """Rows that fit. rows: as they are read; feeds: their columns; flags: what is odd about each, such as
-    `range: distance` (None: nothing about any)."""
+    `range: distance` (None: nothing about any); first: the rule before the model that answers each, -1 for
+    none (None: not asked yet)."""
 
     rows: Sequence[Mapping[str, Any]]
     feeds: Feeds
     flags: list[tuple[str, ...]] | None = None
+    first: list[int] | None = None
 
     def of(self, spots: Sequence[int]) -> Taken:
         """Some of them."""

@@ -1,0 +1,89 @@
+"""A release whose owner's code hangs, behind a real socket in a process of its own: callers get an answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from serve_releases import Release
+from socket_server import SocketServer, serving
+from spine import begin
+
+CODE = """
+import time
+
+
+def far(batch):
+    if 1e6 in batch["distance"].to_pylist():
+        time.sleep(30)
+    if 1e7 in batch["distance"].to_pylist():
+        raise ValueError("no such road")
+    return batch["distance"]
+"""
+SERVE = """models: [tree]
+serve:
+  deadline: 1500 ms
+  rules: {before: [{name: closed, when: depot = 'east', answer: true}]}
+  fallback: [{rule: depot = 'north'}]
+"""
+ROW = {"at": "2024-02-20T12:00:00", "depot": "north", "distance": 10.0}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("hangs")
+    project = begin(
+        folder / "p",
+        ("models: [tree]\n", SERVE),
+        ("  distance: distance\n", '  far: {python: "features.py:far", of: [distance]}\n'),
+    )
+    (project.root / "features.py").write_text(CODE)
+    assert project.run().status == "released"
+    _, manifest = project.release()
+    with serving(Release(project.store, manifest), folder) as there:
+        yield there
+
+
+def ask(server: SocketServer, **changed: Any) -> tuple[int, dict[str, Any]]:
+    status, _, body = server.ask("POST", "/predict", {**ROW, **changed})
+    return status, json.loads(body)
+
+
+def test_who_hangs_gets_the_fallback_and_nobody_waits_for_them(server: SocketServer) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        hanging = [pool.submit(ask, server, distance=1e6) for _ in range(3)]
+        (status, plain) = ask(server)
+        assert (status, plain["by"], plain["flags"]) == (200, "model", [])
+        assert not any(h.done() for h in hanging)
+        for status, told in (h.result() for h in hanging):
+            assert (status, told["by"], told["fallback"]) == (200, "fallback: rule (timeout)", True)
+            assert (told["prediction"], told["release"], told["probability"]) == (True, None, None)
+
+
+def test_what_comes_after_a_rule_that_gives_nothing(server: SocketServer) -> None:
+    """A null of the last rule leaves nothing: the caller is told why."""
+    status, told = ask(server, distance=1e7, depot=None)
+    assert status == 503
+    assert told["errors"][0]["what"] == "feature 'far': features.py:far raised ValueError: no such road"
+    status, told = ask(server, distance=1e7)
+    assert (status, told["by"], told["prediction"]) == (200, "fallback: rule (error)", True)
+
+
+def test_rules_and_refusals_ask_nobody_s_code(server: SocketServer) -> None:
+    status, told = ask(server, distance=1e6, depot="east")
+    assert (status, told["by"], told["prediction"]) == (200, "rule: closed", True)
+    status, told = ask(server, distance="far", depot=4)
+    assert status == 422 and {e["where"] for e in told["errors"]} == {"distance", "depot"}
+    # Five failures have opened the circuit; a request tries again after a rest, and closes it.
+    told = {}
+    for _ in range(200):
+        status, told = ask(server)
+        assert status == 200
+        if told["by"] == "model":
+            break
+        assert told["by"] == "fallback: rule (circuit open)"
+        time.sleep(0.1)
+    assert told["by"] == "model"
