@@ -49,7 +49,7 @@ def entries_of(
                 begin + chance[20 * at : 20 * at + 20],
                 now,
                 route,
-                release,
+                release or answer["release"] or "",  # a rule may have answered among fallbacks
                 arm,
                 unit_of(inputs, unit) if unit else "",
                 by[row],
