@@ -39,7 +39,7 @@ def now() -> Now:
 
 @pytest.fixture
 def guard(store: EmbeddedStore, now: Now) -> Iterator[Guard]:
-    made = Guard(store, now, needed=True)
+    made = Guard(store, now)
     yield made
     made.close()
 
@@ -66,7 +66,10 @@ def status(guard: Guard, endpoint: Endpoint, headers: list[tuple[bytes, bytes]])
     return 200
 
 
-def test_nobody_is_let_in_without_a_token(guard: Guard) -> None:
+def test_nobody_is_let_in_without_a_token(guard: Guard, store: EmbeddedStore, now: Now) -> None:
+    assert status(guard, PREDICT, []) == 200  # there is none yet
+    token(store, now)
+    guard.follow()
     assert status(guard, PREDICT, []) == 401
     assert status(guard, SHOW, []) == 401
     assert status(guard, HEALTH, []) == 200
@@ -117,7 +120,8 @@ def test_a_token_asks_as_often_as_its_rate(guard: Guard, store: EmbeddedStore, n
 
 
 def test_without_need_a_shown_token_still_has_to_be_good(store: EmbeddedStore, now: Now) -> None:
-    guard = Guard(store, now, needed=False)
+    token(store, now)
+    guard = Guard(store, now, anybody=True)
     try:
         assert guard.admit(PREDICT, []) is ANYBODY
         assert status(guard, PREDICT, shown("Bearer wrong")) == 401

@@ -145,7 +145,7 @@ def test_reviewers_alone_review(binary: Release, sites: Any, tmp_path: Path) -> 
     for role in Role:
         made = make(store, f"the {role.value}", role.value, lasts=None, actor="me", clock=system_clock)
         shown[role] = made.shown
-    guard = Guard(store, system_clock, needed=True)
+    guard = Guard(store, system_clock)
     site = sites(binary, PLAN, guard)
 
     def ask(role: Role, method: str, path: str, **more: Any) -> Any:

@@ -99,10 +99,8 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         closing.append(Upkeep(compaction(wanted.root)).close)
     if not wanted.release:
         closing.append(_watching(store, wanted, log, clock).close)
-    guard = None
-    if tokens or not wanted.anybody:
-        guard = Guard(store, clock, needed=tokens and not wanted.anybody, workers=wanted.workers)
-        closing.append(guard.close)
+    guard = Guard(store, clock, anybody=wanted.anybody, workers=wanted.workers)
+    closing.append(guard.close)
     health = Health(
         [lambda: late(live.behind), lambda: log.state.trouble if isinstance(log, LogWriter) else ""],
         notes=[lambda: live.trouble],

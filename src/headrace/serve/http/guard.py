@@ -39,11 +39,12 @@ class Guard:
     The rate of a token is divided by the worker processes, which each count for themselves.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, needed: bool, workers: int = 1) -> None:
-        """needed: whether a token is asked for; where it is not, a token that is shown has to be good."""
+    def __init__(self, store: Store, clock: Clock, *, anybody: bool = False, workers: int = 1) -> None:
+        """A token is asked for from the moment when the first was made, unless `anybody` may ask. Where none
+        is asked for, one that is shown has to be good."""
         self._store = store
         self._clock = clock
-        self._needed = needed
+        self._anybody = anybody
         self._workers = workers
         self._number = -1
         self._state: tuple[Mapping[str, Token], dict[bytes, _Known]] = ({}, {})
@@ -61,7 +62,7 @@ class Guard:
         """
         shown = next((value for name, value in headers if name == b"authorization"), None)
         if shown is None:
-            if self._needed and endpoint.role:
+            if endpoint.role and self._state[0] and not self._anybody:
                 raise _unknown("a token is needed")
             return ANYBODY
         now = self._clock().timestamp()
@@ -84,8 +85,10 @@ class Guard:
         number, _ = self._store.head()
         if number == self._number:
             return
-        # At once: what was looked up among the tokens before is forgotten with them.
-        self._state = (tokens(self._store.read(kinds=TOKEN_KINDS)), {})
+        found = tokens(self._store.read(kinds=TOKEN_KINDS))
+        if found != self._state[0]:
+            # At once: what was looked up among the tokens before is forgotten with them.
+            self._state = (found, {})
         self._number = number
 
     def close(self) -> None:
