@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.project.base import STORE_DIR
+from headrace.project.batching import Batching
 from headrace.project.experiments import Experimenting
 from headrace.project.exporting import Exporting
 from headrace.project.look import Looking
@@ -15,7 +16,7 @@ from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting):
+class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting, Batching):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
+from headrace.data.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest, Serving
 from headrace.serve.batch_rows import THREADS, Scoring, rejected
 from headrace.serve.files import open_source
 from headrace.serve.rejects import Rejects, is_rejects
-from headrace.serve.source import Groups, Source
+from headrace.serve.source import Chunk, Groups, Source
 
 Progress = Callable[[str, int, int], None]
 """Told of what is being done, of rows done, and of how many there are (0: not known)."""
@@ -71,7 +74,7 @@ def score_file(
     _check_paths(source, output, aside)
     scoring = Scoring(store, manifest, release, explain=explain)
     opened = open_for(manifest.serving, source)
-    part, part_aside = _temporary(output), _temporary(aside)
+    part, part_aside = temporary(output), temporary(aside)
     kept = Rejects(part_aside)
     try:
         rows = write(scoring, opened, part, output.suffix.lower(), kept, progress)
@@ -123,7 +126,7 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
     """A name beside it, so that putting it in place is one step."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
 
@@ -143,13 +146,23 @@ def write(
     rejects: Rejects,
     progress: Progress,
     threads: int = THREADS,
+    name: str = "",
 ) -> int:
-    """Score every chunk and write it to `part`, as the ending says; the number of rows written."""
+    """Score every chunk and write it to `part`, as the ending says; the number of rows written. name: of the
+    source, told of each row in a column `source` (empty: there is none)."""
     written = done = 0
-    with _WRITERS[ending](part, scoring.schema) as writer:
+    schema = scoring.schema
+    if name:
+        schema = schema.insert(0, pa.field("source", pa.dictionary(pa.int32(), pa.string())))
+        if ending == ".csv":
+            schema = schema.set(0, pa.field("source", pa.string()))
+    schema = _with_kept(schema, source)
+    with _WRITERS[ending](part, schema) as writer:
         for chunk, batch in scoring.scored(source, threads):
             rejects.add(rejected(chunk))
             if batch is not None:
+                if name or source.kept:
+                    batch = _beside(batch, chunk, name, schema)
                 writer.write_batch(batch)
                 written += batch.num_rows
             done += len(chunk.rows) + len(chunk.lost)
@@ -157,8 +170,41 @@ def write(
     return written
 
 
-def open_for(serving: Serving, source: Path, groups: Groups | None = None) -> Source:
-    """A file, opened for a release's columns; groups: of a Parquet file these row groups alone.
+def _with_kept(schema: pa.Schema, source: Source) -> pa.Schema:
+    """The output's schema with the columns that are kept.
+
+    Raises:
+        DataError: an answer has a column of that name.
+    """
+    twice = [n for n in source.kept if n in schema.names]
+    if twice:
+        raise DataError(f"the answers have a column {twice[0]!r} of their own", fix="leave it out of --keep")
+    for column, kind in source.kept.items():
+        schema = schema.append(pa.field(column, kind))
+    return schema
+
+
+def _beside(batch: pa.RecordBatch, chunk: Chunk, name: str, schema: pa.Schema) -> pa.RecordBatch:
+    """Answers with where they come from as the first column, and what is kept as the last."""
+    kept = list(chunk.kept.values())
+    if kept and batch.num_rows < len(chunk.rows):
+        good = np.ones(len(chunk.rows), np.bool_)
+        good[list(chunk.bad)] = False
+        kept = [c.filter(fixed_array(good, pa.bool_())) for c in kept]
+    if not name:
+        return pa.RecordBatch.from_arrays([*batch.columns, *kept], schema=schema)
+    spots = fixed_array(np.zeros(batch.num_rows, np.int32), pa.int32())
+    source: Array = pa.DictionaryArray.from_arrays(spots, text_array([name]))
+    if not pa.types.is_dictionary(schema.field(0).type):
+        source = pc.take(text_array([name]), spots)
+    return pa.RecordBatch.from_arrays([source, *batch.columns, *kept], schema=schema)
+
+
+def open_for(
+    serving: Serving, source: Path, groups: Groups | None = None, keep: Sequence[str] = ()
+) -> Source:
+    """A file, opened for a release's columns; of a Parquet file, groups: these row groups alone, keep:
+    columns that go through as they are.
 
     Raises:
         DataError: as `open_source`.
@@ -171,4 +217,5 @@ def open_for(serving: Serving, source: Path, groups: Groups | None = None) -> So
         decimal=serving.decimal,
         nulls=serving.nulls,
         groups=groups,
+        keep=keep,
     )

@@ -104,6 +104,7 @@ def _cut(chunks: Iterator[Chunk], most: int) -> Iterator[Chunk]:
                 {n: c.slice(start, stop - start) for n, c in chunk.columns.items()},
                 {at - start: why for at, why in chunk.bad.items() if start <= at < stop},
                 chunk.lost if stop == len(chunk.rows) else (),
+                {n: c.slice(start, stop - start) for n, c in chunk.kept.items()},
             )
 
 

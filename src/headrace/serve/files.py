@@ -23,12 +23,14 @@ def open_source(
     decimal: str = ".",
     nulls: Sequence[str] = (),
     groups: Groups | None = None,
+    keep: Sequence[str] = (),
 ) -> Source:
     """Open a CSV, Parquet or JSON-lines file for the columns `types`; others are not read.
 
     `zone` is that of wall-clock times, `keys` are columns whose whole numbers keep all their digits.
     `decimal` and `nulls` are how CSV files spell fractions and what is missing, as the events' table did.
-    `groups` are those of a Parquet file that are read (None: all).
+    `groups` are those of a Parquet file that are read (None: all), `keep`
+    its columns that go through as they are.
 
     Raises:
         DataError: there is no such file, its kind is unknown, it is empty, a column is missing or of a type
@@ -37,12 +39,19 @@ def open_source(
     _require_file(path)
     bare = re.sub(r"\.(gz|zst)$", "", path.name.lower())
     ending = Path(bare).suffix
+    if keep and ending not in (".parquet", ".pq"):
+        raise DataError(
+            "columns are kept of Parquet files and databases alone",
+            where=str(path),
+            why="elsewhere they have no types of their own",
+            fix="leave --keep out: `source` and `row` say which row an answer is of",
+        )
     if ending in (".csv", ".tsv"):
         return open_csv_rows(path, types, zone=zone, keys=keys, decimal=decimal, nulls=nulls)
     if ending in (".jsonl", ".ndjson", ".json"):
         return open_json_rows(path, types, zone=zone, keys=keys)
     if ending in (".parquet", ".pq") and bare == path.name.lower():
-        return open_parquet_rows(path, types, zone=zone, groups=groups)
+        return open_parquet_rows(path, types, zone=zone, groups=groups, keep=keep)
     raise DataError(
         f"files ending in {''.join(path.suffixes[-2:]) or 'nothing'} can't be scored",
         where=str(path),

@@ -34,16 +34,19 @@ class Chunk:
     columns: Mapping[str, Array]
     bad: Reasons = field(default_factory=dict)
     lost: tuple[tuple[int, str], ...] = ()
+    kept: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Source:
     """An opened file. `total` is its number of rows where it is known beforehand; `lines` gives the lines
-    where these rows (ascending) begin, None where a file has no lines or they can't be told."""
+    where these rows (ascending) begin, None where a file has no lines or they can't be told. `kept` are the
+    types of columns that go through as they are, in `Chunk.kept`."""
 
     chunks: Callable[[], Iterator[Chunk]]
     lines: Callable[[Iterable[int]], Iterator[int | None]]
     total: int = 0
+    kept: Mapping[str, pa.DataType] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

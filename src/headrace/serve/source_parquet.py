@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +29,12 @@ from headrace.serve.source import (
 
 
 def open_parquet_rows(
-    path: Path, types: Mapping[str, Type], *, zone: str, groups: Groups | None = None
+    path: Path,
+    types: Mapping[str, Type],
+    *,
+    zone: str,
+    groups: Groups | None = None,
+    keep: Sequence[str] = (),
 ) -> Source:
     """Open a Parquet file: see `source.open_source`."""
     try:
@@ -39,14 +44,15 @@ def open_parquet_rows(
         raise DataError(
             "the file is no Parquet file, or is cut short", where=str(path), why=str(error)[:200]
         ) from error
-    require_columns(path, types, schema.names)
+    require_columns(path, {**types, **dict.fromkeys(keep, Type.TEXT)}, schema.names)
+    kept = {name: _kept_type(path, schema.field(name)) for name in keep}
     needed = pa.schema([schema.field(name) for name in types])
     words = [n for n, kind in types.items() if kind is Type.TIME and _is_text(needed.field(n).type)]
     formats = _formats(path, words)
     plans = _plans(path, types, needed, formats, zone)
     if groups is not None:
         rows = groups.rows
-    return Source(lambda: _chunks(path, types, plans, formats, zone, groups), no_lines, rows)
+    return Source(lambda: _chunks(path, types, plans, formats, zone, groups, kept), no_lines, rows, kept)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -121,9 +127,10 @@ def _chunks(
     formats: Mapping[str, Format | None],
     zone: str,
     groups: Groups | None,
+    kept: Mapping[str, pa.DataType],
 ) -> Iterator[Chunk]:
     first = 1 if groups is None else groups.row
-    for batch in _read(path, list(types), groups):
+    for batch in _read(path, list({**types, **kept}), groups):
         bad: Reasons = {}
         columns = {}
         for name, kind in types.items():
@@ -135,8 +142,16 @@ def _chunks(
                 columns[name] = from_text(name, kind, text, bad, form=formats[name], zone=zone)
             else:
                 columns[name] = _converted(values, plans[name], bad)
-        yield Chunk(np.arange(first, first + batch.num_rows, dtype=np.int64), columns, bad)
+        beside = {name: batch.column(name).cast(kind) for name, kind in kept.items()}
+        yield Chunk(np.arange(first, first + batch.num_rows, dtype=np.int64), columns, bad, kept=beside)
         first += batch.num_rows
+
+
+def _kept_type(path: Path, column: pa.Field[pa.DataType]) -> pa.DataType:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        raise DataError(f"column {column.name!r} is {kind}, which can't be kept", where=str(path))
+    return kind
 
 
 def _text(name: str, values: Array, bad: Reasons) -> Array:
