@@ -46,7 +46,30 @@ def test_requests_that_come_together_are_one_call() -> None:
         futures = [bursts.decide(graph, column(float(i)), 1) for i in range(TOGETHER + 10)]
         told = await asyncio.gather(*futures)
         assert [t[0]["prediction"] for t in told] == [2.0 * i for i in range(TOGETHER + 10)]
-        assert order == [("g", TOGETHER), ("g", 10)]
+        assert order == [("g", 1), ("g", TOGETHER), ("g", 9)], "the first came alone"
+
+    asyncio.run(work())
+
+
+def test_who_comes_alone_is_answered_at_once_until_two_come_together() -> None:
+    async def work() -> None:
+        order: list[tuple[str, int]] = []
+        bursts, graph = Bursts(), Graph("g", order)
+
+        async def together(count: int) -> list[bool]:
+            futures = [bursts.decide(graph, column(float(i)), 1) for i in range(count)]
+            at_once = [f.done() for f in futures]
+            await asyncio.gather(*futures)
+            await asyncio.sleep(0)
+            return at_once
+
+        assert await together(1) == [True] and await together(1) == [True]
+        assert await together(3) == [True, False, False]
+        assert await together(3) == [False] * 3
+        assert order[-1] == ("g", 3)
+        for _ in range(40):
+            await together(1)
+        assert await together(1) == [True]
 
     asyncio.run(work())
 
@@ -60,7 +83,7 @@ def test_releases_are_asked_apart_and_a_bad_row_harms_nobody_else() -> None:
         told = await asyncio.gather(*futures, return_exceptions=True)
         assert [isinstance(t, ValueError) for t in told] == [False, False, False, True, False, False]
         assert told[5] == [{"prediction": 16.0}, {"prediction": 18.0}]
-        assert order == [("one", 5), *[("one", 1)] * 5, ("other", 2)]
+        assert order == [("one", 1), ("one", 4), *[("one", 1)] * 4, ("other", 2)]
 
     asyncio.run(work())
 

@@ -369,6 +369,19 @@ def test_bodies_that_wait_are_bounded_together() -> None:
     run(work, bytes=350_000, linger=0.3)
 
 
+def test_who_closes_their_half_gets_what_they_asked_for() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.write(POST % (3, b"abc") + POST % (4, b"abcd"))
+        writer.write_eof()
+        told = [await answer(reader) for _ in range(2)]
+        assert [json.loads(body)["bytes"] for _, _, body in told] == [3, 4]
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+    run(work)
+
+
 def test_a_caller_who_leaves_costs_nothing_that_stays() -> None:
     async def work(server: Server) -> None:
         for _ in range(20):

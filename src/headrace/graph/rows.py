@@ -76,11 +76,15 @@ class RowEncoder:
             DataError: every unknown field, missing required field and wrong value of every row, at once; a
                 problem's `where` is the field, below the given one ("rows[3].dep"; just "dep" for one row).
         """
-        if rows and self._pick is not None:
-            feeds = self._encode_one(rows[0]) if len(rows) == 1 else self._encode_plain(rows, self._pick)
-            if feeds is not None:
-                return feeds
-        return self._encode_all(rows, where)
+        feeds = self.plain(rows)
+        return self._encode_all(rows, where) if feeds is None else feeds
+
+    def plain(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray] | None:
+        """As `encode`, where every row is complete and nothing else is in it; None where anything is out of
+        the ordinary, or wrong."""
+        if not rows or self._pick is None:
+            return None
+        return self._encode_one(rows[0]) if len(rows) == 1 else self._encode_plain(rows, self._pick)
 
     def _encode_one(self, row: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
         """One complete, well-typed row in microseconds; None where anything is out of the ordinary."""

@@ -139,11 +139,15 @@ class Answerer:
         Raises:
             DataError: every missing, unknown or wrongly typed field of every row, at once.
         """
-        if self._unused:
-            rows = [_without(row, self._unused) for row in rows]
-        if len(rows) == 1 and not isinstance(rows[0], Mapping):
-            raise DataError(f"a row has to be an object, not {shown(rows[0])}", fix="send names and values")
-        feeds = self._encoder.encode(rows)
+        feeds = self._encoder.plain(rows)
+        if feeds is None:
+            if self._unused:
+                rows = [_without(row, self._unused) for row in rows]
+            if len(rows) == 1 and not isinstance(rows[0], Mapping):
+                raise DataError(
+                    f"a row has to be an object, not {shown(rows[0])}", fix="send names and values"
+                )
+            feeds = self._encoder.encode(rows)
         for name, how in self._treated.items():
             feeds[name] = self._treat(name, how, rows, feeds)
         return feeds

@@ -23,6 +23,11 @@ TOGETHER = 64
 PIECE = 128
 """Rows of a large request that are answered at once."""
 
+_ENOUGH = 16
+"""Small requests that are not made to wait for others."""
+_LONELY = 32
+"""Turns with one request each, after which requests are taken to come one at a time."""
+
 Answers = list[dict[str, Any]]
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -61,9 +66,15 @@ class Bursts:
     A turn answers all small requests that are there, and a piece of one large request. Small ones of a
     release share a call of its graph; if that fails they are answered one by one, so that nobody suffers for
     another's row.
+
+    While requests come one at a time they are answered at once: a turn costs two rounds of the loop.
     """
 
     def __init__(self) -> None:
+        self._single = True
+        self._marked = False
+        self._lonely = 0
+        self._seen = 0
         self._small: deque[_Asked] = deque()
         self._large: deque[_Large] = deque()
         self._turning = False
@@ -79,6 +90,14 @@ class Bursts:
         """
         loop = asyncio.get_running_loop()
         asked = _Asked(decider, feeds, rows, until, loop.create_future())
+        if self._single and rows <= PIECE and not self._turning:
+            if not self._marked:
+                self._marked = True
+                loop.call_soon(self._unmark)
+                if _waited_for(asked):
+                    _alone(asked)
+                return asked.future
+            self._single, self._lonely = False, 0  # the second in one round of the loop
         if rows <= FEW:
             self._small.append(asked)
         else:
@@ -88,8 +107,20 @@ class Bursts:
             loop.call_soon(self._turn)
         return asked.future
 
+    def _unmark(self) -> None:
+        self._marked = False
+
     def _turn(self) -> None:
+        if self._seen < len(self._small) < _ENOUGH and not self._large:
+            # More have come since the last round of the loop: still more may, and share the call.
+            self._seen = len(self._small)
+            asyncio.get_running_loop().call_soon(self._turn)
+            return
+        self._seen = 0
         small, self._small = self._small, deque()
+        self._lonely = self._lonely + 1 if len(small) == 1 and not self._large else 0
+        if self._lonely >= _LONELY:
+            self._single = True
         while small:
             first = small.popleft()
             group, rows = [first], first.rows

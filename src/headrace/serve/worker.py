@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -74,6 +75,8 @@ async def _serve(
     try:
         wire = Wire(application.shell, application.limits, loop)
         application.wired(wire)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: no collection goes over it again
         servers = [await loop.create_server(wire.connection, sock=s, backlog=2048) for s in sockets]
         if boss is not None:
             boss.setblocking(False)

@@ -87,11 +87,11 @@ class Reviewers:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Refused | StoreError] = loop.create_future()
         self._poster.post(items, attention.period(), partial(_tell, loop, future))
-        try:
-            async with asyncio.timeout(PATIENCE):
-                told = await future
-        except TimeoutError:
+        await asyncio.wait((future,), timeout=PATIENCE)
+        if not future.done():
+            future.cancel()
             return {i.id: FAILED for i in items}
+        told = future.result()
         if isinstance(told, StoreError):
             return {i.id: FAILED for i in items}
         if told:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
@@ -85,7 +85,7 @@ class Shell:
             endpoint, target, path, asked, dict(headers), method, caller, endpoint.method == "POST"
         )
 
-    def answer(self, entered: Entered, body: bytes, started: float) -> Reply | Awaitable[Reply]:
+    def answer(self, entered: Entered, body: bytes, started: float) -> Reply | Coroutine[Any, Any, Reply]:
         """The reply, or who waits for it; errors are replies too."""
         call = Call(
             entered.method,

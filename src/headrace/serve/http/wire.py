@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from contextvars import Context
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any
@@ -19,6 +21,7 @@ from urllib.parse import unquote
 
 import httptools
 
+from headrace.serve.http.eager import begin
 from headrace.serve.http.endpoint import Refused, Reply
 from headrace.serve.http.shell import SECURITY, Entered, Shell
 
@@ -119,12 +122,13 @@ class Connection(asyncio.Protocol):
         self._since = perf_counter()
         self._stuck = 0.0
         self._held = 0
+        self._number = 0
         self._clear()
 
     def _clear(self) -> None:
         """Ready for the next request."""
         self._began = 0.0
-        self._in_head = True
+        self._in_head = False
         self._head = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -156,6 +160,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._began:
             self._began = perf_counter()
+        number = self._number
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -164,13 +169,14 @@ class Connection(asyncio.Protocol):
             if not self._deaf:
                 self._refuse(Refused(400, f"this is no HTTP: {error}"))
             return
-        if self._in_head and not self._deaf:
-            self._head += len(data)
+        if self._in_head and number == self._number and not self._deaf:
+            self._head += len(data)  # what began in these bytes is measured when it is whole
             if self._head > self._wire.limits.head:
                 self._too_long()
 
     def eof_received(self) -> bool:
-        """A sender who closes their half gets what they asked for."""
+        """A sender who closes their half gets what they asked for, and that is the end."""
+        self._deaf = True
         return self._busy or bool(self._waiting)
 
     def pause_writing(self) -> None:
@@ -185,6 +191,11 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     # --- httptools
+
+    def on_message_begin(self) -> None:
+        """Another request."""
+        self._number += 1
+        self._in_head = True
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
@@ -269,12 +280,20 @@ class Connection(asyncio.Protocol):
         if isinstance(reply, Reply):
             self._write(reply, request)
             return
-        self._busy = True
-        wire.waiting += entered.counts
-        # Not cancelled when the caller leaves: what was begun is answered and logged.
-        self._task = wire.loop.create_task(self._later(reply, request, entered))
+        done = begin(reply, partial(self._wait, request, entered))
+        if done is not None:
+            self._write(done[0], request)
 
-    async def _later(self, coming: Awaitable[Reply], request: _Request, entered: Entered) -> None:
+    def _wait(
+        self, request: _Request, entered: Entered, coming: Coroutine[Any, Any, Reply], context: Context
+    ) -> None:
+        self._busy = True
+        self._wire.waiting += entered.counts
+        # Not cancelled when the caller leaves: what was begun is answered and logged.
+        rest = self._later(coming, request, entered)
+        self._task = self._wire.loop.create_task(rest, context=context)
+
+    async def _later(self, coming: Coroutine[Any, Any, Reply], request: _Request, entered: Entered) -> None:
         try:
             reply = await coming
         finally:
@@ -293,7 +312,7 @@ class Connection(asyncio.Protocol):
         self._wire.bytes -= len(request.body)
         if self._transport.is_closing():
             return
-        keep = request.keep and not self._wire.draining and not self._deaf
+        keep = request.keep and not self._wire.draining and (not self._deaf or bool(self._waiting))
         self._transport.write(self._bytes(reply, keep, head_only=request.head_only))
         self._since = perf_counter()
         if not keep:
