@@ -68,8 +68,8 @@ def assemble(
 
     Every error is a problem detail (RFC 9457) whose `errors` are `[{what, where, why, fix}, ...]`: 400 for
     what is no JSON, 422 for rows that don't fit (each field is named), 413 for too much, 404 and 405 for
-    other paths and methods, 500 for a function of the release's owner that raised (it and the row are named)
-    and for our own mistakes (what was raised goes to the server's log, not to the caller).
+    other paths and methods, 503 where neither a release nor a fallback could answer (each problem says why),
+    500 for our own mistakes (what was raised goes to the server's log, not to the caller).
     """
     metrics = Metrics() if metrics is None else metrics
     if tracing is not None and log is not None:
