@@ -1,5 +1,6 @@
 """Servers that are killed under load have logged every answer that a caller got; labels over HTTP."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -11,8 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,10 @@ from headrace.project import Project
 
 ROW = {"at": "2024-01-20T15:00:00Z", "depot": "north", "distance": 12.5}
 CALLERS = 4
+
+
+class Refused(Exception):
+    """Another status than 200, and what was said."""
 
 
 class Server:
@@ -46,10 +49,14 @@ class Server:
         raise AssertionError(f"it did not start: {''.join(said)}")
 
     def ask(self, path: str, body: Any) -> Any:
-        url = f"http://127.0.0.1:{self.port}{path}"
-        request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=20) as reply:
-            return json.load(reply)
+        """The reply, decoded. Raises what a dead server makes of a connection, and Refused."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+            connection.request("POST", path, json.dumps(body))
+            reply = connection.getresponse()
+            told = json.loads(reply.read())
+        if reply.status != 200:
+            raise Refused(reply.status, told)
+        return told
 
     def end(self, how: signal.Signals) -> None:
         self.process.send_signal(how)
@@ -67,15 +74,15 @@ def killed_under_load(root: Path, pause: float) -> list[str]:
     """The ids that callers had from a server before it was killed."""
     server = Server(root)
     had: list[str] = []
-    refused: list[bytes] = []
+    refused: list[Refused] = []
     got_some = threading.Event()
 
     def call() -> None:
         while True:
             try:
                 told = server.ask("/predict", [ROW, ROW])
-            except urllib.error.HTTPError as error:
-                refused.append(error.read())
+            except Refused as error:
+                refused.append(error)
                 return
             except (OSError, http.client.HTTPException, ValueError):  # it is gone, or its answer was cut off
                 return
@@ -125,9 +132,9 @@ def test_labels_over_http(root: Path) -> None:
         told = server.ask("/labels", by_inputs)
         assert (told["new"], told["waiting"], told["refused"]) == (1, 1, 1)
         assert told["errors"][0]["where"] == "[1]"
-        with pytest.raises(urllib.error.HTTPError) as refused:
+        with pytest.raises(Refused) as refused:
             server.ask("/labels", [{"label": 1}])
-        assert refused.value.code == 422
+        assert refused.value.args[0] == 422
     finally:
         server.end(signal.SIGTERM)
     project = Project(root)

@@ -28,6 +28,7 @@ SMALL_ROWS, MANY = 1_000_000, 8
 RECENT = 4096
 """Segments that were taken and are remembered for those who follow the log."""
 _ABANDONED = 60.0
+_PATIENCE = 1.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -96,7 +97,7 @@ def compact(
             oldest = int(clock().timestamp() * 1e6) - keep_us
             counts, done = _expire(folder, counts, done, oldest)
         tell(counts)
-        return replace(done, waiting=not sweep(folder))
+        return replace(done, waiting=not sweep(folder, patience=_PATIENCE))
 
 
 def take(
