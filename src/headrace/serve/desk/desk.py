@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -27,8 +26,7 @@ ASKED = "asked"
 """The arm of an answer whose release the caller named."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a caller wants beside the rows. release: a certain one (operators); started: `perf_counter` when
     the request came; explain: how many contributions are told."""
 
