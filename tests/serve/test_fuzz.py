@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fuzzer import Fuzzer, fuzz
+from fuzzer import Fuzzer, dumps, fuzz, post
 from serve_releases import EVENTS, Release, requests
 from socket_server import SocketServer, serving
+
+from headrace.serve.http.app import make_app
+from headrace.serve.http.wire import Limits, Wire
 
 TYPES = {n: kind for n, kind in EVENTS.items() if n != "note"}
 
 
 @pytest.fixture(scope="module")
 def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketServer]:
-    with serving(binary, tmp_path_factory.mktemp("fuzz")) as there:
+    # Few rows a request, and long deadlines: what is asked is whether a request is taken, not how fast.
+    plan = replace(binary.manifest.plan, rows=200, deadline_us=60_000_000)
+    release = replace(binary, manifest=replace(binary.manifest, plan=plan))
+    with serving(release, tmp_path_factory.mktemp("fuzz")) as there:
         yield there
 
 
@@ -31,6 +40,46 @@ def fuzzed(server: SocketServer, times: int, seed: int) -> None:
     status, _, body = server.ask("GET", "/metrics")
     assert status == 200 and b'status="5' not in body
     assert server.said() == ""
+
+
+class Taken(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.written += b"(the end)"
+
+
+def test_a_large_body_says_nothing_of_the_next_head(binary: Release) -> None:
+    """Bytes of a body are no part of a head, however many arrive at once."""
+
+    async def ask() -> bytes:
+        shell = make_app(binary.store, binary.manifest, "r7")
+        wire, transport = Wire(shell, Limits(), asyncio.get_running_loop()), Taken()
+        connection = wire.connection()
+        connection.connection_made(transport)
+        for body in ({"carrier": "a" * 100_000}, requests(1)[0], {"carrier": "a" * 100_000}):
+            connection.data_received(post("/predict", dumps(body)))
+            await asyncio.sleep(0.2)
+        connection.connection_lost(None)
+        await wire.drain(1)
+        return transport.written
+
+    told = asyncio.run(ask())
+    assert re.findall(rb"HTTP/1\.1 (\d+)", told) == [b"422", b"200", b"422"]
+    assert b"(the end)" not in told
 
 
 def test_three_thousand(server: SocketServer) -> None:

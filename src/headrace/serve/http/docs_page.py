@@ -44,7 +44,7 @@ def page(served: Served, endpoints: Iterable[Endpoint]) -> str:
     """The page of a release."""
     manifest = served.manifest
     told = describe(manifest, served.release)
-    row = example(told)
+    row = example(manifest, told)
     title = escape(manifest.project)
     return f"""<!doctype html>
 <html lang="en">
@@ -87,7 +87,7 @@ def page(served: Served, endpoints: Iterable[Endpoint]) -> str:
 <pre>{_json(_tensors(served, row))}</pre>
 <p>MLflow: <code>POST /invocations</code></p>
 <pre>{_json({"dataframe_records": [row]})}</pre>
-<h2>Everything that is asked for</h2>
+<h2>Everything there is</h2>
 <table><tbody>
 {"".join(_line(f"{e.method} {e.path}", _about(e)) for e in endpoints if not e.hidden)}
 </tbody></table>
@@ -149,7 +149,7 @@ def _range(column: Mapping[str, Any]) -> str:
     """What training held, ready for HTML."""
     low, high, categories = column.get("low"), column.get("high"), column.get("categories", [])
     parts = []
-    if low is not None and high is not None:
+    if low is not None and high is not None and column["type"] != "bool":
         shown = [f"{v:.6g}" if isinstance(v, float) else str(v).replace(".000000Z", "Z") for v in (low, high)]
         parts.append(" to ".join(shown))
     if categories:

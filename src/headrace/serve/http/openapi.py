@@ -142,14 +142,14 @@ def row_schema(manifest: Manifest, told: Mapping[str, Any]) -> Plain:
     """What a row is. `told`: what `describe` says."""
     policy = manifest.plan.inputs
     properties: dict[str, Plain] = {}
-    for column in told["fields"]:
+    for column in _fields(manifest, told):
         properties[column["name"]] = _column(column, policy.range == "reject", policy.unseen == "reject")
     for name in told["ignored"]:
         properties[name] = {"description": "Taken, and read by nothing."}
     schema: Plain = {
         "type": "object",
         "properties": properties,
-        "examples": [example(told)],
+        "examples": [example(manifest, told)],
     }
     if policy.missing == "reject":
         schema["required"] = [c["name"] for c in told["fields"]]
@@ -158,9 +158,9 @@ def row_schema(manifest: Manifest, told: Mapping[str, Any]) -> Plain:
     return schema
 
 
-def example(told: Mapping[str, Any]) -> Plain:
+def example(manifest: Manifest, told: Mapping[str, Any]) -> Plain:
     """A row from the middle of what training held."""
-    return {c["name"]: _example(c) for c in told["fields"]}
+    return {c["name"]: _example(c) for c in _fields(manifest, told)}
 
 
 def answer_schema(manifest: Manifest) -> Plain:
@@ -200,9 +200,26 @@ def answer_schema(manifest: Manifest) -> Plain:
         "flags": {"type": "array", "items": {"type": "string"}, "description": "What was odd about the row."},
         "review": {"type": "boolean", "description": "Whether a person will look."},
     }
+    if manifest.plan.after.rules:
+        members["overruled"] = {
+            **of_class,
+            "description": "What the model said, where a rule said otherwise.",
+        }
+    if serving.lookups or serving.histories:
+        members["features"] = {"type": "object", "description": "What could not be looked up."}
     if serving.reference:
         members["why"] = {"type": "object", "description": "Where `explain` asks for it."}
     return {"type": "object", "properties": members, "required": ["id", "prediction", "release", "arm", "by"]}
+
+
+def _fields(manifest: Manifest, told: Mapping[str, Any]) -> list[Plain]:
+    """The columns to send. What training held of hashed and masked ones is not what callers send."""
+    hidden = ("low", "high", "categories")
+    treated = manifest.serving.treated
+    return [
+        {k: v for k, v in c.items() if k not in hidden} if c["name"] in treated else dict(c)
+        for c in told["fields"]
+    ]
 
 
 def _operation(endpoint: Endpoint, manifest: Manifest, release: str) -> Plain:
@@ -313,5 +330,5 @@ def _example(column: Mapping[str, Any]) -> Any:
     if column["type"] == "bool":
         return True
     if column["type"] == "time":
-        return high or "2026-01-31T12:00:00Z"
+        return (high or "2026-01-31T12:00:00Z").replace(".000000Z", "Z")
     return (column.get("categories") or ["text"])[0]
