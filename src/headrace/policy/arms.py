@@ -9,7 +9,9 @@ import numpy as np
 from headrace.policy.bets import Floats
 
 KEPT = 2000
-"""Newest rows of an arm that quantiles and distributions are read from."""
+"""Newest rows of an arm that shares and distributions are read from."""
+KEPT_TIMES = 500
+"""And quantiles of time: fewer, so that slow answers of a start, or of a burst, soon count no more."""
 LEAST = 200
 """Rows of the champion before anything is compared with it; rows of the canary before its ramp goes on."""
 
@@ -69,7 +71,7 @@ class ArmSeen:
 
     def __init__(self) -> None:
         self.error_share, self.fallback_share = Newest(), Newest()
-        self.took, self.score, self.value = Newest(), Newest(), Newest()
+        self.took, self.score, self.value = Newest(KEPT_TIMES), Newest(), Newest()
 
     def add(self, seen: Seen) -> None:
         """Take a window."""
