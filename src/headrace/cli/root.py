@@ -30,6 +30,7 @@ COMMANDS = {
     "release": "headrace.cli.release:release",
     "route": "headrace.cli.route:route",
     "predict": "headrace.cli.answer:predict",
+    "schedule": "headrace.cli.schedule:schedule",
     "materialize": "headrace.cli.online:materialize",
     "skew": "headrace.cli.skew:skew",
     "serve": "headrace.cli.serve:serve",

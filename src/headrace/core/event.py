@@ -47,6 +47,9 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "token.made": (1, "a token was made: its name, role, scope and last day; never the token itself"),
     "token.revoked": (1, "a token was revoked, from now on"),
     "batch.finished": (1, "a batch was scored: release, rows, digest of the output"),
+    "schedule.set": (1, "a batch was put on a schedule: cron, source, output; the subject is its name"),
+    "schedule.removed": (1, "a schedule was taken away"),
+    "schedule.ran": (1, "a schedule's batch was done: the moment that it was due, the batch, rows"),
 }
 """Every kind of event, with the version that is written now and what it records."""
 

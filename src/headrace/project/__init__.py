@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.project.base import STORE_DIR
-from headrace.project.batching import Batching
 from headrace.project.experiments import Experimenting
 from headrace.project.exporting import Exporting
 from headrace.project.look import Looking
 from headrace.project.reviewing import Reviewing
 from headrace.project.routing import Routing
+from headrace.project.scheduling import Scheduling
 from headrace.project.serving import Serving
 from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting, Batching):
+class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting, Scheduling):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

@@ -135,12 +135,16 @@ def keep(folder: Path, state: State) -> None:
             os.close(handle)
 
 
+class Busy(UserError):
+    """Another process works on the folder."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One process works on a folder; the lock goes with it, however it ends.
 
     Raises:
-        UserError: another one does.
+        Busy: another one does.
     """
     import fcntl
 
@@ -148,7 +152,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(
+            raise Busy(
                 "another process works on this batch", where=str(folder), fix="wait for it, or stop it"
             ) from None
         yield
