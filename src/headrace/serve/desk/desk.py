@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -161,19 +160,39 @@ class Desk:
 
 async def kept(log: Log, entries: Sequence[Answered]) -> None:
     """Wait until the log has the entries as safe as its mode says."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    log.append(entries, partial(_tell, loop, future, threading.get_ident()))
-    await future
+    told = _Told()
+    log.append(entries, told)
+    if not told.heard:
+        told.future = told.loop.create_future()
+        await told.future
+    elif told.error is not None:
+        raise told.error
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], thread: int, error: Exception | None
-) -> None:
-    """From whichever thread: waking a loop from another costs more than a row's answer."""
+class _Told:
+    """What the log calls, from whichever thread. Waking a loop from another costs more than a row's
+    answer, and so does a future where nothing is to be waited for."""
 
-    def done() -> None:
-        if not future.done():
-            future.set_exception(error) if error is not None else future.set_result(None)
+    __slots__ = ("error", "future", "heard", "loop", "thread")
 
-    done() if threading.get_ident() == thread else loop.call_soon_threadsafe(done)
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
+        self.future: asyncio.Future[None] | None = None
+        self.heard = False
+        self.error: Exception | None = None
+
+    def __call__(self, error: Exception | None) -> None:
+        if threading.get_ident() == self.thread:
+            self._hear(error)
+        else:
+            self.loop.call_soon_threadsafe(self._hear, error)
+
+    def _hear(self, error: Exception | None) -> None:
+        self.heard, self.error = True, error
+        if self.future is None or self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
