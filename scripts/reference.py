@@ -68,7 +68,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     )
     yield f"### `{name}{' ' + arguments if arguments else ''}`"
     yield " ".join((command.help or "").split())
-    options = [p for p in command.params if isinstance(p, click.Option)]
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     if options:
         yield "\n".join(f"- `{', '.join(o.opts)}`: {o.help or ''}".rstrip(": ") for o in options)
     if command.epilog:
