@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from headrace.core.document import Design, DesignFeature, Risk, ServedTable
 from headrace.core.spec import parse_spec
+from headrace.metrics.sequential import units_for_shares
 from headrace.report.document import document_of, to_html, to_markdown
 from headrace.report.document.blocks import (
     Code,
@@ -250,14 +251,16 @@ def part_text(part: Part) -> str:
 def test_the_duration_is_computed_where_traffic_and_effect_are_known() -> None:
     plan = {"traffic": 0.5, "baseline": 0.10, "expected": 0.12, "units": "1,000 / day"}
     text = part_text(ab_testing(design({"experiment": plan})))
-    assert "3,841 units for the champion and 3,841 for the challenger" in text
-    assert "that takes 8 days" in text
-    for minimum, said in (("14 days", "is enough"), ("8 days", "is enough"), ("7 days", "is too short")):
+    needed = units_for_shares(0.10, 0.12, share=0.5, level=0.05, power=0.8)
+    assert 14_000 < needed < 15_000 and f"{needed:,} units of both arms, 50% of them" in text
+    assert "One single look at the end would need 7,682" in text
+    assert "that takes 15 days" in text
+    for minimum, said in (("28 days", "is enough"), ("15 days", "is enough"), ("14 days", "is too short")):
         assert said in part_text(ab_testing(design({"experiment": {**plan, "minimum": minimum}})))
     del plan["units"]
     assert "add* `experiment.units`" in part_text(ab_testing(design({"experiment": plan})))
     volume = {"experiment": plan, "context": {"volume": "1,000 / day"}}
-    assert "(context.volume) that takes 8 days" in part_text(ab_testing(design(volume)))
+    assert "(context.volume) that takes 15 days" in part_text(ab_testing(design(volume)))
 
 
 def test_without_an_effect_nothing_is_computed() -> None:
@@ -310,7 +313,7 @@ def test_what_can_t_be_done_yet_is_worded_as_a_plan() -> None:
         assert "Planned:" in part_text(model_serving(design({"serve": {"mode": mode}})))
     text = to_markdown(document_of(design({"experiment": {"primary": "f1"}})))
     for said in (
-        "headrace does not divide live traffic yet",
+        "headrace ab start",
         "headrace does not watch live traffic yet",
         "headrace does not start runs by itself yet",
     ):

@@ -11,7 +11,8 @@ from headrace.core.errors import Problem, UserError
 from headrace.core.spec import ParsedSpec
 from headrace.core.spec.plans import ExperimentPlan
 from headrace.core.spec.scalars import parse_rate
-from headrace.metrics.sequential import units_needed
+from headrace.metrics.sample_size import two_proportions
+from headrace.metrics.sequential import spread_of_shares, units_needed
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,14 @@ def answer(question: Question, spec: Callable[[], ParsedSpec]) -> Needed:
     effect = q.effect
     if effect is None and plan.expected is not None and baseline is not None:
         effect = plan.expected - baseline
-    spread = _spread(q, baseline, effect)
+    share = q.traffic or plan.traffic
+    spread = _spread(q, baseline, effect, share)
     if effect is None or spread is None or sum(given) > 1:
         raise UserError(
             "say of what the outcome is, and which difference is worth finding",
             fix="give --effect and one of --baseline, --spread and --ratio, or `experiment` in the spec",
         )
-    share, alpha, power = q.traffic or plan.traffic, q.alpha or plan.level, q.power or plan.power
+    alpha, power = q.alpha or plan.level, q.power or plan.power
     left = spread * sqrt(1.0 - q.cuped**2)
     try:
         units = units_needed(left, effect, share=share, level=alpha, power=power)
@@ -77,7 +79,7 @@ def answer(question: Question, spec: Callable[[], ParsedSpec]) -> Needed:
     return Needed(
         units,
         ceil(units * share),
-        _single(left, effect, share, alpha, power),
+        _single(q, baseline, left, effect, (share, alpha, power)),
         effect,
         alpha,
         power,
@@ -97,7 +99,7 @@ def _declared(spec: Callable[[], ParsedSpec], *, needed: bool) -> tuple[Experime
     return plan, plan.units or found.context.volume
 
 
-def _spread(q: Question, baseline: float | None, effect: float | None) -> float | None:
+def _spread(q: Question, baseline: float | None, effect: float | None, share: float) -> float | None:
     """The standard deviation of one unit's outcome, in the unit of the effect."""
     if q.spread is not None:
         return q.spread
@@ -108,17 +110,24 @@ def _spread(q: Question, baseline: float | None, effect: float | None) -> float 
     if baseline is None or effect is None:
         return None
     problems = [
-        Problem(f"{share:g} is no share", fix="give one between 0 and 1")
-        for share in (baseline, baseline + effect)
-        if not 0 < share < 1
+        Problem(f"{one:g} is no share", fix="give one between 0 and 1")
+        for one in (baseline, baseline + effect)
+        if not 0 < one < 1
     ]
     if problems:
         raise UserError.of(problems)
-    return sqrt(0.5 * (baseline * (1 - baseline) + (baseline + effect) * (1 - baseline - effect)))
+    return spread_of_shares(baseline, baseline + effect, share)
 
 
-def _single(spread: float, effect: float, share: float, alpha: float, power: float) -> int:
-    """Units for a z test that is looked at once."""
+def _single(
+    q: Question, baseline: float | None, spread: float, effect: float, plan: tuple[float, float, float]
+) -> int:
+    """Units for a z test that is looked at once: of two shares, else of two means."""
+    share, alpha, power = plan
+    if q.spread is None and q.ratio is None and baseline is not None and not q.cuped:
+        return two_proportions(
+            baseline, baseline + effect, treatment_share=share, level=alpha, power=power
+        ).total
     normal = NormalDist()
     both = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
     return ceil((both * spread / effect) ** 2 / (share * (1 - share)))

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
-
 from headrace.core.clock import Clock, iso, parse_duration
 from headrace.core.codec import to_plain
 from headrace.core.errors import Conflict, NotFound, Problem, UserError, did_you_mean
@@ -21,7 +19,7 @@ from headrace.core.spec.plans import ExperimentPlan
 from headrace.engine import releases
 from headrace.engine.experiment_units import Ask, micros, units_of
 from headrace.engine.routes import Moment, moment
-from headrace.metrics.sequential import units_needed
+from headrace.metrics.sequential import units_for_shares
 from headrace.policy.experiments import Look, Rules, Verdict, look
 from headrace.policy.guarded import GUARDED, parse_guard
 from headrace.policy.routing import Known, may_answer
@@ -72,11 +70,8 @@ def planned_units(plan: ExperimentPlan) -> int:
     """The units of both arms with which an experiment on a share ends; 0 where the plan names no effect."""
     if plan.baseline is None or plan.expected is None:
         return 0
-    one = (1 - plan.traffic) * plan.expected * (1 - plan.expected)
-    other = plan.traffic * plan.baseline * (1 - plan.baseline)
-    spread = float(np.sqrt(one + other))
-    return units_needed(
-        spread, plan.expected - plan.baseline, share=plan.traffic, level=plan.level, power=plan.power
+    return units_for_shares(
+        plan.baseline, plan.expected, share=plan.traffic, level=plan.level, power=plan.power
     )
 
 

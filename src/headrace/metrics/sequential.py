@@ -77,6 +77,25 @@ def units_needed(spread: float, effect: float, *, share: float, level: float, po
     return -int(-((crossed + missed) ** 2 * one * one / (effect * effect)) // 1)
 
 
+def units_for_shares(baseline: float, expected: float, *, share: float, level: float, power: float) -> int:
+    """`units_needed` where the outcome is a share: `baseline` in the control, `expected` in the treatment.
+
+    Raises:
+        ValueError: the shares are equal, or a number does not lie between 0 and 1.
+    """
+    for number in (baseline, expected):
+        if not 0 < number < 1:
+            raise ValueError(f"{number} does not lie between 0 and 1")
+    spread = spread_of_shares(baseline, expected, share)
+    return units_needed(spread, expected - baseline, share=share, level=level, power=power)
+
+
+def spread_of_shares(baseline: float, expected: float, share: float) -> float:
+    """The standard deviation between units that stands for both arms' own: weighted as the difference of
+    their means weighs them."""
+    return sqrt((1.0 - share) * expected * (1.0 - expected) + share * baseline * (1.0 - baseline))
+
+
 def uneven(counts: tuple[int, ...], shares: tuple[float, ...], *, strength: float = 100.0) -> float:
     """Whether units came to the arms in other shares than were planned: an always-valid p-value (Lindon &
     Malek 2022, Anytime-valid inference for multinomial count data, NeurIPS): one over the Bayes factor of a

@@ -10,6 +10,7 @@ from headrace.core.spec.plans import ExperimentPlan
 from headrace.core.spec.scalars import parse_rate
 from headrace.core.spec.serve import Serve
 from headrace.metrics.sample_size import two_proportions
+from headrace.metrics.sequential import units_for_shares
 from headrace.report.document.blocks import (
     Block,
     Code,
@@ -219,10 +220,12 @@ def _fallback(design: Design) -> list[Block]:
 def ab_testing(design: Design) -> Part:
     """The section."""
     plan = design.spec.experiment
-    note = (
-        "This is a plan. headrace does not divide live traffic yet: whoever calls it does, and compares "
-        "the arms. "
-        "What is compared today is challenger and champion on the same validation rows, before a promotion."
+    note: Words = (
+        Code("headrace ab start"),
+        " divides the units, ",
+        Code("headrace ab status"),
+        " may be asked at any time, and the decision is kept. Before a promotion challenger and champion are "
+        "compared on the same validation rows all the same.",
     )
     if plan is None:
         return Part("A/B testing", (Para(Lack("experiment")), Para(note)))
@@ -279,25 +282,24 @@ def _duration(design: Design, plan: ExperimentPlan) -> list[Block]:
             *told,
             Para(("How many units are needed can be computed for a primary that is a share: ", *lack)),
         ]
-    size = two_proportions(
-        plan.baseline, plan.expected, treatment_share=plan.traffic, level=plan.level, power=plan.power
-    )
+    share, level, power = plan.traffic, plan.level, plan.power
+    units = units_for_shares(plan.baseline, plan.expected, share=share, level=level, power=power)
+    once = two_proportions(
+        plan.baseline, plan.expected, treatment_share=share, level=level, power=power
+    ).total
     told.append(
         Para(
             f"Needed to see {number(100 * plan.baseline)}% become {number(100 * plan.expected)}% with a "
             "chance of "
-            f"{number(100 * plan.power)}% at a two-sided level of {plan.level:g}: {size.control:,} units "
-            "for the "
-            f"champion and {size.treatment:,} for the challenger. Two-proportion z test for arms of "
-            "unequal size "
-            "(Fleiss, Levin & Paik 2003, section 4.5); units that depend on each other, such as those of "
-            "one day, "
-            "need more."
+            f"{number(100 * power)}% at a two-sided level of {level:g}, looking at any time: {units:,} units "
+            f"of both arms, {number(100 * share)}% of them for the challenger (a confidence sequence: "
+            f"Waudby-Smith et al. 2024). One single look at the end would need {once:,} (Fleiss, Levin & "
+            "Paik 2003, section 4.5). Units that depend on each other, such as those of one day, need more."
         )
     )
     if rate is None:
         return [*told, Para(("How long that takes: ", Lack("experiment.units")))]
-    days = max(1, ceil(size.total / (parse_rate(rate) * _DAY)))
+    days = max(1, ceil(units / (parse_rate(rate) * _DAY)))
     where = "experiment.units" if plan.units else "context.volume"
     text = f"At {rate} ({where}) that takes {days:,} day{'s' if days != 1 else ''}"
     if plan.minimum is None:
