@@ -57,6 +57,8 @@ class Inputs:
         self._known = frozenset({*self._types, *serving.unused})
         self._treated = frozenset(n for n in serving.treated if n in self._types)
         self._numbers, self._times, self._texts = _bounds(serving, self._types)
+        self._low = np.array([[low] for _, low, _ in self._numbers])
+        self._high = np.array([[high] for _, _, high in self._numbers])
         self._lenient = policy.missing != "reject" or policy.unknown != "reject"
 
     @property
@@ -159,15 +161,18 @@ class Inputs:
     def _look_at_many(
         self, rows: Sequence[Mapping[str, Any]], feeds: Feeds, flags: dict[int, list[str]]
     ) -> None:
-        for name, low, high in self._numbers:
-            values = feeds[name]
-            null = np.flatnonzero(np.isnan(values)).tolist()
-            wrong = [f"rows[{i}].{name}" for i in null if rows[i].get(name) is not None]
+        if self._numbers:
+            names = [name for name, _, _ in self._numbers]
+            values = np.array([feeds[name] for name in names])
+            null = np.argwhere(np.isnan(values)).tolist()
+            wrong = [f"rows[{i}].{names[c]}" for c, i in null if rows[i].get(names[c]) is not None]
             if wrong:
                 raise _infinite(wrong)
-            for i in np.flatnonzero((values < low) | (values > high)).tolist():
-                flags.setdefault(i, []).append(f"range: {name}")
+            for c, i in np.argwhere((values < self._low) | (values > self._high)).tolist():
+                flags.setdefault(i, []).append(f"range: {names[c]}")
         for name, known in self._texts:
+            if known.issuperset(feeds[name].tolist()):
+                continue
             for i, value in enumerate(feeds[name].tolist()):
                 if value not in known and value != NULL_TEXT:
                     flags.setdefault(i, []).append(f"unseen: {name}")
