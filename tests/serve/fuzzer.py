@@ -183,7 +183,10 @@ class Fuzzer:
         ]
         body = rng.choice(choices)
         path = rng.choice(
-            ["/predict", "/predict", "/invocations", f"/v2/models/{self.model}/infer", "/events"]
+            [
+                *("/predict", "/predict", "/predict", "/invocations", f"/v2/models/{self.model}/infer"),
+                *("/events", "/labels", "/reviews/take", "/reviews/decide", "/reviews/comment"),
+            ]
         )
         return Fuzzed("odd json", post(path, body))
 

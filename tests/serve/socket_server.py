@@ -22,6 +22,7 @@ import os, socket, sys
 from pathlib import Path
 from headrace.core.clock import system_clock
 from headrace.core.codec import from_json
+from headrace.logs.labels import LabelBook
 from headrace.logs.writer import LogWriter
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer
@@ -29,8 +30,10 @@ from headrace.serve.http.app import assemble
 from headrace.serve.http.tracing import tracing_of
 from headrace.serve.http.wire import Limits
 from headrace.serve.live import Live, load
+from headrace.serve.reviewing import Room
 from headrace.serve.worker import Application, run
 from headrace.stores import EmbeddedStore
+from headrace.stores.reviews import SqliteReviews
 
 manifest = from_json(Path(sys.argv[1]).read_bytes(), Manifest)
 store = EmbeddedStore(Path(sys.argv[2]))
@@ -46,7 +49,10 @@ def make(loop):
         if tracing is not None:
             tracing.close()
 
-    return Application(assemble(live, None, log, tracing=tracing, close=close), Limits())
+    book = LabelBook(Path(sys.argv[4]))
+    room = Room(SqliteReviews(Path(sys.argv[5])), lambda rows: book.take(list(rows)))
+    shell = assemble(live, None, log, tracing=tracing, room=room, book=book, close=close)
+    return Application(shell, Limits())
 
 said = lambda: print("ready", flush=True)
 run(make, [socket.socket(fileno=int(sys.argv[3]))], ready=said)
@@ -98,6 +104,7 @@ def serving(
                 str(store.root),
                 str(listening.fileno()),
                 str(folder / "log"),
+                str(folder / "reviews.db"),
             ],
             stdout=subprocess.PIPE,
             stderr=errors,

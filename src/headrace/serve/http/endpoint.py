@@ -78,8 +78,9 @@ class Endpoint:
     """Not shown in the index."""
     doc: Mapping[str, Any] = field(default_factory=dict)
     """What the OpenAPI document says beside that: `description`, `query` and `headers` (parameters by name),
-    `body` (schemas by media type) and `answers` (schemas by status; or by status and media type). A schema
-    that is a text is one of the release's: Row, RowList, Rows, Answer, Answers, Problem."""
+    `body` (schemas by media type), `optional` (whether there may be no body), `answers` (schemas by status,
+    or by status and media type). A schema that is a text is one of the release's: Row, RowList, Rows, Answer,
+    Answers, Problem."""
 
 
 class Refused(Exception):

@@ -5,8 +5,19 @@ from __future__ import annotations
 import asyncio
 
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.problems import details
 from headrace.serve.intake import Intake
 from headrace.serve.online import Online
+
+_FACTS = {
+    "type": "object",
+    "properties": {
+        "table": {"type": "string"},
+        "rows": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["table", "rows"],
+    "additionalProperties": False,
+}
 
 
 def facts(online: Online | None, intake: Intake | None) -> list[Endpoint]:
@@ -20,13 +31,21 @@ def facts(online: Online | None, intake: Intake | None) -> list[Endpoint]:
                 fix="run `headrace materialize`, and start the server again",
             )
         taken = await asyncio.to_thread(intake.take, call.json())
-        return json_reply(taken.plain(), 422 if taken.problems and not (taken.new or taken.known) else 200)
+        if taken.problems and not (taken.new or taken.known):
+            return details(422, taken.problems, more=taken.plain())
+        return json_reply(taken.plain())
 
     async def show(_: Call) -> Reply:
         return json_reply(None if online is None else await asyncio.to_thread(online.describe))
 
     return [
-        Endpoint("POST", "/events", events, "facts as they become known: {table, rows}, or a list of such"),
+        Endpoint(
+            "POST",
+            "/events",
+            events,
+            "facts as they become known: {table, rows}, or a list of such",
+            doc={"body": {"application/json": {"anyOf": [_FACTS, {"type": "array", "items": _FACTS}]}}},
+        ),
         Endpoint(
             "GET", "/online", show, "which tables are looked up in the online store, and how new they are"
         ),

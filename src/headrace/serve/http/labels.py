@@ -6,6 +6,7 @@ import asyncio
 
 from headrace.logs.labels import LabelBook
 from headrace.serve.http.endpoint import Call, Endpoint, Reply, json_reply
+from headrace.serve.http.problems import details
 
 
 def labels(book: LabelBook) -> list[Endpoint]:
@@ -14,7 +15,9 @@ def labels(book: LabelBook) -> list[Endpoint]:
     async def take(call: Call) -> Reply:
         taken = await asyncio.to_thread(book.take, call.json(), source=call.caller.name)
         kept = taken.new or taken.corrected or taken.known
-        return json_reply(taken.plain(), 422 if taken.problems and not kept else 200)
+        if taken.problems and not kept:
+            return details(422, taken.problems, more=taken.plain())
+        return json_reply(taken.plain())
 
     about = "what turned out to be true: {id, label}, or {input_NAME, ..., label}, or a list of such"
     return [Endpoint("POST", "/labels", take, about)]

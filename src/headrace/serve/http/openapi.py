@@ -24,7 +24,7 @@ from headrace.serve.http.endpoint import Call, Endpoint, Reply
 
 Plain = dict[str, Any]
 _REFUSALS = {
-    "GET": (401, 403, 404, 429, 503),
+    "GET": (401, 403, 404, 422, 429, 503),
     "POST": (400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
 }
 _PROTOCOLS = {
@@ -250,9 +250,10 @@ def _operation(endpoint: Endpoint, manifest: Manifest, release: str) -> Plain:
     parameters += [{"name": n, "in": "header", **p} for n, p in doc.get("headers", {}).items()]
     if parameters:
         operation["parameters"] = parameters
-    if "body" in doc:
-        content = {media: {"schema": _whole(schema)} for media, schema in doc["body"].items()}
-        operation["requestBody"] = {"required": True, "content": content}
+    if endpoint.method == "POST":
+        bodies = doc.get("body", {"application/json": {}})
+        content = {media: {"schema": _whole(schema)} for media, schema in bodies.items()}
+        operation["requestBody"] = {"required": not doc.get("optional", False), "content": content}
     operation["responses"] = {
         status: _response(status, answer) for status, answer in doc.get("answers", {"200": {}}).items()
     }

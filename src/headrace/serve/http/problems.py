@@ -38,10 +38,17 @@ def ours() -> Reply:
     return details(500, [Problem("the release could not answer", fix="the server's log says why")])
 
 
-def details(status: int, problems: Collection[Problem], headers: Mapping[str, str] | None = None) -> Reply:
-    """Problem details: `type`, `title`, `status`, `detail` (the first problem), and `errors`: all of them."""
+def details(
+    status: int,
+    problems: Collection[Problem],
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Reply:
+    """Problem details: `type`, `title`, `status`, `detail` (the first problem), and `errors`: all of them.
+    more: further members, before those."""
     first = next(iter(problems))
     body: dict[str, Any] = {
+        **(more or {}),
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,

@@ -36,7 +36,10 @@ def _body(needed: tuple[str, ...], **fields: object) -> Mapping[str, Any]:
     }
 
 
-_TAKE = _body((), id=_NAME, source=_SOURCE, lease={"type": "string", "examples": ["15 min"]})
+_TAKE = {
+    **_body((), id=_NAME, source=_SOURCE, lease={"type": "string", "examples": ["15 min"]}),
+    "optional": True,
+}
 _DECIDE = _body(
     ("id", "decision"),
     id=_NAME,
