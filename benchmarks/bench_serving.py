@@ -77,8 +77,12 @@ def _table(folder: Path, data: Path) -> list[Row]:
             ours[mode] = _runs(server, one)
             found += _rates(mode, ours[mode], a, bare)
             if mode == "buffered":
-                found.append(_many(wrk(server, hundred, 8, SECONDS), bare_many))
                 found += _process(server)
+                found.append(_many(wrk(server, hundred, 8, SECONDS), bare_many))
+                memory = server.resident()
+                found.append(
+                    _row("resident memory after these", memory, "MB", "", None, "≤ 120", memory <= 120)
+                )
     found.append(_size())
     return [*found, *_peers(folder, data, graph, one, rows[0], ours["buffered"][64])]
 
@@ -120,7 +124,7 @@ def _many(ours: Measured, bare: Measured) -> Row:
 
 def _process(server: Server) -> list[Row]:
     memory, cold = server.resident(), server.cold
-    what = "resident memory, one worker", "cold start to the first answer"
+    what = "resident memory after requests of one row", "cold start to the first answer"
     return [
         _row(what[0], memory, "MB", "peers 186–1,374 (quoted)", None, "≤ 120", memory <= 120),
         _row(what[1], cold, "s", "peers 1.7–11 (quoted)", None, "≤ 0.6", cold <= 0.6),
