@@ -11,7 +11,7 @@ import pytest
 
 from headrace.core.tokens import Role
 from headrace.engine.tokens import make, revoke
-from headrace.serve.http.endpoint import ANYBODY, Call, Endpoint, Refused, json_reply
+from headrace.serve.http.endpoint import ANYBODY, KNOWN, STRANGER, Call, Endpoint, Refused, json_reply
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.shell import SECURITY, Shell
 from headrace.stores import EmbeddedStore
@@ -46,6 +46,7 @@ def guard(store: EmbeddedStore, now: Now) -> Iterator[Guard]:
 
 PREDICT = Endpoint("POST", "/predict", lambda call: json_reply(call.caller.name), "")
 SHOW = Endpoint("GET", "/show", lambda call: json_reply(call.caller.name), "", role="viewer")
+SCHEMA = Endpoint("GET", "/schema", lambda call: json_reply(call.caller.name), "", role=KNOWN)
 HEALTH = Endpoint("GET", "/health", lambda call: json_reply("ok"), "", role="")
 
 
@@ -72,7 +73,8 @@ def test_nobody_is_let_in_without_a_token(guard: Guard, store: EmbeddedStore, no
     guard.follow()
     assert status(guard, PREDICT, []) == 401
     assert status(guard, SHOW, []) == 401
-    assert status(guard, HEALTH, []) == 200
+    assert status(guard, SCHEMA, []) == 401
+    assert guard.admit(HEALTH, []) is STRANGER
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,7 @@ def test_roles_open_their_own_doors(guard: Guard, store: EmbeddedStore, now: Now
     guard.follow()
     may_ask = role in (Role.CALLER, Role.OPERATOR, Role.ADMIN)
     assert status(guard, PREDICT, headers) == (200 if may_ask else 403)
+    assert status(guard, SCHEMA, headers) == 200
     assert status(guard, SHOW, headers) == (403 if role is Role.CALLER else 200)
 
 

@@ -18,8 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def describe(manifest: Manifest, release: str) -> dict[str, Any]:
     """The release, ready for JSON.
 
-    `fields` are what a caller sends, each with type and, where the model reads it, what the training rows
-    held (`low`, `high`, `categories`, `null_share`) and, where the spec says what
+    `fields` are what a caller sends, each with type and, where the model reads it and it is not personal,
+    what the training rows held (`low`, `high`, `categories`, `null_share`) and, where the spec says what
     it means, `description`; `looked_up` is what the server adds, by table and key, and `histories` say what
     it computes of earlier rows, `functions` what the project's own code computes. `not_at_edge` says why the
     release needs a server with Python (null: it doesn't). `explain` is how to ask for contributions (null:
@@ -44,7 +44,7 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
                 "type": kind.value,
                 "key": name in keys,
                 **_meaning(manifest, name),
-                **_seen(known.get(name)),
+                **_seen(None if name in serving.treated else known.get(name)),
             }
             for name, kind in serving.event_types().items()
         ],
@@ -76,6 +76,10 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
 
 def _meaning(manifest: Manifest, name: str) -> dict[str, str]:
     return {"description": manifest.columns[name]} if name in manifest.columns else {}
+
+
+HELD = ("low", "high", "categories", "null_share")
+"""What is told of the training rows."""
 
 
 def _seen(field: Field | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from headrace.serve.describe import describe
+from headrace.serve.describe import HELD, describe
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import champion
 from headrace.serve.http.endpoint import Call, Endpoint, Reply
@@ -26,8 +26,9 @@ def docs_page(desk: Desk, there: Callable[[], Iterable[Endpoint]]) -> list[Endpo
     """The endpoints: the page, and its style and script (the policy of content allows none inside of it)."""
     files = {name: (_PAGE / name).read_bytes() for name in _MEDIA}
 
-    def show(_: Call) -> Reply:
-        return Reply(page(champion(desk), there()).encode(), media=HTML)
+    def show(call: Call) -> Reply:
+        # A browser shows no token: strangers get the page without what training held.
+        return Reply(page(champion(desk), there(), stranger=not call.caller.roles).encode(), media=HTML)
 
     def file(name: str) -> Endpoint:
         reply = Reply(files[name], media=_MEDIA[name])
@@ -40,11 +41,14 @@ def docs_page(desk: Desk, there: Callable[[], Iterable[Endpoint]]) -> list[Endpo
     ]
 
 
-def page(served: Served, endpoints: Iterable[Endpoint]) -> str:
-    """The page of a release."""
+def page(served: Served, endpoints: Iterable[Endpoint], *, stranger: bool = False) -> str:
+    """The page of a release; for a stranger without what its training rows held."""
     manifest = served.manifest
     told = describe(manifest, served.release)
-    row = example(manifest, told)
+    if stranger:
+        for kind in ("fields", "looked_up"):
+            told[kind] = [{k: v for k, v in c.items() if k not in HELD} for c in told[kind]]
+    row = dict.fromkeys(c["name"] for c in told["fields"]) if stranger else example(told)
     title = escape(manifest.project)
     return f"""<!doctype html>
 <html lang="en">

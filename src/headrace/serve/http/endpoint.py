@@ -14,6 +14,10 @@ JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 ANYBODY = Caller()
 """Where no token is asked for."""
+STRANGER = Caller(roles=frozenset())
+"""Who shows none where one is asked for, and asks what is open to all."""
+KNOWN = "any"
+"""The role of an endpoint that every good token opens."""
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.endpoint import KNOWN, Call, Endpoint, Refused, Reply, json_reply
 from headrace.serve.http.problems import details
 from headrace.serve.intake import Intake
 from headrace.serve.online import Online
@@ -47,6 +47,10 @@ def facts(online: Online | None, intake: Intake | None) -> list[Endpoint]:
             doc={"body": {"application/json": {"anyOf": [_FACTS, {"type": "array", "items": _FACTS}]}}},
         ),
         Endpoint(
-            "GET", "/online", show, "which tables are looked up in the online store, and how new they are"
+            "GET",
+            "/online",
+            show,
+            "which tables are looked up in the online store, and how new they are",
+            role=KNOWN,
         ),
     ]

@@ -13,7 +13,7 @@ from headrace.core.clock import Clock
 from headrace.core.errors import StoreError
 from headrace.core.ports import Store
 from headrace.core.tokens import GRANTS, TOKEN_KINDS, Caller, Token, find, tokens
-from headrace.serve.http.endpoint import ANYBODY, Endpoint, Refused
+from headrace.serve.http.endpoint import ANYBODY, KNOWN, STRANGER, Endpoint, Refused
 
 _LOG = logging.getLogger("headrace.serve")
 _EVERY = 0.25
@@ -62,14 +62,16 @@ class Guard:
         """
         shown = next((value for name, value in headers if name == b"authorization"), None)
         if shown is None:
-            if endpoint.role and self._state[0] and not self._anybody:
+            if self._anybody or not self._state[0]:
+                return ANYBODY
+            if endpoint.role:
                 raise _unknown("a token is needed")
-            return ANYBODY
+            return STRANGER
         now = self._clock().timestamp()
         known = self._state[1].get(shown) or self._look(shown, now)
         if known is None or now >= known.expires:
             raise _unknown("the token is unknown, expired or revoked")
-        if endpoint.role and endpoint.role not in known.caller.roles:
+        if endpoint.role not in ("", KNOWN) and endpoint.role not in known.caller.roles:
             raise Refused(
                 403,
                 f"the token {known.caller.name!r} may not ask this",

@@ -10,7 +10,7 @@ import msgspec
 from headrace.serve.describe import describe
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import asked_of, champion
-from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.endpoint import KNOWN, Call, Endpoint, Refused, Reply, json_reply
 
 _ANY_ROWS = [{"$ref": f"#/components/schemas/{n}"} for n in ("Row", "RowList", "Rows")]
 _ANY_ANSWERS = [{"$ref": f"#/components/schemas/{n}"} for n in ("Answer", "Answers")]
@@ -73,6 +73,7 @@ def native(desk: Desk) -> list[Endpoint]:
             "/schema",
             schema,
             "the columns to send, with types and ranges, and what comes back",
+            role=KNOWN,
             doc={"answers": {"200": {"type": "object"}}},
         ),
     ]

@@ -20,7 +20,7 @@ from headrace.serve.answer import label, label_name
 from headrace.serve.describe import describe
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import champion
-from headrace.serve.http.endpoint import Call, Endpoint, Reply
+from headrace.serve.http.endpoint import KNOWN, Call, Endpoint, Reply
 
 Plain = dict[str, Any]
 _REFUSALS = {
@@ -53,7 +53,7 @@ def openapi(desk: Desk, there: Callable[[], Iterable[Endpoint]]) -> Endpoint:
         "/openapi.json",
         show,
         "this, as an OpenAPI document",
-        role="",
+        role=KNOWN,
         doc={"answers": {"200": _OBJECT}},
     )
 
@@ -142,14 +142,14 @@ def row_schema(manifest: Manifest, told: Mapping[str, Any]) -> Plain:
     """What a row is. `told`: what `describe` says."""
     policy = manifest.plan.inputs
     properties: dict[str, Plain] = {}
-    for column in _fields(manifest, told):
+    for column in told["fields"]:
         properties[column["name"]] = _column(column, policy.range == "reject", policy.unseen == "reject")
     for name in told["ignored"]:
         properties[name] = {"description": "Taken, and read by nothing."}
     schema: Plain = {
         "type": "object",
         "properties": properties,
-        "examples": [example(manifest, told)],
+        "examples": [example(told)],
     }
     if policy.missing == "reject":
         schema["required"] = [c["name"] for c in told["fields"]]
@@ -158,9 +158,9 @@ def row_schema(manifest: Manifest, told: Mapping[str, Any]) -> Plain:
     return schema
 
 
-def example(manifest: Manifest, told: Mapping[str, Any]) -> Plain:
+def example(told: Mapping[str, Any]) -> Plain:
     """A row from the middle of what training held."""
-    return {c["name"]: _example(c) for c in _fields(manifest, told)}
+    return {c["name"]: _example(c) for c in told["fields"]}
 
 
 def answer_schema(manifest: Manifest) -> Plain:
@@ -212,21 +212,14 @@ def answer_schema(manifest: Manifest) -> Plain:
     return {"type": "object", "properties": members, "required": ["id", "prediction", "release", "arm", "by"]}
 
 
-def _fields(manifest: Manifest, told: Mapping[str, Any]) -> list[Plain]:
-    """The columns to send. What training held of hashed and masked ones is not what callers send."""
-    hidden = ("low", "high", "categories")
-    treated = manifest.serving.treated
-    return [
-        {k: v for k, v in c.items() if k not in hidden} if c["name"] in treated else dict(c)
-        for c in told["fields"]
-    ]
-
-
 def _operation(endpoint: Endpoint, manifest: Manifest, release: str) -> Plain:
     doc = endpoint.doc
     there: Plain = {"name": {"enum": [manifest.project]}, "version": {"examples": [release]}}
     protocol = next((p for start, p in _PROTOCOLS.items() if endpoint.path.startswith(start)), "headrace")
-    role = f" For the role {endpoint.role}, where tokens are asked for." if endpoint.role else ""
+    role = ""
+    if endpoint.role:
+        who = "any token" if endpoint.role == KNOWN else f"the role {endpoint.role}"
+        role = f" For {who}, where tokens are asked for."
     operation: Plain = {
         "operationId": _WORD.sub("_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
         "tags": [protocol],

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from headrace._version import __version__
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import asked_of, python_json, rows_of
-from headrace.serve.http.endpoint import JSON, Call, Endpoint, Handler, Refused, Reply, json_reply
+from headrace.serve.http.endpoint import JSON, KNOWN, Call, Endpoint, Handler, Refused, Reply, json_reply
 from headrace.serve.http.health import Health
 from headrace.serve.http.tensors import BINARY, DATATYPES, columns_of, inputs_of, outputs_of, tensors_of
 from headrace.serve.live import Served
@@ -174,8 +174,8 @@ def v2(desk: Desk, health: Health) -> list[Endpoint]:
         (get, "/v2", server, "Open Inference Protocol: the server and its extensions", ""),
         (get, "/v2/health/live", live, "Open Inference Protocol: whether the process answers", ""),
         (get, "/v2/health/ready", ready, "Open Inference Protocol: whether it can take traffic", ""),
-        (get, _MODEL, model, "Open Inference Protocol: the inputs and outputs of the champion", "caller"),
-        (get, _VERSION, model, "Open Inference Protocol: the inputs and outputs of a release", "caller"),
+        (get, _MODEL, model, "Open Inference Protocol: the inputs and outputs of the champion", KNOWN),
+        (get, _VERSION, model, "Open Inference Protocol: the inputs and outputs of a release", KNOWN),
         (get, f"{_MODEL}/ready", model_ready, "Open Inference Protocol: whether the model answers", ""),
         (get, f"{_VERSION}/ready", model_ready, "Open Inference Protocol: whether a release answers", ""),
         (post, f"{_MODEL}/infer", infer, "Open Inference Protocol: predictions for tensors", "caller"),
