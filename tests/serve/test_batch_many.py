@@ -25,6 +25,7 @@ from test_batch import expected, plain_rows, write_csv, write_json
 
 from headrace.core.codec import to_json
 from headrace.core.errors import DataError, UserError
+from headrace.project import Project
 from headrace.serve.batch_database import database_of, stage
 from headrace.serve.batch_plan import plan_batch
 from headrace.serve.batch_run import Batch, run_batch
@@ -81,7 +82,7 @@ def answers(folder: Path) -> list[dict[str, Any]]:
     return [{n: r[n] for n in ("prediction", "probability", "release")} for r in output(folder)]
 
 
-def finished(release: Release) -> list[Any]:
+def events(release: Release) -> list[Any]:
     return [e.payload for e in release.store.read(kinds=("batch.finished",))]
 
 
@@ -131,19 +132,19 @@ def test_several_processes_write_what_one_writes(binary: Release, tmp_path: Path
 
 def test_done_again_nothing_is_done(binary: Release, tmp_path: Path) -> None:
     source = parquet(tmp_path / "in.parquet", plain_rows(100))
-    before = len(finished(binary))
+    before = len(events(binary))
     first = run(binary, source, tmp_path / "out", rows=50)
     times = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("part-*")}
     again = run(binary, source, tmp_path / "out", rows=50)
     assert (again.rows, again.before, again.digest) == (100, 100, first.digest)
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("part-*")} == times
-    (event,) = finished(binary)[before:]
+    (event,) = events(binary)[before:]
     assert (event["rows"], event["parts"], event["digest"]) == (100, 2, first.digest)
     # A part that somebody removed is made again, and is the same.
     (tmp_path / "out" / "part-00001.parquet").unlink()
     mended = run(binary, source, tmp_path / "out", rows=50)
     assert (mended.before, mended.rows, mended.digest) == (50, 100, first.digest)
-    assert len(finished(binary)) == before + 1
+    assert len(events(binary)) == before + 1
 
 
 def test_another_batch_is_not_mixed_in(binary: Release, tmp_path: Path) -> None:
@@ -281,11 +282,15 @@ def check_table(release: Release, tmp_path: Path, to: str, ask: Any) -> None:
     rows = plain_rows(150)
     for row in rows:
         row["note"] = None
+
+    def into(table: str, *key: str) -> list[Any]:
+        return [loader(f"{to}#{table}", tmp_path, key)]
+
     ids = pa.array(range(1000, 1150))
     texts = pa.array(['a"b', "", None, "x,\ny", "é"] * 30)
     source = parquet(tmp_path / "in.parquet", rows, id=ids, word=texts)
     options: dict[str, Any] = {"rows": 50, "keep": ("id", "word")}
-    first = run(release, source, tmp_path / "one", load=loader(f"{to}#scores", tmp_path, ("id",)), **options)
+    first = run(release, source, tmp_path / "one", loads=into("scores", "id"), **options)
     assert first.loaded == 150
     there = ask("SELECT id, word, prediction, probability, release FROM scores ORDER BY id")
     assert [r[0] for r in there] == list(range(1000, 1150))
@@ -294,24 +299,19 @@ def check_table(release: Release, tmp_path: Path, to: str, ask: Any) -> None:
     assert [r[2] for r in there] == [a["prediction"] for a in wanted]
     assert [r[3] for r in there] == pytest.approx([a["probability"] for a in wanted], abs=1e-12)
     # Put there again, by the same batch and by another of the same rows: nothing doubles.
-    assert (
-        run(
-            release, source, tmp_path / "one", load=loader(f"{to}#scores", tmp_path, ("id",)), **options
-        ).loaded
-        == 150
-    )
-    run(release, source, tmp_path / "two", load=loader(f"{to}#scores", tmp_path, ("id",)), **options)
+    assert run(release, source, tmp_path / "one", loads=into("scores", "id"), **options).loaded == 150
+    run(release, source, tmp_path / "two", loads=into("scores", "id"), **options)
     assert ask("SELECT count(*), count(DISTINCT id) FROM scores") == [(150, 150)]
     # Without a key of its own a row is named by its file and number.
-    run(release, source, tmp_path / "two", load=loader(f"{to}#by_row", tmp_path), **options)
+    run(release, source, tmp_path / "two", loads=into("by_row"), **options)
     assert ask("SELECT min(row), max(row), min(source), count(*) FROM by_row") == [
         (1, 150, "in.parquet", 150)
     ]
     with pytest.raises(UserError, match="no column 'nobody'"):
-        run(release, source, tmp_path / "two", load=loader(f"{to}#other", tmp_path, ("nobody",)), **options)
+        run(release, source, tmp_path / "two", loads=into("other", "nobody"), **options)
     # A table of somebody else's is not written to.
     with pytest.raises(DataError, match="the database refused"):
-        run(release, source, tmp_path / "two", load=loader(f"{to}#other", tmp_path, ("word",)), **options)
+        run(release, source, tmp_path / "two", loads=into("other", "word"), **options)
 
 
 def test_answers_go_to_duckdb(binary: Release, tmp_path: Path) -> None:
@@ -367,3 +367,28 @@ def test_answers_go_to_postgres(
     for wrong in ("$SHOP", "$NONE#x", "mysql://h/d#t", "duckdb:x.db#a;b"):
         with pytest.raises(UserError):
             loader(wrong, tmp_path)
+
+
+def test_answers_are_logged_once_with_what_was_sent(finished: Project, tmp_path: Path) -> None:
+    rows = [
+        {
+            "at": f"2024-02-{1 + i % 28:02} 10:00:00",
+            "depot": ("north", "south", None)[i % 3],
+            "distance": float(i),
+        }
+        for i in range(90)
+    ]
+    write_csv(tmp_path / "in.csv", [*rows, {**rows[0], "distance": "far"}])
+    sql = "SELECT id, arm, release, prediction, probability, input_distance, input_depot "
+    sql += "FROM predictions ORDER BY 6"
+    for _ in range(2):  # the second time nothing is done
+        done = finished.score(tmp_path / "in.csv", tmp_path / "out", log=True)
+        assert (done.rows, done.rejected) == (90, 1)
+        told = finished.log_query(sql).rows
+        assert len(told) == len({r[0] for r in told}) == 90
+    assert {(r[1], r[2]) for r in told} == {("batch", done.release)}
+    written = output(tmp_path / "out")
+    assert [r[3:5] for r in told] == [(w["prediction"], w["probability"]) for w in written]
+    assert [r[5:] for r in told] == [(r["distance"], r["depot"]) for r in rows]
+    with pytest.raises(UserError, match="Parquet parts"):
+        finished.score(tmp_path / "in.csv", tmp_path / "csv", ending=".csv", log=True)

@@ -36,12 +36,21 @@ def moments(project: Project) -> list[str]:
 def test_what_is_due_is_run_once(finished: Project, clock: Clock) -> None:
     feed(finished, "one.csv")
     clock.moment = datetime(2026, 3, 1, 0, 59, tzinfo=UTC)
-    finished.set_schedule("nightly", "0 2 * * *", "in", "out/{due:%Y-%m-%d}", zone="Europe/Berlin")
+    finished.set_schedule(
+        "nightly",
+        "0 2 * * *",
+        "in",
+        "out/{due:%Y-%m-%d}",
+        zone="Europe/Berlin",
+        options={"to": "duckdb:my.db#answers"},
+    )
     assert finished.run_schedules() == []
     clock.forward(minutes=2)
     ((name, due, batch),) = finished.run_schedules()
     assert (name, due, batch.rows) == ("nightly", "2026-03-01T01:00:00.000000Z", 30)
     assert batch.output == str(finished.root / "out" / "2026-03-01")
+    assert batch.loaded == 30
+    assert (finished.root / "my.db").is_file()
     assert finished.run_schedules() == []
     # Three nights were missed: the newest alone is made up for.
     clock.forward(days=3)

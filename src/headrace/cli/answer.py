@@ -64,6 +64,7 @@ _FILES = (".csv", ".parquet", ".pq")
     metavar="COLUMN",
     help="--to: names a row (may be repeated).  [default: source, row]",
 )
+@click.option("--log", is_flag=True, help="Keep the answers in the prediction log, too.")
 @click.option("--again", is_flag=True, help="A folder: throw away what it holds of another batch.")
 @with_json
 def predict(
@@ -80,6 +81,7 @@ def predict(
     keep: tuple[str, ...],
     to: str,
     key: tuple[str, ...],
+    log: bool,
     again: bool,
     as_json: bool,
 ) -> None:
@@ -109,6 +111,7 @@ def predict(
             "--keep": keep,
             "--to": to,
             "--key": key,
+            "--log": log,
             "--again": again,
         }
         _one(
@@ -136,6 +139,7 @@ def predict(
         keep=keep,
         to=to,
         key=key,
+        log=log,
         again=again,
         progress=ticker,
     )
@@ -149,8 +153,10 @@ def predict(
         click.echo(f"{done.before:,} of all rows were done before")
     if now:
         click.echo(f"{done.speed:,.0f} rows/s")
-    if done.loaded:
+    if to:
         click.echo(f"{done.loaded:,} rows are in {to.rpartition('#')[2]}")
+    if log:
+        click.echo("the answers are in the prediction log")
     if done.rejected:
         click.echo(f"rejected {done.rejected:,} rows → {done.output}/part-….rejects.csv")
 

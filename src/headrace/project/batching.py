@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.core.places import LOG, STORE_DIR
 from headrace.engine.context import Progress, silent
 from headrace.project.base import ProjectBase
 
@@ -29,6 +30,7 @@ class Batching(ProjectBase):
         keep: Sequence[str] = (),
         to: str = "",
         key: Sequence[str] = (),
+        log: bool = False,
         again: bool = False,
         progress: Progress = silent,
     ) -> Batch:
@@ -37,26 +39,30 @@ class Batching(ProjectBase):
 
         query: of a database, in place of a table. ending: of the parts, .parquet or .csv. keep: columns of
         the source that stand beside the answers. to: a table that takes the answers too (`duckdb:FILE#TABLE`,
-        `$VARIABLE#TABLE`), by `key`. again: throw away what the folder holds of a batch.
+        `$VARIABLE#TABLE`), by `key`. log: whether the prediction log does, with what was read of each row.
+        again: throw away what the folder holds of a batch.
 
         Raises:
             UserError: the output holds something else, or another process works on it.
             DataError: a file can't be read, or lacks a column that the release needs.
         """
         from headrace.serve.batch_database import database_of, stage, unstage
+        from headrace.serve.batch_log import logger
         from headrace.serve.batch_plan import plan_batch
         from headrace.serve.batch_run import run_batch
         from headrace.serve.batch_to import loader
 
         found, manifest = self.release(release)
         folder = Path(output)
-        load = loader(to, self.root, key) if to else None
+        loads = [loader(to, Path.cwd(), key)] if to else []
         table = database_of(str(source), query)
         if table is not None:
             if again:
                 unstage(folder)
-            source = stage(table, self.root, folder)
+            source = stage(table, Path.cwd(), folder)
         plan = plan_batch(str(source), found.release, ending=ending, explain=explain, keep=keep)
+        where = self.root / STORE_DIR / LOG
+        kept = [logger(self.store, manifest, plan, where, self._clock)] if log else []
         done = run_batch(
             self.store,
             manifest,
@@ -67,7 +73,7 @@ class Batching(ProjectBase):
             clock=self._clock,
             workers=workers,
             again=again,
-            load=load,
+            loads=[*loads, *kept],
             progress=lambda text, done, total: progress("predict", text, done, total),
         )
         if table is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -124,11 +123,12 @@ class Scheduling(Batching):
                 begun = read_state(output)
                 # Who became champion since a batch was begun does not go on with it.
                 release = begun.plan.release if begun else schedule.options.get("release")
+                options = {**schedule.options, "release": release, "to": self._table(schedule.options)}
                 batch = self.score(
                     self._placed(filled(schedule.source, moment)),
                     output,
                     progress=progress,
-                    **{**schedule.options, "release": release},
+                    **options,
                 )
                 due = iso(moment)
                 payload = {"due": due, "batch": batch.id, "rows": batch.rows, "output": batch.output}
@@ -139,9 +139,12 @@ class Scheduling(Batching):
 
     def _placed(self, source: str) -> str:
         """A source below the project's folder, wherever this is called; databases as they are."""
-        if source.startswith("$") or "://" in source or "#" in source:
-            return source
-        return str(self.root / Path(source))
+        return source if source.startswith("$") or "://" in source else str(self.root / source)
+
+    def _table(self, options: Mapping[str, Any]) -> str:
+        """Where answers go, a file of DuckDB below the project's folder too."""
+        to: str = options.get("to", "")
+        return f"duckdb:{self.root / to.removeprefix('duckdb:')}" if to.startswith("duckdb:") else to
 
     def _schedule(self, name: str) -> Schedule:
         known = self.schedules()

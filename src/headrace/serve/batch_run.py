@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,12 @@ def run_batch(
     clock: Clock,
     workers: int = 1,
     again: bool = False,
-    load: tuple[str, Load] | None = None,
+    loads: Sequence[tuple[str, Load]] = (),
     progress: Progress = lambda text, done, total: None,
 ) -> Batch:
     """Score every part of a plan into `folder`, each row once, however often this is started and killed: a
     part is a file that appears whole, and `_batch.json` says which are there. manifest, digest: the
-    release's. load: a table's address, and what puts a part there.
+    release's. loads: a table's (or log's) address, and what puts a part there.
 
     Several processes need a store that is a folder. When all is done there is an event `batch.finished`.
 
@@ -86,8 +86,8 @@ def run_batch(
             state = _score(store, manifest, digest, state, folder, workers, progress)
         took = time.monotonic() - began
         loaded = 0
-        if load is not None:
-            state, loaded = _load(folder, state, *load, progress)
+        for address, load in loads:
+            state, loaded = _load(folder, state, address, load, progress)
         if not state.finished:
             state = replace(state, finished=iso(clock()))
             keep(folder, state)
