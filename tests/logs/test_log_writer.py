@@ -1,5 +1,6 @@
 """What the writer promises beside the exam: order of disk and answer, bounds, full disks, rotation."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -180,6 +181,27 @@ def test_a_full_disk(small_disk: Path, mode: Any) -> None:
     assert told.wait(1) == [None]
     log.close()
     assert sorted(e.id for e in read(folder)) == sorted([*kept, answered(1_000_000).id])
+
+
+@pytest.mark.parametrize("mode", ["durable", "buffered"])
+def test_a_log_that_begins_on_a_full_disk_goes_on_when_there_is_room(small_disk: Path, mode: Any) -> None:
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    troubles = Callers()
+    log = LogWriter(small_disk / "log", worker="w", mode=mode, window_us=2_000, told=troubles)
+    assert "the disk is full" in log.state.trouble
+    with pytest.raises(StoreError, match="can't begin the prediction log"):
+        log.append([answered(1)], Callers())
+    assert isinstance(troubles.wait(1)[0], StoreError)
+    ballast.unlink()
+    assert troubles.wait(2)[1] is None
+    told = Callers()
+    log.append([answered(2)], told)
+    assert told.wait(1) == [None]
+    log.close()
+    assert list(read(small_disk / "log")) == [answered(2)]
 
 
 def test_who_may_wait_for_room_waits(small_disk: Path) -> None:

@@ -20,6 +20,8 @@ FOLDER = "segments"
 ROTATE = "rotate"
 """A file whose touch asks all writers to close their segments and begin new ones."""
 SUFFIX = ".seg"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a medium says that may have room again."""
 _WORKER = re.compile(r"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*")
 
 _sync = getattr(os, "fdatasync", os.fsync)

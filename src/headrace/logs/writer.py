@@ -19,7 +19,7 @@ from headrace.core.answered import Answered
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import StoreError
 from headrace.logs.frames import frame
-from headrace.logs.segment import SegmentFile, rotation, trouble
+from headrace.logs.segment import FULL, SegmentFile, rotation, trouble
 
 Done = Callable[[Exception | None], None]
 Relay = Callable[[Callable[[], None]], object]
@@ -81,6 +81,8 @@ class LogWriter:
             most: entries that may wait; more are refused (however many come at once, where none wait).
             rotate_bytes, rotate_us: size and age at which a segment is closed and another begun.
 
+        A full disk is no reason not to begin: it takes nothing until there is room.
+
         Raises:
             StoreError: no segment can be made there.
         """
@@ -112,7 +114,9 @@ class LogWriter:
         try:
             self._open()
         except OSError as error:
-            raise trouble(error, "begin the prediction log", folder) from error
+            self._trouble = trouble(error, "begin the prediction log", folder)
+            if error.errno not in FULL:
+                raise self._trouble from error
         self._thread = threading.Thread(target=self._run, name="headrace-log", daemon=True)
         self._thread.start()
 
@@ -173,6 +177,8 @@ class LogWriter:
 
     def _run(self) -> None:
         wait = _IDLE if self._durable else self._window
+        if self._trouble is not None and self._told is not None:
+            self._told(self._trouble)
         try:
             while not self._closing:
                 self._bell.acquire(timeout=_RETRY if self._trouble else wait)
