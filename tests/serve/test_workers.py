@@ -159,6 +159,18 @@ def test_a_worker_that_is_killed_is_replaced(folder: Path) -> None:
     assert set(callers.ids) <= set(logged(folder)), "what was acknowledged is there"
 
 
+def test_a_worker_that_is_killed_while_its_heir_begins_has_one_heir(folder: Path) -> None:
+    with served(folder, "--workers", "2") as server:
+        before = server.children()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.children()) == 4)
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: not set(before) & set(server.children()))
+        assert len(server.children()) == 2
+        assert server.ask("GET", "/health/ready")[0] == 200
+        assert server.stop() == 0
+
+
 def test_stopping_answers_what_was_begun(folder: Path) -> None:
     with served(folder, "--log", "buffered") as server:
         body = json.dumps([row(i) for i in range(9000)]).encode()

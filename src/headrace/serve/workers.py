@@ -189,6 +189,11 @@ class Supervisor:
         if worker.replaces is not None and worker.replaces in self._workers:
             self._say(f"the new worker {worker.process.pid} ended before it was ready: the one before stays")
             return
+        heir = next((w for w in self._workers if w.replaces is worker), None)
+        if heir is not None:
+            heir.replaces = None
+            self._say(f"worker {worker.process.pid} ended ({_how(worker.process.returncode)})")
+            return
         lived = time.monotonic() - worker.born
         wait = 0.0 if lived > _STEADY else min(_LONGEST, max(0.1, self._wait[worker.place] * 2))
         self._wait[worker.place] = wait
