@@ -147,8 +147,8 @@ class Running:
 
 
 @contextmanager
-def served(folder: Path, *options: str) -> Iterator[Running]:
-    """`headrace serve` in a folder, until the block ends."""
+def served(folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """`headrace serve` in a folder, until the block ends. environ: more of the environment."""
     command = [
         str(Path(sys.executable).with_name("headrace")),
         "serve",
@@ -158,10 +158,10 @@ def served(folder: Path, *options: str) -> Iterator[Running]:
         "0",
         *options,
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environ or {})}
     log = folder / "serve.log"
     with log.open("wb") as told:
-        process = subprocess.Popen([*command, *options], stdout=told, stderr=told, env=environment)
+        process = subprocess.Popen(command, stdout=told, stderr=told, env=environment)
     try:
         wait_until(lambda: "http://" in log.read_text() or process.poll() is not None)
         found = re.search(r"http://127.0.0.1:(\d+)", log.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import pytest
 from asgi_client import Client
 from prometheus_client.parser import text_string_to_metric_families
 from serve_releases import Release, requests
+from soak import fill, small_disk
 from test_answer import ROW
 
 from headrace.core.answered import Answered
@@ -164,3 +166,34 @@ def test_a_burial_that_was_cut_short_counts_nobody_twice(tmp_path: Path) -> None
     file.write_bytes(kept)  # as if its removal had not come about
     assert totals(tmp_path, [])[0][("a",)] == [5]
     assert json.loads((tmp_path / "dead.json").read_bytes())
+
+
+def test_on_a_full_disk_counting_goes_on_and_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "disk" / "shared"
+    with small_disk(place, "16M") as why:
+        if why:
+            pytest.skip(why)
+        early = Tally(place)
+        ballast = fill(place)
+        # Its file has its room already: a hole in it would be the end of the process now.
+        for i in range(2000):
+            early.numbers[early.slot(("b", str(i) * 50))] = 1
+        late = Metrics(place, [Gauge("waiting", "Waiting.", lambda: 2)])
+        late.request("/predict", "POST", 200, 0.001)
+        early.close()
+        told = read(late.text())
+        assert value(told, "headrace_requests_total", path="/predict", method="POST", status="200") == 1
+        assert (value(told, "waiting"), value(told, "headrace_workers")) == (2, 1)
+        assert totals(place, [])[0][("b", "7" * 50)] == [1]
+        ballast.unlink()
+        asyncio.run(_a_while(late))
+        late.request("/predict", "POST", 200, 0.001)
+        there = totals(place, ["waiting"])
+        assert there[0]["headrace_requests_total", "/predict", "POST", "200"] == [2]
+        assert there[1]["waiting"] == [2]
+        assert value(read(late.text()), "headrace_workers") == 1
+        late.close()
+
+
+async def _a_while(metrics: Metrics) -> None:
+    metrics.start(asyncio.get_running_loop())

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -150,16 +151,16 @@ class Lease:
         """Whether it is ours, taken now if it was free."""
         if self._file is not None:
             return True
-        file = self._path.open("ab")
+        file = self._path.open("ab", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
             return False
         self._file = file
-        file.truncate(0)
-        file.write(b"%d\n" % os.getpid())  # for people who wonder which one it is
-        file.flush()
+        with suppress(OSError):  # for people who wonder which one it is: a full disk is no reason not to act
+            file.truncate(0)
+            file.write(b"%d\n" % os.getpid())
         return True
 
     def free(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from headrace.core.answered import MODEL, Answered
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.endpoint import Call, Endpoint, Reply
 from headrace.serve.http.health import Health
-from headrace.serve.http.tally import Key, Tally, totals
+from headrace.serve.http.tally import Key, Tally, add, totals
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -116,6 +117,10 @@ class Metrics:
             now = {n: counted.pop((n,)) for n in names}
         else:
             counted, now = totals(self.folder, names)
+            if not self._tally.shared:
+                own = self._tally.own()
+                now = {n: [*now[n], *own.pop((n,))] for n in names}
+                add(counted, own)
         lines: list[str] = []
         for name, (about, labels) in _COUNTERS.items():
             lines += [f"# HELP {name} {about}", f"# TYPE {name} counter"]
@@ -150,6 +155,8 @@ class Metrics:
     def _again(self) -> None:
         if self._sampling is None:
             return
+        with suppress(OSError):
+            self._tally.share()
         for gauge, spot in self._asked:
             self._tally.numbers[spot] = gauge.of()
         self._sampling.call_later(_EVERY, self._again)
