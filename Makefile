@@ -8,7 +8,7 @@ ONLY ?=
 # Bytecode is kept, as after an install: compiling it at every start would be measured, and waited for.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check bench deep lock clean
+.PHONY: help demo test check bench deep soak lock clean
 
 help:
 	@echo "make demo    the main job on 336,776 real flights, then a served prediction"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmarks (one of them: make bench ONLY=name)"
 	@echo "make deep    the long simulations and soaks"
+	@echo "make soak    ten minutes of load on a server while workers die, canaries fail and the disk fills"
 	@echo "make lock    compile the requirements lock anew"
 
 $(READY): requirements.lock pyproject.toml scripts/setup.sh
@@ -29,6 +30,9 @@ test: $(READY)
 
 deep: $(READY)
 	$(BIN)/python -m pytest -q -m deep --timeout 3600
+
+soak: $(READY)
+	$(BIN)/python scripts/soak.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .

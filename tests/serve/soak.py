@@ -452,7 +452,12 @@ def _kept(
         Check("of them lacking in the log", f"{len(lost):,}", "0", not lost),
         Check("of them otherwise in the log", f"{len(other):,}", "0", not other),
         Check("ids that are twice in the log", f"{twice:,}", "0", not twice),
-        Check("headrace log query counts", "{:,} / {:,}".format(*counted), f"{logged.total():,} / {len(logged):,}", same),
+        Check(
+            "headrace log query counts",
+            "{:,} / {:,}".format(*counted),
+            f"{logged.total():,} / {len(logged):,}",
+            same,
+        ),
     ]
 
 
