@@ -51,6 +51,15 @@ def test_columns_that_sql_does_not_unite(tmp_path: Path) -> None:
     assert told.rows == [('{"a":1.0}',), ('["b"]',)]
 
 
+def test_large_whole_numbers_by_name(tmp_path: Path) -> None:
+    """What fell to a fallback is logged as it was sent."""
+    write(tmp_path, [answered(1, inputs={"x": {"a": 2**53 + 3, "b": 0.5}}), answered(2, inputs={"x": {}})])
+    told = "SELECT input_x['a'] FROM predictions ORDER BY id"
+    assert ask(tmp_path, told).rows == [(float(2**53 + 4),), (None,)]
+    compact(tmp_path)
+    assert ask(tmp_path, told).rows == [(float(2**53 + 4),), (None,)]
+
+
 def test_an_empty_log(tmp_path: Path) -> None:
     assert ask(tmp_path / "none", "SELECT count(*) FROM answered").rows == [(0,)]
 

@@ -34,8 +34,6 @@ FIXED: Mapping[str, pa.DataType] = {
     "took_us": pa.int64(),
     "review": pa.bool_(),
     "of": pa.string(),
-    "experiment": pa.string(),
-    "features": pa.list_(pa.float64()),
     "segment": pa.string(),
 }
 """The columns that every table has. `segment` is the file that the writer wrote the entry to."""
@@ -99,7 +97,9 @@ def typed(values: Sequence[Any]) -> tuple[Array, bool]:
     if kinds <= {list, tuple} and all(isinstance(x, str) for v in values if v is not None for x in v):
         return pa.array(values, _TEXTS), False
     if kinds == {dict} and all(type(x) in (int, float) for v in values if v is not None for x in v.values()):
-        return pa.array([None if v is None else list(v.items()) for v in values], _NUMBERS), False
+        # Arrow makes no double of a whole number above 2^53 by itself.
+        rows = [None if v is None else [(n, float(x)) for n, x in v.items()] for v in values]
+        return pa.array(rows, _NUMBERS), False
     return _as_json(values), True
 
 
@@ -117,7 +117,7 @@ def to_entries(table: pa.Table) -> list[Answered]:
     found = []
     for i in range(table.num_rows):
         values = {n: fixed[n][i] for n in FIXED if n != "segment"}
-        values["flags"], values["features"] = tuple(values["flags"]), tuple(values["features"])
+        values["flags"] = tuple(values["flags"])
         found.append(Answered(**values, inputs=inputs[i], answer=answers[i]))
     return found
 
