@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from exported_world import HEAVY, call, install, read_only, running, size
+from spine import begin
 
 from headrace.cli.exported import prepare
 from headrace.core.errors import Corrupt, UserError
@@ -171,3 +172,21 @@ def test_nothing_else_is_overwritten(finished: Project, tmp_path: Path) -> None:
     second = finished.export("docker", tmp_path / "out")
     assert first == second
     assert json.loads((tmp_path / "out" / "release" / "release.json").read_text())["release"] == first.release
+
+
+def test_a_release_with_functions_of_its_own_brings_them(tmp_path: Path) -> None:
+    function = '  wind: {python: "mine.py:calm", of: [weather.wind]}\n'
+    project = begin(tmp_path / "project", ("  wind: weather.wind\n", function))
+    (project.root / "mine.py").write_text("def calm(batch):\n    return batch['weather.wind']\n")
+    assert project.run().status == "released"
+    folder = tmp_path / "out"
+    project.export("docker", folder)
+    assert "pyarrow==" in (folder / "requirements.txt").read_text()
+    rows = rows_of(project, 20)
+    wanted = expected(project, rows)
+    shutil.move(project.root, tmp_path / "elsewhere")
+    python = install(folder, tmp_path / "venv")
+    with running(python, folder, tmp_path / "state") as address:
+        told = [call(address, "/predict", row)[1] for row in rows]
+    assert [t["probability"] for t in told] == [a["probability"] for a in wanted]
+    shutil.rmtree(tmp_path / "venv")  # pytest keeps the folders of three runs

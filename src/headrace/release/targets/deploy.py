@@ -24,8 +24,10 @@ SECRETS = "/run/secrets/headrace"
 KEY_SECRETS = "/run/secrets/headrace-key"
 LIGHT = ("click", "httptools", "msgspec", "numpy", "onnxruntime", "tzdata", "uvloop")
 """The distributions that a serving process imports."""
-TABLES = ("pyarrow", "pydantic", "pyyaml", "sqlglot", "duckdb", "croniter")
-"""Those that it imports too, where rows are looked up in snapshots or functions of the user's run."""
+ARROW = ("pyarrow",)
+"""What it imports too, where functions of the user's own run."""
+TABLES = ("pyarrow", "pydantic", "pyyaml")
+"""What it imports too, where rows are looked up in snapshots."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def replicas(plan: Plan) -> tuple[int, str]:
 def needs(manifest: Manifest) -> tuple[str, ...]:
     """The distributions that serving it imports. Tables in an online store need none of Arrow's."""
     serving = manifest.serving
-    return LIGHT + (TABLES if serving.functions or unfed(serving) else ())
+    return LIGHT + (TABLES if unfed(serving) else ARROW if serving.functions else ())
 
 
 def slug(name: str) -> str:

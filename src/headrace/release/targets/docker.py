@@ -44,7 +44,7 @@ FROM {base}
 LABEL org.opencontainers.image.title="{about.slug}" \\
       org.opencontainers.image.version="{about.release}"
 COPY --from=build /opt/venv /opt/venv
-COPY --chmod=a+rX release /release
+COPY --chmod=0755 release /release
 # Written to at run time: {STATE} alone. Run it read-only, with a volume there (see compose.yaml).
 RUN install -d -o {USER} -g {USER} -m 0700 {STATE}
 ENV PATH=/opt/venv/bin:$PATH \\
