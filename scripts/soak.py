@@ -19,7 +19,8 @@ def main() -> int:
         print("soak: left out: it looks at processes in /proc, which Linux alone has")
         return 0
     sys.path[:0] = [str(TESTS), str(TESTS / "serve")]
-    from soak import LONG, SHORT, broken, soak, table
+    from soak import LONG, SHORT, soak
+    from soak_checks import broken, table
 
     form = SHORT if "--short" in sys.argv[1:] else LONG
     began = time.monotonic()

@@ -14,7 +14,7 @@ import pytest
 from asgi_client import Client
 from prometheus_client.parser import text_string_to_metric_families
 from serve_releases import Release, requests
-from soak import fill, small_disk
+from soak_faults import fill, small_disk
 from test_answer import ROW
 
 from headrace.core.answered import Answered

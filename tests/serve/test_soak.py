@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from soak import SHORT, broken, soak, table
+from soak import SHORT, soak
+from soak_checks import broken, table
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
