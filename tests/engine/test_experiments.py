@@ -148,7 +148,7 @@ def test_starts_that_are_refused(project: Project, clock: Clock) -> None:
     with pytest.raises(UserError, match="one runs on the route") as caught:
         project.start_experiment(former(project), name="one")
     assert len(caught.value.problems) == 2  # the name is taken, too
-    with pytest.raises(UserError, match="an experiment holds"):
+    with pytest.raises(UserError, match="the experiment one runs on"):
         project.set_route(canary=former(project), ramp=(1.0,))
 
 

@@ -174,7 +174,7 @@ def test_an_effect_that_wears_off_is_noted() -> None:
 @pytest.mark.parametrize(
     ("text", "numerator", "bound", "least"),
     [
-        ("fallback_share <= 1%", "CAST(answered_by LIKE 'fallback%' AS DOUBLE)", 0.01, False),
+        ("fallback_share <= 1%", "CAST(starts_with(answered_by, 'fallback') AS DOUBLE)", 0.01, False),
         ("p95 < 1 s", "CAST(took_us > 1000000 AS DOUBLE)", 0.05, False),
         ("accuracy >= 0.9", "CAST(label = prediction AS DOUBLE)", 0.9, True),
     ],

@@ -105,6 +105,11 @@ def _spread(q: Question, baseline: float | None, effect: float | None, share: fl
         return q.spread
     if q.ratio is not None:
         variation, correlation = q.ratio
+        if not (variation > 0 and -1 <= correlation < 1):
+            raise UserError(
+                f"--ratio {variation:g} {correlation:g} describes no two sums",
+                fix="give a coefficient of variation above 0, and a correlation from -1 to below 1",
+            )
         # Delta method with equal coefficients of variation: relative variance of a ratio of two sums.
         return variation * sqrt(2.0 * (1.0 - correlation))
     if baseline is None or effect is None:

@@ -107,7 +107,8 @@ def start(
         if wrong:
             raise UserError.of(wrong)
         called, when = name or f"ab-{secrets.token_hex(NAME_BYTES)}", iso(clock())
-        arms = [*(a for a in old.arms if a.role is Role.SHADOW), Arm(found, plan.traffic, Role.TREATMENT)]
+        shadows = (a for a in old.arms if a.role is Role.SHADOW and a.release != found)
+        arms = [*shadows, Arm(found, plan.traffic, Role.TREATMENT)]
         set_to = {"arms": [to_plain(a) for a in arms], "salt": secrets.token_hex(16), "ramp": {}}
         payload = {
             "route": route,
@@ -247,8 +248,8 @@ def stop(
         UserError: it is over already, or what was seen does not allow to ship.
     """
     experiment = told.experiment
-    if experiment.stopped:
-        raise UserError(f"{experiment.name} was stopped on {experiment.stopped[:19]}", fix="start another")
+    if decision not in DECISIONS:
+        raise UserError(f"{decision!r} is no decision", fix=f"choose from {', '.join(DECISIONS)}")
     if decision == "ship" and told.look.verdict is not Verdict.BETTER and not reason:
         raise UserError(
             f"the experiment does not show that it is better: {told.look.reason}",
@@ -256,6 +257,9 @@ def stop(
         )
     while True:
         _, head = store.head()
+        stopped = every(store)[experiment.name].stopped
+        if stopped:
+            raise UserError(f"{experiment.name} was stopped on {stopped[:19]}", fix="start another")
         route = moment(store).routes.get(experiment.route, Route(experiment.route))
         when = iso(clock())
         drafts = []

@@ -13,6 +13,7 @@ from headrace.core.clock import Clock, format_duration, iso
 from headrace.core.codec import to_plain
 from headrace.core.errors import Conflict, HeadraceError, NotFound, Problem, UserError, did_you_mean
 from headrace.core.event import Draft, Event
+from headrace.core.experiments import EXPERIMENT_KINDS, experiments, running
 from headrace.core.ports import Store
 from headrace.core.routes import DEFAULT, LIVE_KINDS, ROUTE_KINDS, Arm, Role, Route, routes, taken_down
 from headrace.core.views import Releases
@@ -87,11 +88,12 @@ def set_route(store: Store, wanted: Wanted, *, name: str = DEFAULT, actor: str, 
     """Give a route another canary, other shadows or another ramp. What is not named stays as it is.
 
     A canary that is the same, with the same share, goes on where it was. Another gets units of its own: they
-    are divided anew, unless an experiment runs on the route.
+    are divided anew.
 
     Raises:
         NotFound: there is no such release.
-        UserError: a release may not answer, the shares are none, or nothing is asked for.
+        UserError: a release may not answer, the shares are none, nothing is asked for, or a canary is while
+            an experiment runs on the route.
     """
     asked = (wanted.canary, wanted.shadows, wanted.ramp, wanted.bake, wanted.guardrails)
     if all(a is None for a in asked):
@@ -99,6 +101,13 @@ def set_route(store: Store, wanted: Wanted, *, name: str = DEFAULT, actor: str, 
 
     def decide(now: Moment) -> Sequence[Draft]:
         old = now.routes.get(name, Route(name))
+        other = running(experiments(store.read(kinds=EXPERIMENT_KINDS)), name)
+        if wanted.canary is not None and other is not None:
+            raise UserError(
+                f"the experiment {other.name} runs on the route {name!r}",
+                why="a canary would take units from its control alone, and bias what is compared",
+                fix=f"let it end, or stop it: headrace ab stop {other.name}",
+            )
         arms = _arms(store, now, old, wanted)
         ramp = _ramp(store, now, old, arms, wanted)
         kept = {a for a in old.arms if a.role is not Role.SHADOW}

@@ -74,9 +74,7 @@ def plain_plan(spec: Spec) -> Plan:
         rows=serve.rows,
         body=parse_size(serve.body),
         inputs=InputPolicy(**serve.inputs.model_dump()),
-        log=LogPlan(
-            log.mode, _micros(log.window) or 0, log.full, _micros(log.keep), log.subject, log.features
-        ),
+        log=LogPlan(log.mode, _micros(log.window) or 0, log.full, _micros(log.keep), log.subject),
         canary=CanaryPlan(tuple(map(float, canary.ramp)), _micros(canary.bake) or 0, canary.guardrails),
     )
 

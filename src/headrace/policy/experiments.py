@@ -121,7 +121,7 @@ class Look:
 
 def look(units: Units, rules: Rules, now: int) -> Look:
     """Judge what is known by `now` (UTC microseconds). May be asked as often as one likes."""
-    came = int((~units.treated).sum()), int(units.treated.sum())  # a canary's are no fault of the split
+    came = int((~units.treated).sum()), int(units.treated.sum())
     split = uneven(came, (1.0 - rules.share, rules.share))
     effect = _effect(units, rules, np.ones(len(units.treated), bool), rules.level)
     guardrails = _guardrails(units, rules)

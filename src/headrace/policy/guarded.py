@@ -6,15 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headrace.core.answered import FAILED, INSTEAD
 from headrace.core.clock import parse_duration
 
 _ONE = "1.0"
+_FAILURE = rf"^{INSTEAD}[^(]*\(({'|'.join(FAILED)})"
 _WRONG = "CAST(label <> prediction AS DOUBLE)"
 _LABELLED = "CAST(label IS NOT NULL AS DOUBLE)"
 
 GUARDED: Mapping[str, tuple[str, str]] = {
-    "error_share": ("CAST(release = '' AS DOUBLE)", _ONE),
-    "fallback_share": ("CAST(answered_by LIKE 'fallback%' AS DOUBLE)", _ONE),
+    "error_share": (f"CAST(regexp_matches(answered_by, '{_FAILURE}') AS DOUBLE)", _ONE),
+    "fallback_share": (f"CAST(starts_with(answered_by, '{INSTEAD}') AS DOUBLE)", _ONE),
     "accuracy": ("CAST(label = prediction AS DOUBLE)", _LABELLED),
     "error_rate": (_WRONG, _LABELLED),
     "mae": ("abs(TRY_CAST(label AS DOUBLE) - TRY_CAST(prediction AS DOUBLE))", _LABELLED),

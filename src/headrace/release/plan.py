@@ -61,7 +61,6 @@ class LogPlan:
     full: str = "shed"
     keep_us: int | None = None
     subject: str = ""
-    features: bool = False
 
 
 @dataclass(frozen=True)

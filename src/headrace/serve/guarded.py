@@ -10,16 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from headrace.core.answered import MODEL, Answered
+from headrace.core.answered import FAILED, INSTEAD, MODEL, Answered
 from headrace.core.routes import Role
 from headrace.policy.arms import Seen
 from headrace.policy.routing import WINDOW
 
 WINDOW_US = WINDOW.seconds * 1_000_000 + WINDOW.microseconds
 _NOTHING = Seen.nothing()
-_INSTEAD = "fallback"
-_FAILED = ("error", "timeout", "circuit open")
-"""Why another release or a fallback answered: as the desk says behind who did."""
 _ARMS = (Role.CANARY.value, Role.CHAMPION.value)
 
 
@@ -66,7 +63,7 @@ def seen(entries: Sequence[Answered]) -> Seen:
         return _NOTHING
     rows: dict[str, list[float]] = {}
     for e in entries:
-        row = [float(failed(e)), float(e.by.startswith(_INSTEAD)), float(e.took_us), score(e)]
+        row = [float(failed(e)), float(e.by.startswith(INSTEAD)), float(e.took_us), score(e)]
         unit = e.unit or e.id
         known = rows.get(unit)
         rows[unit] = row if known is None else [*map(max, known[:3], row[:3]), row[3]]
@@ -82,7 +79,7 @@ def worth_seen(values: Sequence[float]) -> Seen:
 def failed(e: Answered) -> bool:
     """Whether the arm's own release raised, took too long, or was left alone because it had done so again and
     again. Where there was no time to ask it, or the row does not fit it, another answered all the same."""
-    return e.by.startswith(_INSTEAD) and e.by.partition("(")[2].startswith(_FAILED)
+    return e.by.startswith(INSTEAD) and e.by.partition("(")[2].startswith(FAILED)
 
 
 def score(e: Answered) -> float:

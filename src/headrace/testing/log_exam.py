@@ -110,8 +110,6 @@ class LogExam:
             flags=("range: x", "unseen: text"),
             review=True,
             of="another",
-            experiment="e1",
-            features=(0.5, 2.0),
         )
         log.append([full], told)
         assert told.wait(1) == [None]

@@ -68,8 +68,6 @@ class PredictionLog(Model):
     """How long answers are kept (default: for ever)."""
     subject: str = ""
     """The column that names whom a row is about, to erase by."""
-    features: bool = False
-    """Keep the feature matrix's row beside the inputs."""
 
 
 class Canary(Model):
