@@ -135,3 +135,10 @@ def test_columns_that_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert project.log_query("SELECT count(*), count(label) FROM answered").rows == [(8, 0)]
     assert list(project.labels().labels()) == []
     assert project.audit().ok
+    file = tmp_path / "odd.csv"
+    file.write_text(f"id,label\n{answered(1).id},n/a\n{answered(2).id},1\n{answered(2).id},0\n")
+    refused = headrace(project, "label", str(file))
+    assert refused.exit_code == 2
+    assert "1 new, 1 corrected" in refused.stdout
+    assert "refused: [0].label: 'n/a' is no truth of what is predicted" in refused.stderr
+    assert project.log_query("SELECT label FROM answered WHERE label IS NOT NULL").rows == [(False,)]

@@ -13,11 +13,14 @@ import pytest
 from written import write
 
 from headrace.core.errors import DataError
+from headrace.core.task import Kind, Task
 from headrace.logs.compact import compact
 from headrace.logs.label_files import batches
+from headrace.logs.label_tables import label_tables
 from headrace.logs.labels import LabelBook
-from headrace.logs.match import Matched, label_table, match
+from headrace.logs.match import Matched, match
 from headrace.logs.query import query
+from headrace.serve.labelled import as_truth
 from headrace.testing.log_exam import answered
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +38,7 @@ def book(tmp_path: Path) -> LabelBook:
 
 def newest(folder: Path, book: LabelBook, until: datetime | None = None) -> dict[str, Any]:
     moment = None if until is None else int(until.timestamp() * 1e6)
-    table = label_table(list(book.labels(until=moment)))
+    table = label_tables(book.labels(until=moment))
     told = query(folder, "SELECT id, label FROM answered WHERE labelled IS NOT NULL ORDER BY id", table)
     return {str(int(i, 16)): value for i, value in told.rows}
 
@@ -94,6 +97,51 @@ def test_by_inputs(tmp_path: Path, book: LabelBook) -> None:
     assert book.take({"id": entries[1].id, "label": True}).corrected == 1
     assert book.take({"input_customer": "c1", "label": False}).corrected == 1
     assert newest(tmp_path, book)["1"] is False
+
+
+def test_labels_of_several_types(tmp_path: Path, book: LabelBook) -> None:
+    """One odd label changes no other; when it is corrected or withdrawn, it has no say in the type either."""
+    write(tmp_path, [answered(i, answer={"prediction": "late" if i % 2 else "early"}) for i in range(4)])
+    ids = [answered(i).id for i in range(4)]
+    book.take([{"id": ids[0], "label": "late"}, {"id": ids[1], "label": "late"}, {"id": ids[2], "label": 1}])
+    right = "SELECT label = prediction FROM answered WHERE label IS NOT NULL ORDER BY id"
+    assert query(tmp_path, right, label_tables(book.labels())).rows == [(False,), (True,), (False,)]
+    book.take([{"id": ids[0], "label": 2.5}, {"id": ids[1], "label": None}, {"id": ids[2], "label": 1}])
+    told = query(tmp_path, "SELECT sum(label) FROM answered", label_tables(book.labels()))
+    assert told.rows == [(3.5,)]
+    every = query(tmp_path, "SELECT label FROM labels ORDER BY number", label_tables(book.labels())).rows
+    assert every == [("late",), ("late",), ("1",), ("2.5",), (None,)]
+
+
+FLAG, GRADE = Task(Kind.BINARY, (False, True)), Task(Kind.MULTICLASS, (1.0, 2.0, 3.0))
+WORD, WORDS = Task(Kind.BINARY, ("0", "yes")), Task(Kind.MULTICLASS, ("early", "late", "3"))
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "kept"),
+    [
+        (FLAG, [True, 1, 0.0, "1", "False", "true", "1.0"], [True, True, False, True, False, True, True]),
+        (FLAG, ["maybe", 2, ""], None),
+        (Task(Kind.BINARY, (0.0, 1.0)), [1, True, "false", "1"], [1.0, 1.0, 0.0, 1.0]),
+        (WORD, ["yes", "0", 0, 0.0], ["yes", "0", "0", "0"]),
+        (WORD, ["Yes", 1, False, "no"], None),
+        (GRADE, [1, "2", 3.0, 4], [1.0, 2.0, 3.0, 4]),
+        (GRADE, ["good", True], None),
+        (WORDS, ["late", 3, "cancelled"], ["late", "3", "cancelled"]),
+        (WORDS, [4, True], None),
+        (Task(Kind.REGRESSION), [1, 2.5, "7.25", -3], [1, 2.5, 7.25, -3]),
+        (Task(Kind.REGRESSION), ["n/a", True, "nan", "", "1e999"], None),
+    ],
+)
+def test_labels_that_fit_the_task(tmp_path: Path, task: Task, given: list[Any], kept: list[Any]) -> None:
+    book = LabelBook(tmp_path, fit=as_truth(task))
+    taken = book.take([{"id": f"p{i}", "label": value} for i, value in enumerate(given)])
+    found = [(label.value, type(label.value)) for label in book.labels()]
+    assert found == [(value, type(value)) for value in kept or ()]
+    assert taken.refused == len(given) - len(found)
+    assert [p.where for p in taken.problems] == [f"[{i}].label" for i in range(taken.refused)]
+    assert all("is no truth of what is predicted" in p.what for p in taken.problems)
+    assert book.take({"id": "p0", "label": None}).refused == 0
 
 
 def test_messages_with_a_name(book: LabelBook) -> None:

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from written import write
 
 from headrace.core.errors import UserError
 from headrace.logs.compact import compact
-from headrace.logs.match import label_table
+from headrace.logs.label_tables import LabelTables, label_tables
 from headrace.logs.query import Told, query
 from headrace.testing.log_exam import answered
 
 
-def ask(folder: Path, sql: str, labels: pa.Table | None = None) -> Told:
-    return query(folder, sql, label_table([]) if labels is None else labels)
+def ask(folder: Path, sql: str, labels: LabelTables | None = None) -> Told:
+    return query(folder, sql, label_tables([]) if labels is None else labels)
 
 
 def test_parts_and_segments_are_one_table(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_what_duckdb_refuses(tmp_path: Path, sql: str) -> None:
     write(tmp_path / "other", [answered(1)])
     compact(tmp_path / "other")
     (other,) = (tmp_path / "other").rglob("*.parquet")
-    secret_table = label_table([])
+    secret_table = label_tables([]).every
     with pytest.raises(UserError, match="DuckDB refuses the query"):
         ask(tmp_path / "log", sql.format(other=other))
     assert secret_table.num_rows == 0

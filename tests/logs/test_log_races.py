@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from headrace.logs.compact import compact
-from headrace.logs.match import label_table
+from headrace.logs.label_tables import label_tables
 from headrace.logs.query import query
 from headrace.logs.read import read
 from headrace.logs.segment import segments
@@ -67,5 +67,5 @@ def look(folder: Path, promised: set[int]) -> None:
     assert promised <= set(found)
     assert max(found.values(), default=1) == 1
     sql = "SELECT count(*), count(DISTINCT id) FROM predictions"
-    ((rows, ids),) = query(folder, sql, label_table([])).rows
+    ((rows, ids),) = query(folder, sql, label_tables([])).rows
     assert rows == ids >= len(promised)

@@ -132,6 +132,8 @@ def test_labels_over_http(root: Path) -> None:
         told = server.ask("/labels", by_inputs)
         assert (told["new"], told["waiting"], told["refused"]) == (1, 1, 1)
         assert told["errors"][0]["where"] == "[1]"
+        told = server.ask("/labels", [{"id": answer["id"], "label": "n/a"}, {"id": "x", "label": "true"}])
+        assert (told["new"], told["errors"][0]["where"]) == (1, "[0].label")
         with pytest.raises(Refused) as refused:
             server.ask("/labels", [{"label": 1}])
         assert refused.value.args[0] == 422

@@ -24,7 +24,7 @@ from headrace.core.views import RELEASE_KINDS, releases
 from headrace.logs.labels import LabelBook
 from headrace.logs.writer import LogWriter
 from headrace.release.feeds import ready
-from headrace.release.manifest import Manifest
+from headrace.release.manifest import Manifest, Serving
 from headrace.release.plan import LogPlan
 from headrace.serve.answer import Answerer
 from headrace.serve.desk.people import Reviewers
@@ -36,7 +36,7 @@ from headrace.serve.http.health import Health, late
 from headrace.serve.http.metrics import Gauge, Metrics
 from headrace.serve.http.tracing import tracing_of
 from headrace.serve.http.wire import Limits, Wire
-from headrace.serve.labelled import as_logged
+from headrace.serve.labelled import as_logged, as_truth
 from headrace.serve.live import Following, Live, Make, Served, load, loader
 from headrace.serve.reviewing import Room, Settler
 from headrace.serve.worker import Application
@@ -119,7 +119,7 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         health=health,
         people=people,
         room=room,
-        book=LabelBook(folder / LOG, clock=clock, treat=as_logged(champion.manifest.serving)),
+        book=_book(folder / LOG, champion.manifest.serving, clock),
         tracing=tracing,
         close=lambda: _each(closing),
     )
@@ -150,6 +150,11 @@ def _watched(metrics: Metrics, wire: Wire) -> None:
     metrics.add(Gauge("headrace_requests_waiting", "Requests being answered.", lambda: wire.waiting))
     metrics.add(Gauge("headrace_bytes_waiting", "Bytes of their bodies.", lambda: wire.bytes))
     metrics.add(Gauge("headrace_connections", "Open connections.", lambda: len(wire.connections)))
+
+
+def _book(folder: Path, serving: Serving, clock: Clock) -> LabelBook:
+    """Where labels go that are sent here: as the champion has inputs and truths."""
+    return LabelBook(folder, clock=clock, treat=as_logged(serving), fit=as_truth(serving.task))
 
 
 def _people(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.core.spelled import spelled
+
 
 class Kind(StrEnum):
     """The kind of prediction."""
@@ -36,6 +38,47 @@ def code_of(task: Task, value: str | float | bool | None) -> int | None:
         if known == value and isinstance(known, bool) == isinstance(value, bool):
             return code
     return None
+
+
+_SAME = {"0": "false", "1": "true", "false": "0", "true": "1"}
+
+
+def truth_of(task: Task, value: str | float | bool) -> str | float | bool | None:
+    """A truth as the task has it, however it is spelled: `"1"`, `1` and `true` of a target of truths. None
+    for what it can't be: text where numbers are, neither of two classes. With more than two another class of
+    their type is itself: it may be new.
+
+    >>> truth_of(Task(Kind.BINARY, (False, True)), "1"), truth_of(Task(Kind.REGRESSION), "2.5")
+    (True, 2.5)
+    >>> truth_of(Task(Kind.REGRESSION), "n/a"), truth_of(Task(Kind.BINARY, ("no", "yes")), "maybe")
+    (None, None)
+    """
+    number = None if isinstance(value, bool) else _number(value)
+    if task.kind is Kind.REGRESSION:
+        return number
+    known = {spelled(c): c for c in task.classes}
+    if set(known) in ({"0", "1"}, {"false", "true"}):
+        known |= {_SAME[text]: c for text, c in known.items()}
+        value = value.lower() if isinstance(value, str) else value
+    for text in (spelled(value), "" if number is None else spelled(number)):
+        if text in known:
+            return known[text]
+    if task.kind is Kind.BINARY:
+        return None
+    if isinstance(task.classes[0], str):
+        return value if isinstance(value, str) else None
+    return number
+
+
+def _number(value: str | float) -> float | None:
+    """A finite number; whole ones stay whole."""
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if number - number != 0:
+        return None
+    return number if isinstance(value, str) else value
 
 
 class FeatureKind(StrEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -43,6 +43,8 @@ _SCHEMA = (
 )
 
 Treat = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Value = str | float | bool
+Fit = Callable[[Value], Value]
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -58,7 +60,7 @@ class Label:
     arrived: int
     id: str | None
     inputs: Mapping[str, Any] | None
-    value: str | float | bool | None
+    value: Value | None
     weight: float | None = None
     source: str = ""
 
@@ -117,12 +119,21 @@ class LabelBook:
     """The labels of a log's folder. May be shared by threads and processes; what `take` acknowledged survives
     the death of the process and a power cut."""
 
-    def __init__(self, folder: Path, *, clock: Clock = system_clock, treat: Treat | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock = system_clock,
+        treat: Treat | None = None,
+        fit: Fit | None = None,
+    ) -> None:
         """`treat` makes of inputs what the log has of them (hashed, masked); it may raise `DataError` for
-        columns that the log does not keep. Without it inputs are kept as they are sent."""
+        columns that the log does not keep. `fit` makes of a label what the task has of it, and raises
+        `DataError` where that is nothing. Without them both are kept as they are sent."""
         self._path = folder / FILE
         self._clock = clock
         self._treat = treat
+        self._fit = fit
 
     def take(self, rows: Any, *, source: str = "") -> Taken:
         """Keep labels as sent: an object or a list of such, each with `label` (text, number, truth; null
@@ -165,6 +176,12 @@ class LabelBook:
                 inputs = dict(self._treat(inputs))
             except DataError as error:
                 return list(error.problems), None
+        if self._fit is not None and row[LABEL] is not None:
+            try:
+                row = {**row, LABEL: self._fit(row[LABEL])}
+            except DataError as error:
+                at = f"{where}." if where else ""
+                return [replace(p, where=f"{at}{LABEL}") for p in error.problems], None
         return [], _row(row, inputs, where, source)
 
     def _keep(self, rows: Sequence[_Row], taken: Taken) -> None:
@@ -212,22 +229,25 @@ class LabelBook:
         Raises:
             StoreError: the labels can't be read.
         """
+        limit = (1 << 63) - 1 if until is None else until
+        return self._labels("arrived <= ?", limit)
+
+    def waiting(self) -> list[Label]:
+        """The labels that were sent by inputs and not matched yet. Raises as `labels`."""
+        return list(self._labels("id IS NULL"))
+
+    def _labels(self, which: str, *given: int) -> Iterator[Label]:
         if not self._path.exists():
             return
-        limit = (1 << 63) - 1 if until is None else until
         with self._open() as db:
             for row in db.execute(
                 "SELECT number, arrived, id, inputs, value, weight, source FROM label "
-                "WHERE arrived <= ? ORDER BY number",
-                (limit,),
+                f"WHERE {which} ORDER BY number",
+                given,
             ):
                 number, arrived, name, inputs, value, weight, source = row
                 sent = None if inputs is None else msgspec.json.decode(inputs)
                 yield Label(number, arrived, name, sent, msgspec.json.decode(value), weight, source)
-
-    def waiting(self) -> list[Label]:
-        """The labels that were sent by inputs and not matched yet."""
-        return [label for label in self.labels() if label.id is None]
 
     def match(self, found: Mapping[int, str]) -> None:
         """Note which predictions waiting labels (by their numbers) are about.

@@ -1,4 +1,4 @@
-"""Labels as a table, and which prediction a label is about that was sent by inputs."""
+"""Which prediction a label is about that was sent by inputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 import pyarrow as pa
 
-from headrace.logs.columns import typed
+from headrace.logs.label_tables import label_tables
 from headrace.logs.labels import Label, LabelBook
-from headrace.logs.query import opened
+from headrace.logs.query import Told, ask, opened
 
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE")
 
@@ -29,21 +28,17 @@ class Matched:
     ambiguous: int = 0
 
 
-def label_table(labels: Sequence[Label]) -> pa.Table:
-    """Labels as the table `labels` of queries: number, arrived (UTC), id (null: not matched), label, weight,
-    source, inputs (JSON)."""
-    sent = [None if label.inputs is None else msgspec.json.encode(label.inputs).decode() for label in labels]
-    return pa.table(
-        {
-            "number": pa.array([label.number for label in labels], pa.int64()),
-            "arrived": pa.array([label.arrived for label in labels], pa.timestamp("us")),
-            "id": pa.array([label.id for label in labels], pa.string()),
-            "label": typed([label.value for label in labels])[0],
-            "weight": pa.array([label.weight for label in labels], pa.float64()),
-            "source": pa.array([label.source for label in labels], pa.string()),
-            "inputs": pa.array(sent, pa.string()),
-        }
-    )
+def matched_query(folder: Path, book: LabelBook, sql: str, *, until: int | None = None) -> Told:
+    """Match what waits, then ask one SELECT (see `logs.query`); the log is opened once. With `until` (UTC
+    microseconds) labels that had arrived then.
+
+    Raises:
+        UserError: it is no single SELECT, or DuckDB refuses it.
+        StoreError: the log or the labels can't be read or written.
+    """
+    with opened(folder) as db:
+        _match(db, book, book.waiting())
+        return ask(db, sql, label_tables(book.labels(until=until)))
 
 
 def match(folder: Path, book: LabelBook) -> Matched:
@@ -57,18 +52,24 @@ def match(folder: Path, book: LabelBook) -> Matched:
     waiting = book.waiting()
     if not waiting:
         return Matched()
+    with opened(folder) as db:
+        return _match(db, book, waiting)
+
+
+def _match(db: duckdb.DuckDBPyConnection, book: LabelBook, waiting: Sequence[Label]) -> Matched:
+    if not waiting:
+        return Matched()
     groups: dict[tuple[str, ...], list[Label]] = defaultdict(list)
     for label in waiting:
         groups[tuple(sorted(label.inputs or {}))].append(label)
     found: dict[int, str] = {}
     ambiguous = 0
-    with opened(folder, label_table([])) as db:
-        kinds = {r[0]: r[1] for r in db.execute("DESCRIBE predictions").fetchall()}
-        for names, labels in groups.items():
-            if all(f"input_{n}" in kinds for n in names):
-                one, several = _find(db, names, labels, kinds)
-                found |= one
-                ambiguous += several
+    kinds = {r[0]: r[1] for r in db.execute("DESCRIBE predictions").fetchall()}
+    for names, labels in groups.items():
+        if all(f"input_{n}" in kinds for n in names):
+            one, several = _find(db, names, labels, kinds)
+            found |= one
+            ambiguous += several
     book.match(found)
     return Matched(len(found), len(waiting) - len(found) - ambiguous, ambiguous)
 

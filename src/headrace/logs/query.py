@@ -15,6 +15,7 @@ import pyarrow as pa
 from headrace.core.errors import UserError
 from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, to_table, unites
 from headrace.logs.compact import segment_tables
+from headrace.logs.label_tables import LabelTables
 from headrace.logs.parts import Parts, load, reading
 from headrace.logs.read import fresh_segments, part_schema, part_tables
 
@@ -23,10 +24,7 @@ RENAMED = {"by": "answered_by", "of": "shadow_of"}
 _ANSWERED = """
 CREATE VIEW answered AS
 SELECT p.*, l.label, l.weight AS label_weight, l.arrived AS labelled
-FROM predictions p LEFT JOIN (
-    SELECT * FROM labels WHERE id IS NOT NULL
-    QUALIFY row_number() OVER (PARTITION BY id ORDER BY number DESC) = 1
-) l ON l.id = coalesce(nullif(p.shadow_of, ''), p.id)"""
+FROM predictions p LEFT JOIN newest_labels l ON l.id = coalesce(nullif(p.shadow_of, ''), p.id)"""
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,9 @@ class Told:
 
 
 @contextmanager
-def opened(folder: Path, labels: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the tables `predictions` and `labels` and the view `answered`: every prediction with
-    its newest label. It can read the log's files and no other, load nothing, and write nowhere.
+def opened(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the table `predictions`. It can read the log's files and no other, load nothing, and
+    write nowhere.
 
     Raises:
         StoreError: the log can't be read.
@@ -62,35 +60,46 @@ def opened(folder: Path, labels: pa.Table) -> Iterator[duckdb.DuckDBPyConnection
             fresh = concat([fresh, *(t for part in counts.parts for t in part_tables(folder, part))])
             files = []
         _predictions(db, files, fresh)
-        db.register("labels", labels)
-        db.execute(_ANSWERED)
         db.execute("SET allowed_paths = " + _list(files))
         db.execute("SET enable_external_access = false")
         db.execute("SET lock_configuration = true")
         yield db
 
 
-def query(folder: Path, sql: str, labels: pa.Table) -> Told:
+def query(folder: Path, sql: str, labels: LabelTables) -> Told:
     """Ask one SELECT over `predictions`, `labels` and `answered`.
 
     Raises:
         UserError: it is no single SELECT, or DuckDB refuses it.
         StoreError: the log can't be read.
     """
-    with opened(folder, labels) as db:
-        try:
-            statements = db.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise UserError(
-                    "only one SELECT is answered",
-                    why="the log is read here, never written",
-                    fix='ask such as "SELECT release, count(*) FROM predictions GROUP BY 1"',
-                )
-            done = db.execute(statements[0])
-            about = done.description or []
-            rows = done.fetchall()
-        except duckdb.Error as error:
-            raise UserError("DuckDB refuses the query", why=str(error), fix=_fix(db)) from error
+    with opened(folder) as db:
+        return ask(db, sql, labels)
+
+
+def ask(db: duckdb.DuckDBPyConnection, sql: str, labels: LabelTables) -> Told:
+    """`query` on a connection that `opened` gave, once: adds the table `labels` and the view `answered`,
+    every prediction with its newest label.
+
+    Raises:
+        UserError: it is no single SELECT, or DuckDB refuses it.
+    """
+    db.register("labels", labels.every)
+    db.register("newest_labels", labels.newest)
+    db.execute(_ANSWERED)
+    try:
+        statements = db.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise UserError(
+                "only one SELECT is answered",
+                why="the log is read here, never written",
+                fix='ask such as "SELECT release, count(*) FROM predictions GROUP BY 1"',
+            )
+        done = db.execute(statements[0])
+        about = done.description or []
+        rows = done.fetchall()
+    except duckdb.Error as error:
+        raise UserError("DuckDB refuses the query", why=str(error), fix=_fix(db)) from error
     return Told(tuple(str(c[0]) for c in about), tuple(str(c[1]) for c in about), rows)
 
 

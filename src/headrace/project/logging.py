@@ -53,13 +53,10 @@ class Logging(ProjectBase):
         Raises:
             UserError: it is no single SELECT, or DuckDB refuses it.
         """
-        from headrace.logs.match import label_table, match
-        from headrace.logs.query import query
+        from headrace.logs.match import matched_query
 
-        book = self._book()
-        match(self.log_folder, book)
         until = None if as_of is None else int(as_of.timestamp() * 1e6)
-        return query(self.log_folder, sql, label_table(list(book.labels(until=until))))
+        return matched_query(self.log_folder, self._book(), sql, until=until)
 
     def log_tail(self, *, last: timedelta | None = None) -> Tail:
         """Follow the log, beginning with what was answered within `last`."""
@@ -145,16 +142,19 @@ class Logging(ProjectBase):
         return LabelBook(self.log_folder, clock=self._clock)
 
     def labels(self) -> LabelBook:
-        """The labels, to take more or to read them. Inputs are kept as the champion's log has them."""
+        """The labels, to take more or to read them. Inputs are kept as the champion's log has them, labels as
+        its task has them; what its task can't have is refused."""
         from headrace.logs.labels import LabelBook
 
         champion = self.releases().champion
         if champion is None:
             return self._book()
-        from headrace.serve.labelled import as_logged
+        from headrace.serve.labelled import as_logged, as_truth
 
-        _, manifest = self.release(champion.release)
-        return LabelBook(self.log_folder, clock=self._clock, treat=as_logged(manifest.serving))
+        serving = self.release(champion.release)[1].serving
+        return LabelBook(
+            self.log_folder, clock=self._clock, treat=as_logged(serving), fit=as_truth(serving.task)
+        )
 
     def label(self, rows: Sequence[Mapping[str, Any]], *, source: str = "") -> tuple[Taken, Matched]:
         """Keep labels (see `LabelBook.take`), and match those that were sent by inputs."""

@@ -37,7 +37,7 @@ class Reviewing(Logging):
         """The queue, and the labels that decisions become: what `serve.reviewing` works with."""
         from headrace.serve.reviewing import Room
 
-        return Room(self.reviews(), lambda rows: self.labels().take(list(rows)), self._clock)
+        return Room(self.reviews(), lambda rows: self._book().take(list(rows)), self._clock)
 
     def review_next(
         self,

@@ -1,12 +1,14 @@
-"""Labels sent by inputs: the inputs as the prediction log has them."""
+"""Labels as a release understands them: inputs as the log has them, truths as its task has them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headrace.core.errors import DataError, Problem
+from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Type
+from headrace.core.spelled import spelled
+from headrace.core.task import Kind, Task, truth_of
 from headrace.data.privacy.redact import Treatment, treat_one
 from headrace.release.manifest import Serving, Treated
 from headrace.serve.answer import secret_of
@@ -30,6 +32,24 @@ def as_logged(serving: Serving) -> Callable[[Mapping[str, Any]], Mapping[str, An
         return told
 
     return treat
+
+
+def as_truth(task: Task) -> Callable[[str | float | bool], str | float | bool]:
+    """What makes of a label what the task has of it (see `core.task.truth_of`). The function raises
+    `DataError` for one that can't be true of the task."""
+    told = "a number" if task.kind is Kind.REGRESSION else "one of its classes"
+
+    def fit(value: str | float | bool) -> str | float | bool:
+        found = truth_of(task, value)
+        if found is None:
+            near = did_you_mean(spelled(value), map(spelled, task.classes))
+            raise DataError(
+                f"{value!r} is no truth of what is predicted: {told} is expected",
+                fix=near or "null withdraws what was said",
+            )
+        return found
+
+    return fit
 
 
 def treated_text(name: str, value: Any, how: Treated, secret: bytes) -> str | None:
