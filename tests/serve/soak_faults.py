@@ -165,7 +165,8 @@ def small_disk(place: Path, size: str) -> Iterator[str]:
 def _done(*command: str) -> str:
     """What went wrong; empty: nothing."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return f"{command[0]}: {(done.stderr or done.stdout).strip()}" if done.returncode else ""
+    said = (done.stderr or done.stdout).strip().splitlines()
+    return (said[0] if said else f"{command[0]}: exit code {done.returncode}") if done.returncode else ""
 
 
 def fill(folder: Path) -> Path:
