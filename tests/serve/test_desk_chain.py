@@ -239,6 +239,49 @@ def test_units_stay_with_their_arm(binary: Release) -> None:
     assert 60 < arms.count("canary") < 140
 
 
+def test_rows_that_do_not_fit_are_told_together_whichever_arm_they_drew(binary: Release) -> None:
+    """By their numbers in the request, and before anybody is asked."""
+    manifest, asked = planned(binary, Plan(unit="tail")), []
+    there = desk(
+        *(_noting(served(binary, manifest, name=name), asked) for name in ("r7", "new")),
+        arms=[canary("new", 0.5)],
+        log=(log := Kept()),
+    )
+    rows = [{**ROW, "tail": t} for t in range(12)]
+    arms = [a["arm"] for a in ask(there, rows)]
+    seen = len(asked), len(log.entries)
+    odd = {i: {**rows[i], "distance": "far"} for i in (2, 5, 7, 11)}
+    assert {arms[i] for i in odd} == {"champion", "canary"}, "both arms have such a row"
+    odd[9] = {**rows[9], "who": 1}
+    with pytest.raises(DataError) as refused:
+        ask(there, [odd.get(i, row) for i, row in enumerate(rows)])
+    wheres = [p.where for p in refused.value.problems]
+    assert wheres == [f"rows[{i}].{'who' if i == 9 else 'distance'}" for i in sorted(odd)]
+    assert (len(asked), len(log.entries)) == seen
+
+    # The only row of its arm is no less one of many.
+    one = arms.index("canary"), arms.index("champion")
+    with pytest.raises(DataError) as refused:
+        ask(there, [rows[one[0]], {**rows[one[1]], "distance": "far"}])
+    assert [p.where for p in refused.value.problems] == ["rows[1].distance"]
+    with pytest.raises(DataError) as refused:
+        ask(there, [*rows[:4], 5])  # type: ignore[list-item]  # what a caller may send
+    assert [p.where for p in refused.value.problems] == ["rows[4]"]
+
+
+def _noting(of: Served, asked: list[str]) -> Served:
+    """The same, noting when it is asked."""
+    around = _copy(of)
+    begin = around.begin
+
+    def noting(taken: Any) -> Any:
+        asked.append(of.release)
+        return begin(taken)
+
+    around.begin = noting
+    return replace(of, around=around)
+
+
 def test_rules_before_the_model_hold_where_it_fails(binary: Release) -> None:
     """A block-list is no less one because the model is down."""
     rule = Rule(name="far", when="distance > 2000", answer=True)

@@ -69,17 +69,42 @@ class Chain:
         self._large = Pool(_LARGE_THREADS, "large")
         self._bursts = Bursts()
 
+    async def read(
+        self, scene: Scene, release: str, rows: Rows, started: float, *, explain: int = 0
+    ) -> Taken | Failed | None:
+        """Rows as the release reads them, for `given`, or why it could not; None: it is not loaded.
+
+        Raises:
+            DataError: rows that don't fit.
+        """
+        served = scene.served.get(release)
+        if served is None:
+            return None
+        try:
+            return await self.taken(scene, served, rows, _deadline(scene, started, explain))
+        except Failed as failed:
+            return failed
+
     async def given(
-        self, scene: Scene, release: str, rows: Rows, started: float, *, alone: bool = False, explain: int = 0
+        self,
+        scene: Scene,
+        release: str,
+        rows: Rows,
+        started: float,
+        *,
+        alone: bool = False,
+        explain: int = 0,
+        read: Taken | Failed | None = None,
     ) -> Given:
-        """The answers of the release, or of what comes after it. alone: nothing may come after it.
+        """The answers of the release, or of what comes after it. alone: nothing may come after it. read: the
+        rows as `read` gave them (None: they are read here).
 
         Raises:
             DataError: rows that don't fit.
             NoAnswer: nothing is left.
         """
         champion = scene.served[scene.champion]
-        deadline = started + (EXPLAINED if explain else champion.manifest.plan.deadline_us / 1e6)
+        deadline = _deadline(scene, started, explain)
         chain = [release] if alone or release == scene.champion else [release, scene.champion]
         why: list[str] = []
         problems: list[Problem] = []
@@ -91,7 +116,12 @@ class Chain:
                 continue
             try:
                 # Before the breaker is asked: what does not fit says nothing about the release.
-                taken = await self.taken(scene, served, rows, deadline, instead=step > 0)
+                if step or read is None:
+                    taken = await self.taken(scene, served, rows, deadline, instead=step > 0)
+                elif isinstance(read, Failed):
+                    raise read
+                else:
+                    taken = read
                 left = deadline - perf_counter()
                 until = deadline - left * (_LATER if step + 1 < len(chain) else _LAST)
                 ruled = served.around.ruled(taken)
@@ -250,6 +280,12 @@ class Chain:
                 self._pools.pop(name).close()
             found = self._pools[served.release] = Pool(_OWN_THREADS, served.release)
         return found
+
+
+def _deadline(scene: Scene, started: float, explain: int) -> float:
+    """When answers are to be there."""
+    plan = scene.served[scene.champion].manifest.plan
+    return started + (EXPLAINED if explain else plan.deadline_us / 1e6)
 
 
 def _instead(by: str) -> str:

@@ -4,25 +4,37 @@ the log has it, and shadows follow."""
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
 from headrace.core.answered import Answered
+from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Log
 from headrace.core.routes import DEFAULT, Role, pick
-from headrace.serve.desk.chain import Chain, Given
+from headrace.serve.desk.chain import Chain, Failed, Given
 from headrace.serve.desk.counts import Counts
 from headrace.serve.desk.entries import entries_of, new_id, shown, unit_of
+from headrace.serve.desk.inputs import Taken
 from headrace.serve.desk.people import People
 from headrace.serve.desk.shadow import Pair, Shadows
 from headrace.serve.live import Live, Scene, require
 
 ASKED = "asked"
 """The arm of an answer whose release the caller named."""
+
+
+Rows = Sequence[Mapping[str, Any]]
+Groups = Mapping[tuple[str, str], Sequence[int]]
+"""Where the rows are that a release answers for an arm."""
+
+_ROW = re.compile(r"rows\[(\d+)\]")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -58,7 +70,7 @@ class Desk:
         self._seen = seen
         self._shadows = Shadows(self.chain, self.counts, log)
 
-    async def answer(self, rows: Sequence[Mapping[str, Any]], asked: Asked) -> list[dict[str, Any]]:
+    async def answer(self, rows: Rows, asked: Asked) -> list[dict[str, Any]]:
         """One answer a row, in their order; kept in the log before they are returned, if it is durable.
 
         Raises:
@@ -72,11 +84,7 @@ class Desk:
         answers: list[dict[str, Any]] = [{}] * len(rows)
         entries: list[Answered] = []
         shaded: list[Pair] = []
-        for (release, arm), spots in groups.items():
-            mine = [rows[i] for i in spots] if len(groups) > 1 else rows
-            given = await self.chain.given(
-                scene, release, mine, asked.started, alone=arm == ASKED, explain=asked.explain
-            )
+        for (arm, spots, mine), given in await self._given(scene, groups, rows, asked):
             made = self._entries(asked, arm, given)
             if self._people is not None and given.served.manifest.review is not None:
                 made = await self._looked_at(self._people, given, made)
@@ -97,9 +105,7 @@ class Desk:
         """End the threads that are idle."""
         self.chain.close()
 
-    def _drawn(
-        self, scene: Scene, rows: Sequence[Mapping[str, Any]], asked: Asked
-    ) -> Mapping[tuple[str, str], Sequence[int]]:
+    def _drawn(self, scene: Scene, rows: Rows, asked: Asked) -> Groups:
         """Rows by the release and arm that are to answer them."""
         if not rows:
             return {}
@@ -117,6 +123,39 @@ class Desk:
             key = champion if arm is None else (arm.release, arm.role.value)
             groups.setdefault(key, []).append(i)
         return groups
+
+    async def _given(
+        self, scene: Scene, groups: Groups, rows: Rows, asked: Asked
+    ) -> list[tuple[tuple[str, Sequence[int], Rows], Given]]:
+        """The answers of each group, beside its arm, its rows and where they are among all. Nobody is asked
+        before all rows were read: those that don't fit are told together, whichever arm they drew.
+
+        Raises:
+            DataError: rows that don't fit.
+            NoAnswer: no release could answer, and there is no fallback.
+        """
+        started, explain, chain = asked.started, asked.explain, self.chain
+        if len(groups) == 1:
+            ((release, arm), spots), *_ = groups.items()
+            given = await chain.given(scene, release, rows, started, alone=arm == ASKED, explain=explain)
+            return [((arm, spots, rows), given)]
+        parts = [(release, arm, spots, [rows[i] for i in spots]) for (release, arm), spots in groups.items()]
+        read: list[Taken | Failed | None] = []
+        problems: list[tuple[int, Problem]] = []
+        for release, _, spots, mine in parts:
+            try:
+                read.append(await chain.read(scene, release, mine, started, explain=explain))
+            except DataError as error:
+                problems += _among(error.problems, spots)
+        if problems:
+            raise DataError.of([p for _, p in sorted(problems, key=itemgetter(0))])
+        return [
+            (
+                (arm, spots, mine),
+                await chain.given(scene, release, mine, started, explain=explain, read=there),
+            )
+            for (release, arm, spots, mine), there in zip(parts, read, strict=True)
+        ]
 
     def _entries(self, asked: Asked, arm: str, given: Given) -> list[Answered]:
         """The answers for the log."""
@@ -156,6 +195,16 @@ class Desk:
                 flags = (*entry.flags, outcome.flag) if outcome.flag else entry.flags
                 marked[i] = msgspec.structs.replace(entry, review=outcome.review, answer=answer, flags=flags)
         return marked
+
+
+def _among(problems: Sequence[Problem], spots: Sequence[int]) -> Iterator[tuple[int, Problem]]:
+    """Problems of some rows of a request as those of the whole, beside the row's number there. Those of one
+    row alone name no row."""
+    for problem in problems:
+        inside = _ROW.match(problem.where) if len(spots) > 1 else None
+        row = spots[int(inside[1]) if inside else 0]
+        below = problem.where[inside.end() :] if inside else problem.where and f".{problem.where}"
+        yield row, replace(problem, where=f"rows[{row}]{below}")
 
 
 async def kept(log: Log, entries: Sequence[Answered]) -> None:
