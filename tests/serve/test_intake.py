@@ -22,6 +22,8 @@ from headrace.data.privacy.redact import hash_text
 from headrace.engine.materialize import materialize
 from headrace.project import Project
 from headrace.serve.answer import Answerer
+from headrace.serve.intakes import Intakes
+from headrace.serve.live import Live, load
 from headrace.serve.online import Online
 
 NOW = datetime.fromisoformat("2024-02-20T00:00:00+00:00")
@@ -279,3 +281,20 @@ def test_releases_that_can_t_be_kept_online(project: Project, finished: Project)
     online = Online(project.online(), replace(of, sources=filled), Clock(NOW))
     assert online.feeds == {}
     assert list(online.elsewhere()) == ["weather"]
+
+
+def test_facts_are_taken_as_the_present_champion_has_them(project: Project) -> None:
+    found, manifest = project.release()
+    online = project.online()
+    first = load(project.store, found.release, manifest, project._clock, online)
+    live = Live.pinned(first)
+    intakes = Intakes(project.store, live)
+    before = intakes.now()
+    assert before is not None and intakes.now() is before
+    other = load(project.store, "another", manifest, project._clock, online)
+    live.scene = replace(live.scene, champion="another", served={"another": other})
+    after = intakes.now()
+    assert after is not None and after is not before and intakes.online is other.online
+    snapshots = load(project.store, "third", manifest, project._clock)
+    live.scene = replace(live.scene, champion="third", served={"third": snapshots})
+    assert intakes.now() is None and intakes.online is None

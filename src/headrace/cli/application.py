@@ -30,12 +30,13 @@ from headrace.serve.answer import Answerer
 from headrace.serve.desk.people import Reviewers
 from headrace.serve.guard import Guardian, Source, Verbs
 from headrace.serve.guarded import Tally
-from headrace.serve.http.app import assemble, intake_of
+from headrace.serve.http.app import assemble
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health, late
 from headrace.serve.http.metrics import Gauge, Metrics
 from headrace.serve.http.tracing import tracing_of
 from headrace.serve.http.wire import Limits, Wire
+from headrace.serve.intakes import Intakes
 from headrace.serve.labelled import as_logged, as_truth
 from headrace.serve.live import Following, Live, Make, Served, load, loader
 from headrace.serve.reviewing import Room, Settler
@@ -112,14 +113,14 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     people, room = _people(store, wanted, clock, closing)
     shell = assemble(
         live,
-        intake_of(store, champion),
+        Intakes(store, live),
         log,
         guard=guard,
         metrics=metrics,
         health=health,
         people=people,
         room=room,
-        book=_book(folder / LOG, champion.manifest.serving, clock),
+        book=_book(folder / LOG, live, clock),
         tracing=tracing,
         close=lambda: _each(closing),
     )
@@ -152,9 +153,19 @@ def _watched(metrics: Metrics, wire: Wire) -> None:
     metrics.add(Gauge("headrace_connections", "Open connections.", lambda: len(wire.connections)))
 
 
-def _book(folder: Path, serving: Serving, clock: Clock) -> LabelBook:
-    """Where labels go that are sent here: as the champion has inputs and truths."""
-    return LabelBook(folder, clock=clock, treat=as_logged(serving), fit=as_truth(serving.task))
+def _book(folder: Path, live: Live, clock: Clock) -> LabelBook:
+    """Where labels go that are sent here: as whichever release is champion then has inputs and truths."""
+
+    def serving() -> Serving:
+        scene = live.scene
+        return scene.served[scene.champion].manifest.serving
+
+    return LabelBook(
+        folder,
+        clock=clock,
+        treat=lambda inputs: as_logged(serving())(inputs),
+        fit=lambda value: as_truth(serving().task)(value),
+    )
 
 
 def _people(

@@ -8,7 +8,6 @@ from headrace.core.clock import Clock, system_clock
 from headrace.core.ports import Log, OnlineStore, Store
 from headrace.logs.labels import LabelBook
 from headrace.release.manifest import Manifest
-from headrace.serve.answer import secret_of
 from headrace.serve.desk.desk import Desk
 from headrace.serve.desk.people import People
 from headrace.serve.http.docs_page import docs_page
@@ -25,8 +24,8 @@ from headrace.serve.http.reviews import reviews
 from headrace.serve.http.shell import Shell
 from headrace.serve.http.tracing import Tracing
 from headrace.serve.http.v2 import v2
-from headrace.serve.intake import Intake, treated_of
-from headrace.serve.live import Live, Served, load
+from headrace.serve.intakes import Intakes
+from headrace.serve.live import Live, load
 from headrace.serve.reviewing import Room
 
 
@@ -45,12 +44,13 @@ def make_app(
     process took before are seen to first.
     """
     served = load(store, release, manifest, clock, online)
-    return assemble(Live.pinned(served), intake_of(store, served), log)
+    live = Live.pinned(served)
+    return assemble(live, Intakes(store, live), log)
 
 
 def assemble(
     live: Live,
-    intake: Intake | None,
+    intakes: Intakes,
     log: Log | None = None,
     metrics: Metrics | None = None,
     *,
@@ -80,7 +80,7 @@ def assemble(
     there: Sequence[Endpoint] = [
         *native(desk),
         *health_endpoints(desk, health),
-        *facts(champion.online, intake),
+        *facts(intakes),
         *(() if room is None else reviews(room)),
         *(() if book is None else labels(book)),
         *v2(desk, health),
@@ -97,14 +97,3 @@ def assemble(
         watch=metrics.request,
         close=close or live.close,
     )
-
-
-def intake_of(store: Store, served: Served) -> Intake | None:
-    """What takes facts for a release; None without an online store."""
-    if served.online is None:
-        return None
-    serving = served.manifest.serving
-    secret = secret_of(treated_of(serving, served.online.feeds), serving.pii_key)
-    intake = Intake(store, served.online.store, serving, served.online.feeds, secret)
-    intake.catch_up()
-    return intake

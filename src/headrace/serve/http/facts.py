@@ -6,8 +6,7 @@ import asyncio
 
 from headrace.serve.http.endpoint import KNOWN, Call, Endpoint, Refused, Reply, json_reply
 from headrace.serve.http.problems import details
-from headrace.serve.intake import Intake
-from headrace.serve.online import Online
+from headrace.serve.intakes import Intakes
 
 _FACTS = {
     "type": "object",
@@ -20,10 +19,11 @@ _FACTS = {
 }
 
 
-def facts(online: Online | None, intake: Intake | None) -> list[Endpoint]:
+def facts(intakes: Intakes) -> list[Endpoint]:
     """The endpoints; without an online store they say so."""
 
     async def events(call: Call) -> Reply:
+        intake, online = await asyncio.to_thread(intakes.now), intakes.online
         if intake is None or online is None or not online.feeds:
             raise Refused(
                 409,
@@ -36,6 +36,7 @@ def facts(online: Online | None, intake: Intake | None) -> list[Endpoint]:
         return json_reply(taken.plain())
 
     async def show(_: Call) -> Reply:
+        online = intakes.online
         return json_reply(None if online is None else await asyncio.to_thread(online.describe))
 
     return [
