@@ -62,8 +62,8 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 def test_the_commands_that_are_promised_are_there() -> None:
     promised = [
         *("init", "check", "schema", "run", "features", "profile", "sql", "data", "runs", "show", "note"),
-        *("compare", "ablate", "trials", "release", "predict", "materialize", "skew", "serve"),
-        *("reproduce", "report", "doc", "audit"),
+        *("compare", "ablate", "trials", "release", "route", "predict", "schedule", "materialize", "skew"),
+        *("serve", "export", "token", "ab", "log", "label", "review", "reproduce", "report", "doc", "audit"),
     ]
     assert list(COMMANDS) == promised
     assert sorted(release.commands) == ["approve", "history", "list", "promote", "rollback", "show"]
