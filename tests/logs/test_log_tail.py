@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from written import write
 
 from headrace.logs.compact import compact
 from headrace.logs.read import Wanted
-from headrace.logs.segment import segments
+from headrace.logs.segment import is_open, segments
 from headrace.logs.tail import Tail
 from headrace.logs.writer import LogWriter
 from headrace.testing.log_exam import Callers, answered
@@ -49,6 +50,24 @@ def test_compactions_between_any_two_looks(tmp_path: Path) -> None:
     seen += numbers(tail)
     assert seen == sorted(seen)
     assert seen == list(range(48))
+
+
+def test_a_compaction_in_the_middle_of_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from headrace.logs import tail as room
+
+    def compacting(path: Path) -> bool:
+        compact(tmp_path)
+        return is_open(path)
+
+    write(tmp_path, [answered(0)])
+    tail = Tail(tmp_path, start=0)
+    monkeypatch.setattr(room, "is_open", compacting)
+    assert numbers(tail) == [0]
+    assert segments(tmp_path) == []
+    assert numbers(tail) == []
+    write(tmp_path, [answered(1)])
+    assert numbers(tail) == [1]
+    assert numbers(tail) == []
 
 
 def test_from_a_moment_on(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ class Tail:
         with reading(self._folder):
             self._counts = self._load()
             taken = frozenset((*self._counts.taken, *self._counts.recent))
-            for path in segments(self._folder):
+            here = segments(self._folder)
+            self._done &= taken | {p.name for p in here}  # while both are of one moment
+            for path in here:
                 if path.name not in self._open and path.name not in self._done and path.name not in taken:
                     self._follow(path)
             missed = taken - self._done - self._open.keys()
@@ -76,7 +78,6 @@ class Tail:
                 os.close(segment.fd)
                 del self._open[name]
                 self._done.add(name)
-        self._done &= taken | {p.name for p in segments(self._folder)}
         return [e for e in found if self._wanted.holds(e)]
 
     def close(self) -> None:
