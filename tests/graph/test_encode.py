@@ -309,8 +309,32 @@ def test_all_mistakes_of_all_rows_at_once_in_row_order() -> None:
         ("body.rows[1].destt", "unknown field"),
         ("body.rows[1].n", "expected number, found '1'"),
         ("body.rows[2].w", "expected time, found 'never'"),
-        ("body.rows[3]", "a row has to be an object, not 7"),
+        ("body.rows[3]", "a row has to be an object, not a number"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (5551234, "a number"),
+        (True, "true or false"),
+        (["ann@example.org"], "a list"),
+        ({"ann": 1}, "an object"),
+        (dt.date(2001, 2, 3), "a time"),
+    ],
+)
+def test_messages_about_hidden_columns_show_no_values(value: Any, told: str) -> None:
+    encoder = RowEncoder({"mail": Type.TEXT, "t": Type.TEXT}, zone=ZONE, hidden=["mail"])
+    with pytest.raises(DataError) as caught:
+        encoder.encode([{"mail": value, "t": 7}])
+    assert [p.what for p in caught.value.problems] == [
+        f"expected text, found {told}",
+        "expected text, found 7",
+    ]
+    born = RowEncoder({"born": Type.TIME}, zone=ZONE, hidden={"born"})
+    with pytest.raises(DataError) as caught:
+        born.encode([{"born": "the 3rd of May"}, {"born": "the 4th of May"}])
+    assert {p.what for p in caught.value.problems} == {"expected time, found text"}
 
 
 def test_an_unknown_field_gets_a_hint() -> None:

@@ -130,7 +130,7 @@ def test_every_mistake_is_named(binary: Release) -> None:
     with pytest.raises(DataError) as caught:
         answers.answer([ROW, 5, {**ROW, "seats": 10**400}])  # type: ignore[list-item]  # the mistake
     assert [(p.where, p.what) for p in caught.value.problems] == [
-        ("rows[1]", "a row has to be an object, not 5"),
+        ("rows[1]", "a row has to be an object, not a number"),
         ("rows[2].seats", "the number is larger than a double holds"),
     ]
 

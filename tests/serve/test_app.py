@@ -114,8 +114,8 @@ def test_what_is_no_json_is_a_400(client: Client, body: str | bytes) -> None:
         ("text", "send one row as an object, or many as a list of objects"),
         (None, "send one row as an object, or many as a list of objects"),
         ({"rows": 5}, "`rows` has to be a list of objects"),
-        ([5], "a row has to be an object, not 5"),
-        ([ROW, [1]], "a row has to be an object, not [1]"),
+        ([5], "a row has to be an object, not a number"),
+        ([ROW, [1]], "a row has to be an object, not a list"),
     ],
 )
 def test_what_is_no_row_is_a_422(client: Client, body: Any, what: str) -> None:

@@ -215,6 +215,21 @@ def test_personal_data_is_treated_before_it_is_kept(client: Client, project: Pro
     assert "history.idle" in ask(client, NOW, courier="another")["features"]["missing"]
 
 
+def test_no_refusal_shows_what_personal_data_were_sent(client: Client) -> None:
+    marked = ["courier-zebra-7"]
+    row = parcel(93_001, courier=marked)
+    refused = [
+        client.post("/events", json={"table": "parcels", "rows": [row, marked, row | {"event_id": marked}]}),
+        client.post("/events", json={"tabel": "parcels", "rows": [row]}),
+        client.post("/events", json=[{"table": [row], "rows": [row]}]),
+        client.post("/predict", json={"at": row["at"], "distance": 5, "depot": "north", "courier": marked}),
+        client.post("/predict", json=[marked]),
+    ]
+    for answer in refused:
+        assert answer.status_code == 422 and marked[0] not in answer.text
+    assert "expected text, found a list" in refused[0].text and "found a list" in refused[3].text
+
+
 def test_without_an_online_store_no_facts_are_taken(project: Project) -> None:
     client = Client(project.app(online=False))
     answer = client.post("/events", json={"table": "parcels", "rows": []})

@@ -182,9 +182,9 @@ def test_json_nests_and_has_nulls(here: Client, binary: Release) -> None:
 @pytest.mark.parametrize(
     ("changed", "where", "what"),
     [
-        ({"data": ["7"]}, "inputs.distance.data[0]", "expected FP64, found '7'"),
-        ({"data": [True]}, "inputs.distance.data[0]", "expected FP64, found True"),
-        ({"datatype": "INT8", "data": [1.5]}, "inputs.distance.data[0]", "expected INT8, found 1.5"),
+        ({"data": ["7"]}, "inputs.distance.data[0]", "expected FP64, found text"),
+        ({"data": [True]}, "inputs.distance.data[0]", "expected FP64, found true or false"),
+        ({"datatype": "INT8", "data": [1.5]}, "inputs.distance.data[0]", "expected INT8, found a number"),
         ({"datatype": "BF16"}, "inputs.distance.datatype", "there is no such datatype"),
         ({"datatype": ["FP64"]}, "inputs.distance.datatype", "there is no such datatype"),
         ({"shape": [2]}, "inputs.distance.shape", "the shape says 2 values, there are 1"),

@@ -55,11 +55,21 @@ class RowEncoder:
       moment where clocks show it twice, the end of the gap where they never show it (as ingest does).
       Python's `datetime` and `date` are taken likewise. Digits beyond microseconds are dropped.
     - null and an absent field are null; a field in `required` has to be there, though it may be null
+
+    hidden: columns of personal data, whose values no message shows.
     """
 
-    def __init__(self, types: Mapping[str, Type], *, zone: str, required: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        types: Mapping[str, Type],
+        *,
+        zone: str,
+        required: Collection[str] = (),
+        hidden: Collection[str] = (),
+    ) -> None:
         """Raises DataError for a zone that is not known."""
         self._types = dict(types)
+        self._hidden = frozenset(hidden)
         self._zone = Zone(zone)
         self._required = tuple(n for n in self._types if n in set(required))
         self._names = tuple(self._types)
@@ -177,12 +187,13 @@ class RowEncoder:
                 good.append(row)
             else:
                 problems.append(
-                    (i, Problem(f"a row has to be an object, not {_shown(row)}", where=spot.row()))
+                    (i, Problem(f"a row has to be an object, not {sort_of(row)}", where=spot.row()))
                 )
                 good.append({})
         feeds: dict[str, np.ndarray] = {}
         for name, kind in self._types.items():
-            column, wrong = self._column(kind, [row.get(name) for row in good])
+            tell = sort_of if name in self._hidden else _shown
+            column, wrong = self._column(kind, [row.get(name) for row in good], tell)
             feeds[name] = column
             for i, problem in wrong:
                 spot = _Spot(where, i if len(rows) > 1 else None)
@@ -206,11 +217,14 @@ class RowEncoder:
         ]
         return missing + unknown
 
-    def _column(self, kind: Type, values: list[Any]) -> tuple[np.ndarray, list[tuple[int, Problem]]]:
+    def _column(
+        self, kind: Type, values: list[Any], tell: Callable[[Any], str]
+    ) -> tuple[np.ndarray, list[tuple[int, Problem]]]:
+        """Values as a feed, and what is wrong with some; tell: what a message says of a value."""
         if kind is Type.TIME:
-            return self._time_column(values)
+            return self._time_column(values, tell)
         check = {Type.NUMBER: _check_number, Type.BOOL: _check_bool, Type.TEXT: _check_text}[kind]
-        wrong = [(i, p) for i, v in enumerate(values) if v is not None and (p := check(v)) is not None]
+        wrong = [(i, p) for i, v in enumerate(values) if v is not None and (p := check(v, tell)) is not None]
         if kind is Type.TEXT:
             column = np.empty(len(values), dtype=object)
             column[:] = [NULL_TEXT if v is None else v for v in values]
@@ -220,7 +234,9 @@ class RowEncoder:
         floats = np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
         return np.where(np.isinf(floats), np.nan, floats), wrong
 
-    def _time_column(self, values: list[Any]) -> tuple[np.ndarray, list[tuple[int, Problem]]]:
+    def _time_column(
+        self, values: list[Any], tell: Callable[[Any], str]
+    ) -> tuple[np.ndarray, list[tuple[int, Problem]]]:
         wrong: list[tuple[int, Problem]] = []
         column = np.full(len(values), NULL_TIME, dtype=np.int64)
         naive = np.zeros(len(values), dtype=bool)
@@ -229,7 +245,7 @@ class RowEncoder:
                 continue
             parsed = _parse_time(value)
             if parsed is None:
-                wrong.append((i, _wrong(Type.TIME, value)))
+                wrong.append((i, _wrong(Type.TIME, value, tell)))
                 continue
             column[i] = _micros(parsed)
             naive[i] = parsed.tzinfo is None
@@ -242,6 +258,16 @@ _NUMBERS = frozenset({int, float, type(None)})
 _BOOLS = frozenset({bool, type(None)})
 _SEPARATORS = frozenset({"", "T", "t", " "})
 _TEXTS = frozenset({str, type(None)})
+_SORTS: Mapping[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    Mapping: "an object",
+    date: "a time",
+}
 
 
 class _Spot:
@@ -257,18 +283,27 @@ class _Spot:
         return ".".join([*self._parts, name])
 
 
+def sort_of(value: Any) -> str:
+    """What kind of JSON a value is, for messages that must not show it.
+
+    >>> sort_of("ann@example.org"), sort_of([1])
+    ('text', 'a list')
+    """
+    return next((told for kind, told in _SORTS.items() if isinstance(value, kind)), type(value).__name__)
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _wrong(kind: Type, value: Any) -> Problem:
-    return Problem(f"expected {kind.value}, found {_shown(value)}", fix=f"send {_WANTED[kind]}, or null")
+def _wrong(kind: Type, value: Any, tell: Callable[[Any], str]) -> Problem:
+    return Problem(f"expected {kind.value}, found {tell(value)}", fix=f"send {_WANTED[kind]}, or null")
 
 
-def _check_number(value: Any) -> Problem | None:
+def _check_number(value: Any, tell: Callable[[Any], str]) -> Problem | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return _wrong(Type.NUMBER, value)
+        return _wrong(Type.NUMBER, value, tell)
     try:
         float(value)
     except OverflowError:
@@ -276,13 +311,13 @@ def _check_number(value: Any) -> Problem | None:
     return None
 
 
-def _check_bool(value: Any) -> Problem | None:
-    return None if isinstance(value, bool) else _wrong(Type.BOOL, value)
+def _check_bool(value: Any, tell: Callable[[Any], str]) -> Problem | None:
+    return None if isinstance(value, bool) else _wrong(Type.BOOL, value, tell)
 
 
-def _check_text(value: Any) -> Problem | None:
+def _check_text(value: Any, tell: Callable[[Any], str]) -> Problem | None:
     if not isinstance(value, str):
-        return _wrong(Type.TEXT, value)
+        return _wrong(Type.TEXT, value, tell)
     if NULL_TEXT in value:
         return Problem(
             "the text holds the character U+0000",

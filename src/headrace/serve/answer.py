@@ -29,10 +29,9 @@ from headrace.data.history.index import HistoryTable
 from headrace.data.lookup import LookupTable
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
 from headrace.data.privacy.redact import Treatment, treat, treat_one
-from headrace.graph.rows import RowEncoder
+from headrace.graph.rows import RowEncoder, sort_of
 from headrace.graph.run import Runner
 from headrace.release.manifest import Lookup, Serving, Treated
-from headrace.serve.cells import shown
 from headrace.serve.online import Notes, Online
 from headrace.serve.why import Reasons, Why
 
@@ -94,7 +93,7 @@ class Answerer:
     @cached_property
     def _encoder(self) -> RowEncoder:
         # Not in __init__: it makes a table of its zone's offsets, which files have no need of.
-        return RowEncoder(self.types, zone=self.serving.zone, required=self.types)
+        return RowEncoder(self.types, zone=self.serving.zone, required=self.types, hidden=self._treated)
 
     @cached_property
     def _why(self) -> Why:
@@ -145,7 +144,7 @@ class Answerer:
                 rows = [_without(row, self._unused) for row in rows]
             if len(rows) == 1 and not isinstance(rows[0], Mapping):
                 raise DataError(
-                    f"a row has to be an object, not {shown(rows[0])}", fix="send names and values"
+                    f"a row has to be an object, not {sort_of(rows[0])}", fix="send names and values"
                 )
             feeds = self._encoder.encode(rows)
         for name, how in self._treated.items():

@@ -21,7 +21,7 @@ from headrace.data.cells import Value, column
 from headrace.data.online.facts import Facts, name_of, plain_values
 from headrace.data.online.replay import replay
 from headrace.data.privacy.redact import Treatment, treat
-from headrace.graph.rows import RowEncoder
+from headrace.graph.rows import RowEncoder, sort_of
 from headrace.release.feeds import types_before
 from headrace.release.manifest import Serving, Treated
 from headrace.serve.cells import shown
@@ -110,7 +110,7 @@ def _groups(body: Any, tables: Mapping[str, object]) -> list[tuple[str, str, lis
         where = f"[{i}]" if isinstance(body, list) else ""
         fix = 'send {"table": "weather", "rows": [{...}, ...]}, or a list of such'
         if not isinstance(part, dict) or not isinstance(part.get("rows"), list) or "table" not in part:
-            problems.append(Problem(f"facts come with their table, not as {shown(part)}", where, fix=fix))
+            problems.append(Problem(f"facts come with their table, not as {sort_of(part)}", where, fix=fix))
             continue
         problems += [
             Problem(f"unknown field {name!r}", where, fix=did_you_mean(str(name), ("table", "rows")))
@@ -120,7 +120,8 @@ def _groups(body: Any, tables: Mapping[str, object]) -> list[tuple[str, str, lis
         name = part["table"]
         if not isinstance(name, str) or name not in tables:
             told = f"facts are taken of {', '.join(tables) or 'no table'}"
-            problems.append(Problem(f"the release takes no facts of a table {shown(name)}", where, fix=told))
+            named = shown(name) if isinstance(name, str) else f"that is {sort_of(name)}"
+            problems.append(Problem(f"the release takes no facts of a table {named}", where, fix=told))
             continue
         groups.append((where, name, part["rows"]))
     count = sum(len(rows) for _, _, rows in groups)
@@ -143,9 +144,11 @@ class _Table:
         self._online = online
         self._facts = Facts(feed, graph, online.codes)
         self._types = types_before(serving, feed.table)
-        self._encoder = RowEncoder(self._types, zone=source.zone, required=self._facts.reads)
         self._dropped = frozenset(source.dropped) - set(self._types)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in source.treated.items()}
+        self._encoder = RowEncoder(
+            self._types, zone=source.zone, required=self._facts.reads, hidden=self._treated
+        )
         self._secret = secret
         self._streams = [s.name for s in feed.streams]
         self._named = EVENT_ID not in self._types
@@ -182,13 +185,14 @@ class _Table:
     def _checked(self, row: Any, where: str) -> tuple[list[Problem], Mapping[str, Any], bytes | None]:
         """A row's mistakes, the row without what is not kept, and its name where it is sent."""
         if not isinstance(row, dict):
-            return [Problem(f"a fact has to be an object, not {shown(row)}", where=where)], {}, None
+            return [Problem(f"a fact has to be an object, not {sort_of(row)}", where=where)], {}, None
         plain = {n: v for n, v in row.items() if n not in self._dropped}
         problems, name = [], None
         if self._named and EVENT_ID in plain:
             sent = plain.pop(EVENT_ID)
             if isinstance(sent, bool) or not isinstance(sent, str | int) or sent == "":
-                told = f"expected text or a whole number, found {shown(sent)}"
+                found = "an empty one" if sent == "" else sort_of(sent)
+                told = f"expected text or a whole number, found {found}"
                 problems.append(Problem(told, where=f"{where}.{EVENT_ID}"))
             else:
                 name = name_of([EVENT_ID, str(sent)])

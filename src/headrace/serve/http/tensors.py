@@ -13,6 +13,7 @@ import numpy as np
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Type
 from headrace.core.task import Kind
+from headrace.graph.rows import sort_of
 from headrace.release.manifest import Serving
 from headrace.serve.answer import label
 
@@ -237,7 +238,7 @@ def _listed(datatype: str, data: Any) -> list[Any]:
     fits = _FITS[datatype if datatype in ("BOOL", "BYTES") else datatype[:1]]
     for i, value in enumerate(values):
         if value is not None and not fits(value):
-            raise _Wrong(f"expected {datatype}, found {_shown(value)}", f".data[{i}]")
+            raise _Wrong(f"expected {datatype}, found {sort_of(value)}", f".data[{i}]")
     return values
 
 
@@ -319,8 +320,3 @@ def _packed(datatype: str, values: Sequence[Any]) -> bytes | None:
         parts = [v.encode("utf-8", "surrogatepass") for v in values]
         return b"".join(piece for p in parts for piece in (_LENGTH.pack(len(p)), p))
     return np.array(values, _WHOLES[datatype]).tobytes()
-
-
-def _shown(value: Any) -> str:
-    told = repr(value)
-    return told if len(told) <= 60 else told[:57] + "…"
