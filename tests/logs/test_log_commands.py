@@ -94,6 +94,8 @@ def test_erasing(logged: Project) -> None:
     edit_spec(logged, ("split:", "serve: {log: {subject: customer}}\nsplit:"))
     assert "8 answers and 0 labels are erased" in said(logged, "log", "erase", "c3")
     assert json.loads(said(logged, "log", "erase", "c3", "--json"))["rows"] == 0
+    many = json.loads(said(logged, "log", "erase", "2.0", "--column", "rooms", "--json"))["rows"]
+    assert many == sum(i % 4 == 2 and i % 5 != 3 for i in range(40))
     said(logged, "audit")
 
 

@@ -73,6 +73,24 @@ def test_names_of_any_type(tmp_path: Path, value: Any, name: str) -> None:
     assert [int(e.id, 16) for e in everything(tmp_path)] == [2, 3]
 
 
+@pytest.mark.parametrize(("value", "name"), [(7, "7"), (7.0, "7"), (2.5, "2.5"), (True, "true"), ("7", "7")])
+def test_labels_of_names_of_any_type(tmp_path: Path, value: Any, name: str) -> None:
+    """Also where no answer is left that they were about."""
+    book = LabelBook(tmp_path)
+    book.take([{"input_customer": v, "input_n": 1, "label": v} for v in (value, "other", None)])
+    assert erase(tmp_path, Subject("customer", (name, "None", "null")), None, book).labels == 1
+    assert [label.value for label in book.labels()] == ["other", None]
+
+
+def test_labels_that_were_sent_by_other_inputs(tmp_path: Path) -> None:
+    write(tmp_path, [answered(1, inputs={"customer": "Ada Lovelace", "n": 1}), answered(2, inputs={"n": 2})])
+    book = LabelBook(tmp_path)
+    book.take([{"input_n": 1, "label": 1}, {"input_n": 2, "label": 2}])
+    done = erase(tmp_path, SUBJECT, None, book)
+    assert (done.rows, done.labels) == (1, 1)
+    assert [label.value for label in book.labels()] == [2]
+
+
 def test_units(tmp_path: Path) -> None:
     write(tmp_path, [answered(1, unit="u1", inputs={}), answered(2, unit="u2", inputs={})])
     assert erase(tmp_path, Subject("customer", ("u1",)), None, LabelBook(tmp_path)).rows == 0

@@ -289,8 +289,7 @@ class ReviewQueue(Protocol):
         ...
 
     def erase(self, column: str, values: Collection[str]) -> int:
-        """Forget the items whose input `column` is one of these texts (a whole number with or
-        without its fraction), with all
+        """Forget the items whose input `column` is one of these texts (as `core.spelled` has it), with all
         that was said of them; how many. Nothing of them stays readable in the medium.
 
         Raises:

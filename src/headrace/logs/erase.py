@@ -22,10 +22,12 @@ import pyarrow.parquet as pq
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import StoreError
 from headrace.core.ports import Store
+from headrace.core.spelled import spelled
 from headrace.logs.columns import INPUT, true_name
 from headrace.logs.compact import Compacted, Tell, sweep, take
 from headrace.logs.frames import HEADER
 from headrace.logs.labels import LabelBook
+from headrace.logs.match import match
 from headrace.logs.parts import Note, Part, Parts, changing, commit, load
 from headrace.logs.read import fresh_segments, part_tables
 from headrace.logs.rewrite import write_parts
@@ -80,6 +82,7 @@ def erase(
         counts = tell(load(folder))
         _closed(folder, counts, patience)
         counts, _ = take(folder, counts, Compacted())
+        match(folder, book)  # labels that were sent by other inputs of theirs go, too
         holding = {p: ids for p in counts.parts if (ids := _ids(folder, p, subject))}
         ids = sorted({i for found in holding.values() for i in found})
         labels = book.erase(ids, subject.column, subject.values)
@@ -135,17 +138,8 @@ def _about(table: pa.Table, subject: Subject) -> list[bool]:
     names = [f.name for f in table.schema if _is_about(f, subject)] + ["unit"] * subject.units
     for name in names:
         values = table.column(name).to_pylist()
-        about |= np.array([v is not None and text(v) in subject.values for v in values], dtype=bool)
+        about |= np.array([v is not None and spelled(v) in subject.values for v in values], dtype=bool)
     return [bool(a) for a in about]
-
-
-def text(value: object) -> str:
-    """A value as a name is written: whole numbers without a fraction, truths in small letters."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _without(folder: Path, part: Part, subject: Subject) -> Sequence[pa.Table]:

@@ -21,6 +21,7 @@ import msgspec
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, Problem, StoreError, did_you_mean
+from headrace.core.spelled import spelled
 
 FILE = "labels.db"
 INPUT = "input_"
@@ -281,7 +282,8 @@ class LabelBook:
                 marks = ",".join("?" * len(some))
                 gone += db.execute(f"DELETE FROM label WHERE id IN ({marks})", some).rowcount
             sent = db.execute("SELECT number, inputs FROM label WHERE inputs IS NOT NULL").fetchall()
-            about = [(n,) for n, inputs in sent if str(msgspec.json.decode(inputs).get(column)) in values]
+            held = [(n, msgspec.json.decode(inputs).get(column)) for n, inputs in sent]
+            about = [(n,) for n, value in held if value is not None and spelled(value) in values]
             db.executemany("DELETE FROM label WHERE number = ?", about)
             db.execute("COMMIT")
         return gone + len(about)

@@ -113,6 +113,9 @@ class Logging(ProjectBase):
                 fix="give --column NAME, or write `serve: {log: {subject: NAME}}`",
             )
         values = {name: None}
+        whole, point, fraction = name.partition(".")
+        if point and not fraction.strip("0"):
+            values[whole] = None  # 5.0 is written so, too
         for release in self.releases().releases.values():
             serving = load_manifest(self.store, release).serving
             how = serving.treated.get(of)

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from headrace.core.errors import DataError
 from headrace.core.review import TRAFFIC, Counts, Item, Label, Load, Period, Reviewed, State
+from headrace.core.spelled import spelled
 from headrace.stores.connect import transaction
 from headrace.stores.reviews_file import connect, trouble
 from headrace.stores.reviews_rows import (
@@ -40,7 +41,6 @@ from headrace.stores.reviews_rows import (
     settle,
     settle_due,
     sit,
-    texts_of,
     unknown,
     waiting,
 )
@@ -53,6 +53,7 @@ _INSERT = (
     "INSERT INTO item (id, source, asked, due, state, wanted, made, held, settled, collected, body)"
     " VALUES (?,?,?,?,0,?,0,0,0,0,?)"
 )
+_TOLD = "(SELECT count(DISTINCT decision) FROM seat WHERE seat.item = number)"
 
 
 class SqliteReviews:
@@ -271,8 +272,8 @@ class SqliteReviews:
                 ).fetchone()
                 for what, rule in (
                     ("open", "state = 0 AND due > :now"),
-                    ("decided", "state = 1 OR (state = 0 AND due <= :now AND made > 0)"),
-                    ("expired", "state = 2 OR (state = 0 AND due <= :now AND made = 0)"),
+                    ("decided", f"state = 1 OR (state = 0 AND due <= :now AND {_TOLD} = 1)"),
+                    ("expired", f"state = 2 OR (state = 0 AND due <= :now AND {_TOLD} != 1)"),
                 )
             }
             (taken,) = db.execute(
@@ -308,7 +309,7 @@ class SqliteReviews:
             gone = [
                 (number,)
                 for number, body in db.execute("SELECT number, body FROM item")
-                if not wanted.isdisjoint(texts_of(body_of(body).inputs.get(column)))
+                if (value := body_of(body).inputs.get(column)) is not None and spelled(value) in wanted
             ]
             for table, name in (("item", "number"), ("seat", "item"), ("remark", "item")):
                 db.executemany(f"DELETE FROM {table} WHERE {name} = ?", gone)

@@ -160,12 +160,6 @@ def fitting(item: Item, decision: Label) -> Label:
     return number
 
 
-def texts_of(value: object) -> tuple[str, ...]:
-    """An input as text; a whole number also without its fraction."""
-    whole = isinstance(value, float) and value.is_integer()
-    return (str(value), f"{value:.0f}") if whole else (str(value),)
-
-
 def unknown(name: str) -> DataError:
     """No item has this id."""
     return DataError(f"there is no item {name!r}", where="id", fix="`headrace review list` shows them")

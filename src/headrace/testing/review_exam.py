@@ -204,12 +204,13 @@ class ReviewQueueExam:
         queue.decide("p2", "ann", False, now=NOW + 1)
         queue.decide("p2", "bob", True, now=NOW + 1)
         counts = queue.counts(now=NOW + 100)
+        assert (counts.open, counts.decided, counts.expired) == (0, 1, 2)
         assert queue.expire(now=NOW + 99) == 0
         assert queue.expire(now=NOW + 100) == 2
         states = {i.item.id: (i.state, i.decision, i.settled) for _, i in queue.items()}
         assert states["p0"] == states["p2"] == (State.EXPIRED, None, NOW + 100)
         assert states["p1"] == (State.DECIDED, False, NOW + 100)
-        assert queue.counts(now=NOW + 100).open == counts.open == 0
+        assert queue.counts(now=NOW + 100) == counts
         with pytest.raises(DataError, match=r"expired[^§]*the model's answer stands"):
             queue.decide("p0", "ann", True, now=NOW + 101)
         assert queue.expire(now=NOW + 200) == 0
@@ -337,7 +338,10 @@ class ReviewQueueExam:
         assert queue.settled() == []
         assert {i.item.id for _, i in queue.items()} == {"p0", "p2", "p9"}
         assert queue.counts(now=NOW).reviewers == {}
-        assert queue.erase("age", ["42"]) == 1
+        assert queue.erase("age", ["42", "None", "null"]) == 1
+        queue.put([item(10, inputs={"age": None, "sure": True})])
+        assert queue.erase("age", ["None", "null"]) == 0
+        assert queue.erase("sure", ["true"]) == 1
         kept = b"".join(f.read_bytes() for f in place.rglob("*") if f.is_file())
         assert b"remarkable-words" not in kept
         assert secrets[2].encode() not in kept
