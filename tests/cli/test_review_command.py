@@ -74,6 +74,7 @@ def test_mistakes_are_told(finished: Project) -> None:
         (["ask"], "which rows"),
         (["ask", "--slice", "nothing > 1"], "nothing"),
         (["export", "x.txt"], "neither"),
+        (["export", "missing/x.csv"], "can't be written"),
     ):
         code, _, error = call(finished, *args)
         assert code == 2

@@ -148,13 +148,17 @@ class Reviewing(Logging):
         decided, and the inputs as `input_NAME`. Returns how many rows.
 
         Raises:
-            UserError: the file has another ending.
+            UserError: the file has another ending, or can't be written.
         """
         path = Path(file)
         if path.suffix not in (".csv", ".jsonl"):
             raise UserError(f"{path.name} is neither .csv nor .jsonl", fix="name the file so")
         rows = self._decided(source)
-        path.write_text(_csv(rows) if path.suffix == ".csv" else _lines(rows), encoding="utf-8")
+        try:
+            path.write_text(_csv(rows) if path.suffix == ".csv" else _lines(rows), encoding="utf-8")
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UserError("the decisions can't be written", where=str(path), why=why) from error
         return len(rows)
 
     def _decided(self, source: str | None) -> list[dict[str, Any]]:
