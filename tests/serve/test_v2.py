@@ -217,6 +217,14 @@ def test_odd_tensors_are_named(here: Client, changed: dict[str, Any], where: str
     assert body["error"] == body["detail"]
 
 
+def test_a_mask_of_a_mask_is_no_column(here: Client) -> None:
+    masks = [{"name": n, "datatype": "BOOL", "shape": [1], "data": [True]}
+             for n in ("distance.null", "distance.null.null")]  # fmt: skip
+    response = here.post(INFER, json={"inputs": [*inputs(), *masks]})
+    assert response.status_code == 422
+    assert [e["where"] for e in response.json()["errors"]] == ["distance.null.null"]
+
+
 @pytest.mark.parametrize(
     ("body", "where"),
     [

@@ -297,7 +297,10 @@ def _masked(found: dict[str, list[Any]]) -> list[Problem]:
     """Put nulls where masks say so, and take the masks away. A mask of no column stays, as a column."""
     problems = []
     for name in [n for n in found if n.endswith(NULLS) and n.removesuffix(NULLS) in found]:
-        mask, column = found.pop(name), name.removesuffix(NULLS)
+        column = name.removesuffix(NULLS)
+        if column not in found:  # it was a mask itself, and is gone
+            continue
+        mask = found.pop(name)
         if not all(type(m) is bool for m in mask):
             problems.append(Problem("a mask of nulls is of BOOL", f"inputs.{name}"))
         elif len(mask) == len(found[column]):
