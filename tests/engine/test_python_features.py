@@ -169,16 +169,19 @@ def test_a_function_that_raises_is_named_with_its_row(tmp_path: Path) -> None:
     assert problem.where == f"features.py:9, row {at[0]} of parcels"
 
 
-def test_a_server_names_the_feature_and_the_row(tmp_path: Path) -> None:
+def test_a_server_s_log_names_the_feature_and_the_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its callers are told that the release failed: what the code says may hold what was looked up."""
     made = project(tmp_path / "p", raising("1e9"))
     assert made.run().status == "released"
     asked = rows(made.root, 3)
     asked[1]["distance"] = 1e9
     done = post(made, asked)
     assert done.status_code == 503
-    (error,) = done.json()["errors"]
-    assert error["what"] == "feature 'chill': features.py:chill raised ValueError: no such road"
-    assert "rows[1]" in error["where"]
+    assert "features.py" not in done.text and "no such road" not in done.text
+    assert "feature 'chill': features.py:chill raised ValueError: no such road" in caplog.text
+    assert "rows[1]" in caplog.text
     (tmp_path / "asked.csv").write_text(
         "parcel,at,depot,distance\n" + "".join(f"1,{r['at']},{r['depot']},{r['distance']}\n" for r in asked)
     )

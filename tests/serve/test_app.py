@@ -11,6 +11,7 @@ from asgi_client import Client, answered
 from serve_releases import Release, requests
 from test_answer import ROW, same
 
+from headrace.core.errors import StoreError
 from headrace.serve.answer import Answerer
 from headrace.serve.http import native
 from headrace.serve.http.app import make_app
@@ -181,6 +182,26 @@ def test_our_own_failure_is_a_500_without_details(binary: Release, monkeypatch: 
     monkeypatch.setattr(native, "_rows_of", fail)
     (problem,) = errors(Client(app).post("/predict", json=ROW), 500)
     assert problem["what"] == "the release could not answer" and "secret" not in str(problem)
+
+
+class FullLog:
+    """A log whose disk takes nothing."""
+
+    def append(self, entries: Any, done: Any) -> None:
+        raise StoreError("can't write", where="/srv/secret", why="the disk is full", fix="free /srv")
+
+    def close(self) -> None: ...
+
+
+def test_a_full_disk_is_told_without_its_place(binary: Release, caplog: pytest.LogCaptureFixture) -> None:
+    client = Client(make_app(binary.store, binary.manifest, binary.name, log=FullLog()))
+    responses = [client.post("/predict", json=ROW) for _ in range(10)]
+    for response in responses:
+        (problem,) = errors(response, 503)
+        assert (problem["what"], problem["where"], problem["why"]) == ("can't write", "", "")
+        assert "/srv" not in response.text and response.headers["retry-after"] == "1"
+    told = [r for r in caplog.records if "/srv/secret: can't write" in r.getMessage()]
+    assert 0 < len(told) < 10, "the server's log has it, though not with every request"
 
 
 def test_a_column_called_rows_is_a_column(binary: Release) -> None:

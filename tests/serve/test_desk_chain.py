@@ -80,15 +80,19 @@ def test_rules_and_constants_answer_when_no_release_can(binary: Release, error: 
     assert all(a["release"] is None and a["fallback"] and a["probability"] is None for a in told)
 
 
-def test_without_a_fallback_all_reasons_are_told(binary: Release) -> None:
+def test_without_a_fallback_all_reasons_are_told(binary: Release, caplog: pytest.LogCaptureFixture) -> None:
+    """Callers hear which failed; what their owner's code says may hold anything, and goes to a log."""
     bad = failing(served(binary), UserCodeError("no such road", where="f.py:3"))
     with pytest.raises(NoAnswer) as refused:
         ask(desk(bad), [ROW])
-    assert [p.what for p in refused.value.problems] == ["no such road"]
+    assert [str(p) for p in refused.value.problems] == [
+        "the release r7 failed\n  fix: the server's log says why"
+    ]
+    assert "r7 failed: f.py:3: no such road" in caplog.text
     other = failing(served(binary, name="new"), ZeroDivisionError())
     with pytest.raises(NoAnswer) as refused:
         ask(desk(bad, other, arms=[canary("new")]), [ROW])
-    assert [p.what for p in refused.value.problems] == ["the release new failed", "no such road"]
+    assert [p.what for p in refused.value.problems] == ["the release new failed", "the release r7 failed"]
 
 
 def test_bad_input_is_no_reason_to_fall_back(binary: Release) -> None:

@@ -126,11 +126,11 @@ class Chain:
                 until = deadline - left * (_LATER if step + 1 < len(chain) else _LAST)
                 ruled = served.around.ruled(taken)
                 answers = ruled or await self.tried(served, taken, until, explain=explain)
-            except DataError as error:
+            except DataError:
                 if not step:
                     raise
                 why.append("the row does not fit it")
-                problems += error.problems
+                problems.append(Problem(f"the rows do not fit the release {name}, the next to ask"))
             except Failed as failed:
                 why.append(failed.why)
                 problems += failed.problems
@@ -198,8 +198,8 @@ class Chain:
             raise Failed("timeout", Problem(f"the release {name} did not answer in time")) from None
         except HeadraceError as error:
             self._failed(name, breaker)
-            _LOG.warning("the release %s failed: %s", name, error.problems[0].what)
-            raise Failed("error", *error.problems) from error
+            _LOG.warning("the release %s failed: %s", name, error)
+            raise Failed("error", _broken(name)) from error
         except asyncio.CancelledError:
             breaker.left()
             raise
@@ -207,8 +207,7 @@ class Chain:
             # The boundary to a release: whatever it does, its callers get an answer that says so.
             self._failed(name, breaker)
             _LOG.exception("the release %s failed", name)
-            problem = Problem(f"the release {name} failed", fix="the server's log says why")
-            raise Failed("error", problem) from error
+            raise Failed("error", _broken(name)) from error
         if perf_counter() - started > served.manifest.plan.deadline_us / 1e6 and not explain:
             self._failed(name, breaker)  # the answer is there, but too late, and nothing could stop it
         else:
@@ -280,6 +279,11 @@ class Chain:
                 self._pools.pop(name).close()
             found = self._pools[served.release] = Pool(_OWN_THREADS, served.release)
         return found
+
+
+def _broken(release: str) -> Problem:
+    """What callers are told of an error: what its owner's code says may hold what was looked up."""
+    return Problem(f"the release {release} failed", fix="the server's log says why")
 
 
 def _deadline(scene: Scene, started: float, explain: int) -> float:

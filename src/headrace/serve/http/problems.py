@@ -12,22 +12,28 @@ from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, HeadraceError, NoAnswer, Problem, StoreError, UserCodeError
 from headrace.serve.http.endpoint import PROBLEM, Refused, Reply
 
+_LOG_SAYS = "the server's log says why"
+
 
 def refusal(error: Exception) -> Reply | None:
     """The reply to an error that says what is wrong; None for one of ours, which says nothing to a caller.
 
     422: rows that don't fit; 500: a function of the release's owner raised; 503: the store refused, or no
-    release and no fallback could answer.
+    release and no fallback could answer. Of these two a caller is told what, and neither where nor why:
+    files, hosts, and texts of the owner's code are for the server's log.
     """
     if isinstance(error, Refused):
         problem = Problem(error.what, where=error.where, why=error.why, fix=error.fix)
         return details(error.status, [problem], error.headers)
     if isinstance(error, UserCodeError):
-        return details(500, error.problems)
+        return details(500, [Problem("code of the release's owner failed", fix=_LOG_SAYS)])
     if isinstance(error, DataError):
         return details(422, error.problems)
     if isinstance(error, StoreError | NoAnswer):
-        return details(503, error.problems, {"Retry-After": "1"})
+        # A store's advice is for whoever runs it.
+        fixed = isinstance(error, NoAnswer)
+        told = [Problem(p.what, fix=p.fix if fixed else f"ask again; {_LOG_SAYS}") for p in error.problems]
+        return details(503, told, {"Retry-After": "1"})
     if isinstance(error, HeadraceError):
         return details(409, error.problems)
     return None
@@ -35,7 +41,7 @@ def refusal(error: Exception) -> Reply | None:
 
 def ours() -> Reply:
     """The reply where the mistake is in headrace."""
-    return details(500, [Problem("the release could not answer", fix="the server's log says why")])
+    return details(500, [Problem("the release could not answer", fix=_LOG_SAYS)])
 
 
 def details(

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from headrace.core.errors import StoreError, UserCodeError
 from headrace.core.tokens import Caller
 from headrace.serve.http.endpoint import ANYBODY, Call, Endpoint, Refused, Reply
 from headrace.serve.http.guard import Guard
@@ -68,6 +69,7 @@ class Shell:
         self.most = most
         self._guard = guard
         self._watch = watch
+        self._quiet = 0.0
         self.close = close
         self._plain = {(e.method, e.path): e for e in self.endpoints if "{" not in e.path}
         self._templates = [(e, e.path.split("/")) for e in self.endpoints if "{" in e.path]
@@ -118,6 +120,9 @@ class Shell:
         told = refusal(error)
         if told is None:
             _LOG.error("%s failed", target, exc_info=error)
+        elif isinstance(error, StoreError | UserCodeError) and perf_counter() > self._quiet:
+            self._quiet = perf_counter() + 1.0  # a full disk would be told of with every request
+            _LOG.warning("%s failed: %s", target, error)
         return spoken(told or ours(), target)
 
     def too_much(self) -> Refused:
