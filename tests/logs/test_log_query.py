@@ -61,6 +61,7 @@ def test_large_whole_numbers_by_name(tmp_path: Path) -> None:
 
 def test_an_empty_log(tmp_path: Path) -> None:
     assert ask(tmp_path / "none", "SELECT count(*) FROM answered").rows == [(0,)]
+    assert ask(tmp_path / "none", "SELECT prediction, label FROM answered").rows == []
 
 
 @pytest.mark.parametrize(

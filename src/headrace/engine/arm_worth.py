@@ -9,13 +9,18 @@ from typing import Any
 
 from headrace.core.ports import Store
 from headrace.core.routes import Role, Route
-from headrace.core.task import Kind, Task, code_of
+from headrace.core.task import Kind, Task, code_of, truth_of
 from headrace.engine import releases
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 """Asks the log one SELECT."""
+News = Callable[[], object]
+"""What is another whenever labels came, or were matched."""
 _PER = 1000.0
 """Worth is told of so many decisions, as the metric `value` is."""
+_LATE_US = 600_000_000
+"""A label may be seen so long after it arrived: when another process is slow to keep it, or the answer that
+it is about is slow to reach the log."""
 _OUTCOMES: Mapping[tuple[int | None, int | None], str] = {
     (1, 1): "true_positive",
     (1, 0): "false_positive",
@@ -37,9 +42,14 @@ class Known:
 class ArmWorth:
     """What the decisions of one canary, and of the champion beside it, are worth."""
 
-    def __init__(self, store: Store, ask: Ask, release: str) -> None:
-        """By the value of outcomes that the release's own spec states."""
+    def __init__(self, store: Store, ask: Ask, release: str, *, news: News | None = None) -> None:
+        """By the value of outcomes that the release's own spec states. With `news` the log is asked where
+        there are any, and else at every twelfth look."""
         self._ask = ask
+        self._news = news
+        self._seen: object = None
+        self._looks = 0
+        self._told: set[str] = set()
         view = releases.view(store).releases[release]
         value = releases.spec_of(store, view).problem.value
         self._task = releases.load_manifest(store, view).serving.task
@@ -56,28 +66,40 @@ class ArmWorth:
         return min(self._worth.values()), max(self._worth.values())
 
     def known(self, route: Route, after: int) -> Known:
-        """The decisions since the canary began whose truth arrived after a moment."""
-        if not self._ask("SELECT 1 FROM predictions LIMIT 1"):
-            return Known(upto=after)  # it has no columns yet, either
+        """The decisions since the canary began whose truth became known: each once, by the first truth that
+        was known of it, whatever corrections say later. `after`: `upto` of the look before (0: the first).
+        """
+        if not self._due():
+            return Known(upto=after)
         since = int(datetime.fromisoformat(route.began).timestamp() * 1e6)
         name = route.name.replace("'", "''")
+        # Labels that were sent by inputs may be matched, and so known, long after they arrived.
         rows = self._ask(
-            f"""SELECT arm, prediction, label, epoch_us(labelled) FROM answered
+            f"""SELECT id, arm, prediction, label, epoch_us(labelled) FROM answered
             WHERE route = '{name}' AND shadow_of = '' AND arm IN ('canary', 'champion')
-            AND epoch_us(time) >= {since} AND label IS NOT NULL AND epoch_us(labelled) > {after}"""
+            AND epoch_us(time) >= {since} AND label IS NOT NULL AND (epoch_us(labelled) > {after - _LATE_US}
+            OR id IN (SELECT id FROM labels WHERE id IS NOT NULL AND inputs IS NOT NULL)) ORDER BY id"""
         )
         found: dict[str, list[float]] = {Role.CANARY.value: [], Role.CHAMPION.value: []}
-        for arm, prediction, label, _ in rows:
+        for decision, arm, prediction, label, _ in rows:
             outcome = _OUTCOMES.get((_code(self._task, prediction), _code(self._task, label)))
-            if outcome is not None:
+            if outcome is not None and decision not in self._told:
+                self._told.add(decision)
                 found[arm].append(self._worth[outcome])
         canary, champion = (tuple(found[r.value]) for r in (Role.CANARY, Role.CHAMPION))
-        return Known(canary, champion, max([after, *(row[3] for row in rows)]))
+        return Known(canary, champion, max([after, *(row[-1] for row in rows)]))
+
+    def _due(self) -> bool:
+        """Whether to ask the log: reading it costs what serving could need."""
+        if self._news is None:
+            return True
+        seen, self._seen = self._seen, self._news()
+        self._looks = 0 if seen != self._seen else self._looks + 1
+        # Once more, as an answer reaches the log after its caller; then for labels that wait for theirs.
+        return self._looks < 2 or self._looks % 12 == 0
 
 
-def _code(task: Task, value: Any) -> int | None:
-    """A class's code; 0, 1 and their texts are truths, too, as labels come from files."""
-    code = code_of(task, value)
-    if code is None and task.classes == (False, True):
-        return {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}.get(str(value).lower())
-    return code
+def _code(task: Task, value: str | float | bool | None) -> int | None:
+    """A class's code, however the class is spelled: labels come from files, and some are older than the
+    release."""
+    return None if value is None else code_of(task, truth_of(task, value))

@@ -233,6 +233,16 @@ class LabelBook:
         limit = (1 << 63) - 1 if until is None else until
         return self._labels("arrived <= ?", limit)
 
+    def news(self) -> tuple[int, int]:
+        """The number of the newest label, and how many wait: another pair whenever labels came or were
+        matched. Costs next to nothing. Raises as `labels`."""
+        if not self._path.exists():
+            return 0, 0
+        with self._open() as db:
+            (newest,) = db.execute("SELECT coalesce(max(number), 0) FROM label").fetchone()
+            (waiting,) = db.execute("SELECT count(*) FROM label WHERE id IS NULL").fetchone()
+        return int(newest), int(waiting)
+
     def waiting(self) -> list[Label]:
         """The labels that were sent by inputs and not matched yet. Raises as `labels`."""
         return list(self._labels("id IS NULL"))

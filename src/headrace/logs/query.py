@@ -19,6 +19,7 @@ from headrace.logs.label_tables import LabelTables
 from headrace.logs.parts import Parts, load, reading
 from headrace.logs.read import fresh_segments, part_schema, part_tables
 
+_PREDICTION = "prediction"
 RENAMED = {"by": "answered_by", "of": "shadow_of"}
 """Columns whose names are words of SQL, and what they are called in queries."""
 _ANSWERED = """
@@ -119,9 +120,10 @@ def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Tabl
     if files:
         every = f"SELECT * FROM read_parquet({_list(files)}, union_by_name = true) UNION ALL BY NAME {every}"
     found = db.execute(f"DESCRIBE {every}").fetchall()
-    columns = ", ".join(
-        f"{_quoted(old)} AS {_quoted(new)}" for old, new in _names(r[0] for r in found).items()
-    )
+    names = _names(r[0] for r in found)
+    columns = ", ".join(f"{_quoted(old)} AS {_quoted(new)}" for old, new in names.items())
+    if _PREDICTION not in names.values():  # nothing was answered yet, or nothing but failures
+        columns += f", CAST(NULL AS DOUBLE) AS {_PREDICTION}"
     db.execute(f"CREATE OR REPLACE VIEW predictions AS SELECT {columns} FROM ({every})")
     db.execute("SELECT * FROM predictions LIMIT 0")
 

@@ -157,7 +157,8 @@ class _Verbs:
     def worth(self, release: str) -> ArmWorth:
         from headrace.engine.arm_worth import ArmWorth
 
-        return ArmWorth(self._routing.store, lambda sql: self._routing.log_query(sql).rows, release)
+        of = self._routing
+        return ArmWorth(of.store, lambda sql: of.log_query(sql).rows, release, news=of._book().news)
 
     def promote(self, route: str, release: str, judged: Sequence[Judged]) -> str:
         from headrace.engine.routes import promote_canary
