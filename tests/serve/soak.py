@@ -50,8 +50,9 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Form:
     """How long it takes, in seconds. load: at the pace; measured: without one, before; every: between two
-    kills; warm: a canary behaves so long; full: the disk is so long; moods: what canaries do then; spare:
-    from this share of the time on one worker lives, so that its memory can be seen to grow."""
+    kills; moods: for each there is a canary that turns so, a reload, a full disk and a compaction; warm: the
+    canary behaves so long before; full: the disk is so long; spare: from this share of the time on one worker
+    lives, so that its memory can be seen to grow."""
 
     load: float
     measured: float
@@ -65,8 +66,15 @@ class Form:
 
 SHORT = Form(load=20, measured=2, every=4, warm=3, full=3, moods=("fails",))
 LONG = Form(
-    load=600, measured=10, every=20, warm=15, full=25, moods=("fails", "slow"), spare=0.5, disk="1G"
-)  # fmt: skip
+    load=600,
+    measured=10,
+    every=20,
+    warm=15,
+    full=25,
+    moods=("fails", "slow", "nonsense"),
+    spare=0.6,
+    disk="1G",
+)
 
 
 @dataclass
@@ -96,13 +104,12 @@ class Soak:
         self.say(f"{story.rate:,.0f} answers/s without a pace: the pace is {self.callers.rate:,.0f}/s")
         start = time.monotonic()
         with Memory(self.server) as memory, Killer(self.server, form.every) as killer:
-            first, *others = form.moods
-            self._canary(first)
-            self._reload()
-            self._full_disk()
-            self._headrace("log", "compact")
-            for mood in others:
+            for turn, mood in enumerate(form.moods):
+                self._until(start + form.spare * form.load * turn / len(form.moods))
                 self._canary(mood)
+                self._reload()
+                self._full_disk()
+                self._headrace("log", "compact")
             self._until(start + form.spare * form.load)
             if form.spare < 1:
                 killer.spare()
@@ -164,7 +171,7 @@ class Soak:
             until = time.monotonic() + 20
             while (there := by_age(self.server)) and time.monotonic() < until:
                 if not before & set(there) and len(there) >= WORKERS:
-                    self.story.reloaded = True
+                    self.story.reloads += 1
                     self.say("reloaded")
                     return
                 time.sleep(0.1)
@@ -176,15 +183,18 @@ class Soak:
         ballast = fill(self.folder / STORE_DIR)
         full = time.monotonic()
         wait_until(lambda: self.callers.told[-1].status == 503 or time.monotonic() > full + 20)
-        while time.monotonic() < full + self.form.full or not self._alarm():
+        alarmed = False
+        while time.monotonic() < full + self.form.full or not alarmed:
+            alarmed = alarmed or self._alarm()
             if time.monotonic() > full + self.form.full + 20:
                 break
             time.sleep(0.25)
+        self.story.silent += not alarmed
         ballast.unlink()
         room = time.monotonic()
-        self.story.full = (full, room)
+        self.story.full.append((full, room))
         wait_until(lambda: self.callers.told[-1].status == 200)
-        refused = sum(t.status == 503 for t in self.callers.told)
+        refused = sum(t.status == 503 and t.at >= full for t in self.callers.told)
         self.say(f"the disk was full for {room - full:.0f} s: {refused:,} were refused")
         time.sleep(2.0)
 
@@ -193,11 +203,8 @@ class Soak:
         try:
             lines = self.server.ask("GET", "/metrics")[2].decode().splitlines()
         except (OSError, AttributeError):  # its worker was killed
-            return self.story.alarmed
-        self.story.alarmed |= any(
-            line.startswith("headrace_log_refusing ") and float(line.split()[1]) > 0 for line in lines
-        )
-        return self.story.alarmed
+            return False
+        return any(line.startswith("headrace_log_refusing ") and float(line.split()[1]) > 0 for line in lines)
 
     def _headrace(self, *arguments: str) -> str:
         """What a command prints; that it failed is kept."""
@@ -241,7 +248,7 @@ def soak(folder: Path, form: Form, say: Say = lambda _: None) -> list[Check]:
         *of_kept(given, logged, kept, counted),
         *of_statuses(run.story, callers.told),
         *of_broken(callers.broken, killer.kills),
-        *of_changes(run.story),
+        *of_changes(run.story, len(form.moods)),
         *of_memory(memory, killer.spared),
         Check("ended by SIGTERM with exit code", str(code), "0", code == 0),
         of_said(said),

@@ -30,17 +30,18 @@ class Check:
 
 @dataclass
 class Story:
-    """What happened: seconds from each breach to the canary's last answer, whether a canary answered after it
-    was taken off, when the disk was full, and the answers of commands."""
+    """What happened. breaches: seconds from each to the canary's last answer; early: canaries that were taken
+    off while they behaved; late: answers by canaries that were taken off; full: when the disk was, from and
+    to; silent: how often no metric told of it; failed: commands."""
 
     rate: float = 0.0
     breaches: dict[str, float] = field(default_factory=dict)
     early: list[str] = field(default_factory=list)
     late: int = 0
-    full: tuple[float, float] | None = None
+    full: list[tuple[float, float]] = field(default_factory=list)
     no_disk: str = ""
-    alarmed: bool = False
-    reloaded: bool = False
+    silent: int = 0
+    reloads: int = 0
     workers: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -86,18 +87,19 @@ def of_statuses(story: Story, told: Sequence[Told]) -> list[Check]:
     odd = [t for t in told if t.status not in (200, 429, 503) or (t.status != 200 and not t.soon)]
     refused = [t for t in told if t.status == 503 and t.soon]
     busy = sum(t.status == 429 and t.soon for t in told)
-    full, room = story.full or (0.0, 0.0)
-    shed = [t for t in refused if story.full and _FULL in t.why and full <= t.at <= room + _GOES_ON]
-    others = Counter(f"{t.status} {t.why}" for t in [*odd, *(t for t in refused if t not in shed)])
-    what = f"503 with Retry-After while the disk was full ({room - full:.0f} s)"
-    last = max((t.at - room for t in shed), default=0.0)
-    found = f"{len(shed):,}, the last {last:.1f} s after there was room"
+    rooms = [(t, _room(story, t)) for t in refused]
+    shed = [t.at - room for t, room in rooms if room is not None]
+    odd += [t for t, room in rooms if room is None]
+    others = Counter(f"{t.status} {t.why}" for t in odd)
+    seconds = sum(room - full for full, room in story.full)
+    what = f"503 with Retry-After while the disk was full ({seconds:.0f} s)"
+    found = f"{len(shed):,}, the last {max(shed, default=0.0):.1f} s after there was room"
     disk = (
         Check(what, found, f"> 0, ≤ {_GOES_ON:g} s", bool(shed))
         if story.full
         else Check("a full disk", f"left out: {story.no_disk}", "", None)
     )
-    alarm = Check("headrace_log_refusing told", "yes" if story.alarmed else "no", "yes", story.alarmed)
+    alarm = Check("full disks that no metric told of", str(story.silent), "0", not story.silent)
     spoken = ", ".join(f"{n} × {what}" for what, n in others.most_common(3)) or "0"
     return [
         disk,
@@ -105,6 +107,13 @@ def of_statuses(story: Story, told: Sequence[Told]) -> list[Check]:
         Check("429 with Retry-After", f"{busy:,}", "", None),
         Check("other refusals and errors", spoken, "0", not others),
     ]
+
+
+def _room(story: Story, told: Told) -> float | None:
+    """When there was room again, of a refusal for a disk that was full."""
+    if _FULL not in told.why:
+        return None
+    return next((room for full, room in story.full if full <= told.at <= room + _GOES_ON), None)
 
 
 def of_broken(broken: Sequence[Broken], kills: Sequence[Kill]) -> list[Check]:
@@ -123,10 +132,10 @@ def of_broken(broken: Sequence[Broken], kills: Sequence[Kill]) -> list[Check]:
     ]
 
 
-def of_changes(story: Story) -> list[Check]:
+def of_changes(story: Story, turns: int) -> list[Check]:
     """Canaries, the reload, and the workers that are left."""
     off = [
-        Check(f"canary that {mood}: from breach to its last answer", f"{s:.1f} s", f"≤ {OFF:g} s", s <= OFF)
+        Check(f"from breach to the canary's last answer ({mood})", f"{s:.1f} s", f"≤ {OFF:g} s", s <= OFF)
         for mood, s in story.breaches.items()
     ]
     early = "; ".join(story.early) or "none"
@@ -134,7 +143,7 @@ def of_changes(story: Story) -> list[Check]:
         *off,
         Check("canaries taken off without reason", early, "none", not story.early),
         Check("answers by a canary that was taken off", str(story.late), "0", not story.late),
-        Check("reloaded", "yes" if story.reloaded else "no", "yes", story.reloaded),
+        Check("reloads", str(story.reloads), str(turns), story.reloads == turns),
         Check("workers in the end", str(story.workers), str(WORKERS), story.workers == WORKERS),
     ]
 
