@@ -18,6 +18,7 @@ from headrace.core.routes import Arm, Role
 from headrace.core.schema import Type
 from headrace.core.spec.serve import Rule
 from headrace.release.plan import Plan
+from headrace.serve.desk import chain
 from headrace.serve.desk.breaker import Circuit
 from headrace.serve.desk.desk import Asked
 from headrace.serve.live import Served
@@ -284,6 +285,61 @@ def _noting(of: Served, asked: list[str]) -> Served:
 
     around.begin = noting
     return replace(of, around=around)
+
+
+def explaining(of: Served, gate: threading.Event) -> Served:
+    """The same, but reasons take until the gate is open."""
+    around = _copy(of)
+    decide = around.decide
+
+    def wait(feeds: Any, rows: int, *, explain: int = 0) -> Any:
+        if explain:
+            gate.wait(20)
+        return decide(feeds, rows)
+
+    around.decide = wait
+    return replace(of, around=around)
+
+
+def test_batches_wait_for_no_reasons(binary: Release) -> None:
+    gate = threading.Event()
+    there = desk(explaining(served(binary, planned(binary, Plan(deadline_us=5_000_000))), gate))
+
+    async def run() -> None:
+        asked = [asyncio.create_task(there.answer([ROW], Asked(perf_counter(), explain=5))) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        told = await there.answer(requests(300), Asked(perf_counter()))
+        assert {a["by"] for a in told} == {"model"}
+        assert not any(a.done() for a in asked)
+        gate.set()
+        assert all(a["by"] == "model" for (a,) in await asyncio.gather(*asked))
+
+    try:
+        asyncio.run(run())
+    finally:
+        gate.set()
+
+
+def test_reasons_that_waited_for_others_are_not_the_release_s_fault(
+    binary: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that ran count; those before whose turn the time was up open no circuit."""
+    monkeypatch.setattr(chain, "EXPLAINED", 0.3)
+    gate = threading.Event()
+    there = desk(explaining(served(binary, planned(binary, fallback=(True,))), gate))
+
+    async def run() -> list[Any]:
+        asked = [there.answer([ROW], Asked(perf_counter(), explain=5)) for _ in range(8)]
+        return [a["by"] for (a,) in await asyncio.gather(*asked)]
+
+    try:
+        by = asyncio.run(run())
+    finally:
+        gate.set()
+    # The first has filled in what the model reads when the others' turn comes: one of them runs and hangs.
+    assert sorted(by) == ["fallback: value (deadline)"] * 7 + ["fallback: value (timeout)"]
+    assert there.counts.failures == {"r7": 1}
+    assert there.chain.breaker("r7").circuit is Circuit.CLOSED
 
 
 def test_rules_before_the_model_hold_where_it_fails(binary: Release) -> None:

@@ -30,7 +30,7 @@ FEW_ROWS = PIECE
 than for a piece of a large request."""
 EXPLAINED = 60.0
 """Seconds that an answer with its reasons may take: thousands of answers are behind it."""
-_OWN_THREADS, _LARGE_THREADS = 4, 2
+_OWN_THREADS, _LARGE_THREADS, _WHY_THREADS = 4, 2, 1
 _LATER, _LAST = 0.4, 0.1
 """Of the time that is left, what a release leaves to the one after it, and the last one to the fallback."""
 
@@ -67,6 +67,7 @@ class Chain:
         self._breakers: dict[str, Breaker] = {}
         self._pools: dict[str, Pool] = {}
         self._large = Pool(_LARGE_THREADS, "large")
+        self._why = Pool(_WHY_THREADS, "why")  # of their own: reasons take seconds, and batches wait for none
         self._bursts = Bursts()
 
     async def read(
@@ -166,7 +167,7 @@ class Chain:
         if len(rows) <= FEW_ROWS:
             return inputs.take(rows, known, forgiven)
         try:
-            return await _in(self._large, partial(inputs.take, rows, known, forgiven), deadline)
+            return await _in(self._large, partial(inputs.take, rows, known, forgiven), deadline, shared=True)
         except TimeoutError:
             raise Failed("deadline", Problem("reading the rows took longer than the deadline")) from None
 
@@ -225,7 +226,7 @@ class Chain:
 
     def close(self) -> None:
         """End the threads that are idle."""
-        for pool in (self._large, *self._pools.values()):
+        for pool in (self._large, self._why, *self._pools.values()):
             pool.close()
 
     async def _worked(self, served: Served, taken: Taken, until: float, explain: int) -> Answers:
@@ -234,12 +235,14 @@ class Chain:
         if few and not around.blocks:
             begun = around.begin(taken)
         else:
-            pool = self._pool(served) if around.blocks else self._large
-            begun = await _in(pool, partial(around.begin, taken), until)
+            own, begin = around.blocks, partial(around.begin, taken)
+            pool = self._pool(served) if own else self._why if explain else self._large
+            begun = await _in(pool, begin, until, shared=not own)
         rest, rows = begun.rest, len(begun.rest.rows)
         decided: list[dict[str, Any]] = []
         if explain and rows:
-            decided = await _in(self._large, partial(around.decide, rest.feeds, rows, explain=explain), until)
+            decide = partial(around.decide, rest.feeds, rows, explain=explain)
+            decided = await _in(self._why, decide, until, shared=True)
         elif rows:
             decided = await self._bursts.decide(around, rest.feeds, rows, until=until)
         return around.end(begun, decided)
@@ -296,19 +299,21 @@ def _instead(by: str) -> str:
     return "champion" if by == MODEL else f"champion, {by}"
 
 
-async def _in(pool: Pool, work: Callable[[], T], until: float) -> T:
-    """Have work done by a thread, and wait for it no longer than `until`.
+async def _in(pool: Pool, work: Callable[[], T], until: float, *, shared: bool) -> T:
+    """Have work done by a thread, and wait for it no longer than `until`. shared: the threads are not the
+    release's own, so that it is not its fault where others keep them busy.
 
     By futures alone: whoever runs this may be no task, which `asyncio.timeout` would ask for.
 
     Raises:
         TimeoutError: it was not done in time; what has not begun by then is left.
+        Late: the same, where threads are shared and it had not begun.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
     begun = pool.submit(work)
     begun.add_done_callback(partial(_hand_over, loop, done))
-    timer = loop.call_later(max(until - perf_counter(), 0.0), _give_up, done, begun)
+    timer = loop.call_later(max(until - perf_counter(), 0.0), _give_up, done, begun, shared)
     try:
         return await done
     finally:
@@ -330,7 +335,7 @@ def _settle(done: asyncio.Future[T], begun: Future[T]) -> None:
         done.set_exception(error)
 
 
-def _give_up(done: asyncio.Future[T], begun: Future[T]) -> None:
-    begun.cancel()
+def _give_up(done: asyncio.Future[T], begun: Future[T], shared: bool) -> None:
+    waited = begun.cancel()
     if not done.done():
-        done.set_exception(TimeoutError())
+        done.set_exception(Late() if waited and shared else TimeoutError())
