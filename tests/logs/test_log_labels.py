@@ -99,6 +99,36 @@ def test_by_inputs(tmp_path: Path, book: LabelBook) -> None:
     assert newest(tmp_path, book)["1"] is False
 
 
+@pytest.mark.parametrize(
+    ("held", "same", "others"),
+    [
+        (2**53 + 1, [2**53 + 1, str(2**53 + 1), f"{2**53 + 1}.0"], [2**53, 2**53 + 2, f"{2**53 + 1}.5"]),
+        (7, [7, 7.0, "7", " 7.00", "0.7e1"], [6.5, "7.5", True, "seven", "7_0", "1e999999999", 2**62]),
+        (-0.5, [-0.5, "-.5", "-5e-1"], [0.5, "", "nan", "inf", "-1e400"]),
+        (None, [None], ["nobody", 0, False, "", "1e999999999"]),
+        (True, [True, "true", "1"], [False, "0", "yes, indeed"]),
+        (
+            "2026-01-15T20:00:00Z",
+            ["2026-01-15 20:00:00", "2026-01-15T20:00:00+00:00"],
+            ["2026-01-15", "2026-01-15 20:00:01"],
+        ),
+        ({"a": 1}, [], ["a", 1, "1"]),
+        (["a"], [], ["a", None]),
+    ],
+)
+def test_what_inputs_say(tmp_path: Path, held: Any, same: list[Any], others: list[Any]) -> None:
+    # A column is of the type of what it holds elsewhere.
+    filled = {type(None): 5, bool: False, int: 1, float: 2.5}.get(type(held), held)
+    entries = [answered(1, inputs={"x": held, "n": 1}), answered(2, inputs={"x": filled, "n": 2})]
+    write(tmp_path, entries)
+    for place in ("segment", "part"):
+        book = LabelBook(tmp_path / place)
+        book.take([{"input_x": v, "input_n": 1, "label": j} for j, v in enumerate([*same, *others])])
+        assert match(tmp_path, book) == Matched(matched=len(same), unknown=len(others))
+        assert [label.id is not None for label in book.labels()][: len(same)] == [True] * len(same)
+        compact(tmp_path)
+
+
 def test_labels_of_several_types(tmp_path: Path, book: LabelBook) -> None:
     """One odd label changes no other; when it is corrected or withdrawn, it has no say in the type either."""
     write(tmp_path, [answered(i, answer={"prediction": "late" if i % 2 else "early"}) for i in range(4)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from headrace.logs.label_tables import label_tables
 from headrace.logs.labels import Label, LabelBook
 from headrace.logs.query import Told, ask, opened
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE")
+_LARGEST = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,11 @@ def _find(
     for i, name in enumerate(names):
         values = [(label.inputs or {}).get(name) for label in labels]
         asked[f"k{i}"] = pa.array([None if v is None else _text(v) for v in values], pa.string())
+        numbers = [_number(v) for v in values]
+        asked[f"w{i}"] = pa.array([whole for whole, _ in numbers], pa.int64())
+        asked[f"d{i}"] = pa.array([double for _, double in numbers], pa.float64())
     db.register("asked", pa.table(asked))
-    equal = " AND ".join(_equal(f"k{i}", f"input_{n}", kinds[f"input_{n}"]) for i, n in enumerate(names))
+    equal = " AND ".join(_equal(i, f"input_{n}", kinds[f"input_{n}"]) for i, n in enumerate(names))
     rows = db.execute(
         f"SELECT number, min(p.id), count(DISTINCT p.id) FROM asked JOIN predictions p ON {equal} "
         "WHERE p.shadow_of = '' GROUP BY number"
@@ -92,18 +96,34 @@ def _find(
     return {n: i for n, i, count in rows if count == 1}, sum(count > 1 for _, _, count in rows)
 
 
-def _equal(key: str, column: str, kind: str) -> str:
-    """The condition that a label's text says what a column holds."""
-    quoted = '"' + column.replace('"', '""') + '"'
-    if kind in _NUMBERS:
-        return f"TRY_CAST({key} AS DOUBLE) IS NOT DISTINCT FROM CAST(p.{quoted} AS DOUBLE)"
-    if kind == "BOOLEAN":
-        return f"TRY_CAST({key} AS BOOLEAN) IS NOT DISTINCT FROM p.{quoted}"
+def _equal(i: int, column: str, kind: str) -> str:
+    """The condition that the i-th of a label's inputs says what a column holds: equations, which can be
+    joined by their hashes. Nothing but null says null."""
+    quoted = 'p."' + column.replace('"', '""') + '"'
+    told = {"BIGINT": f"w{i}", "DOUBLE": f"d{i}", "BOOLEAN": f"TRY_CAST(k{i} AS BOOLEAN)"}.get(kind)
+    if told is not None:
+        return f"{told} IS NOT DISTINCT FROM {quoted} AND (k{i} IS NULL) = ({quoted} IS NULL)"
     one, other = (
-        f"coalesce(CAST(TRY_CAST({x} AS TIMESTAMP) AS VARCHAR), CAST({x} AS VARCHAR))"
-        for x in (key, f"p.{quoted}")
+        f"coalesce(CAST(TRY_CAST({x} AS TIMESTAMP) AS VARCHAR), {x})"
+        for x in (f"k{i}", f"CAST({quoted} AS VARCHAR)")
     )
     return f"{one} IS NOT DISTINCT FROM {other}"
+
+
+def _number(value: str | float | bool | None) -> tuple[int | None, float | None]:
+    """The number that a value is, however it is spelled: as a whole one of 64 bits, and as a double. A double
+    can't tell whole numbers above 2^53 from their neighbours."""
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        return None, None
+    try:
+        number = Decimal(value.strip() if isinstance(value, str) else value)
+    except InvalidOperation:
+        return None, None
+    if not number.is_finite():
+        return None, None
+    small = -_LARGEST <= number < _LARGEST
+    whole = int(number) if small and number == number.to_integral_value() else None
+    return whole, float(number)
 
 
 def _text(value: str | float | bool) -> str:
