@@ -1,14 +1,17 @@
 """A server's log is compacted beside it, and its retention holds without anybody's doing."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from spine import clock, fresh
 from written import everything, write
 
 from headrace.cli.upkeep import Upkeep, compaction
+from headrace.logs.parts import changing
 from headrace.logs.segment import segments
 from headrace.project import Project
 from headrace.testing.log_exam import answered
@@ -40,6 +43,46 @@ def test_it_ends_with_what_it_runs(tmp_path: Path) -> None:
     began = time.monotonic()
     upkeep.close()
     assert time.monotonic() - began < 30
+
+
+def test_what_goes_wrong_is_heard_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Again only when it is something else, or when it went well in between."""
+    runs = tmp_path / "runs"
+    code = (
+        f"import pathlib, sys; p = pathlib.Path({str(runs)!r}); n = len(p.read_text()) if p.exists() else 0\n"
+        "p.write_text('x' * (n + 1)); sys.exit([None, 'disk', 'disk', 'torn', None, 'torn', 3][min(n, 6)])"
+    )
+    upkeep = Upkeep([sys.executable, "-c", code], 0.01)
+    until(lambda: runs.exists() and len(runs.read_text()) > 8)
+    upkeep.close()
+    told = [r.getMessage().rpartition(": ")[2] for r in caplog.records if r.name == "headrace.serve"]
+    assert told == ["disk", "torn", "torn", "exit code 3"]
+
+
+def test_a_corrupt_segment_is_heard_of(fresh: Project, caplog: pytest.LogCaptureFixture) -> None:
+    _ = fresh.store.head()
+    write(fresh.log_folder, [answered(1)])
+    (segment,) = segments(fresh.log_folder)
+    segment.write_bytes(b"something else")
+    upkeep = Upkeep(compaction(fresh.root), 0.05)
+    until(lambda: bool(caplog.records))
+    upkeep.close()
+    assert "no segment of a prediction log" in caplog.records[0].getMessage()
+
+
+def test_compacting_again_and_again_outlives_failures(fresh: Project) -> None:
+    _ = fresh.store.head()
+    write(fresh.log_folder, [answered(1)])
+    command = [*compaction(fresh.root), "--every", "100 ms"]
+    said = fresh.root / "said"
+    with said.open("w") as out, changing(fresh.log_folder):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=out)
+        until(lambda: "by another process" in said.read_text() or child.poll() is not None)
+    until(lambda: segments(fresh.log_folder) == [] or child.poll() is not None)
+    assert child.poll() is None
+    child.terminate()
+    child.wait(30)
+    assert segments(fresh.log_folder) == []
 
 
 def test_nothing_to_run() -> None:

@@ -15,7 +15,7 @@ from headrace.cli.common import Ticker, in_project, open_project, print_json, ta
 from headrace.cli.hints import Hinting
 from headrace.core.clock import iso, parse_duration
 from headrace.core.codec import to_json, to_plain
-from headrace.core.errors import UserError
+from headrace.core.errors import HeadraceError, UserError
 
 if TYPE_CHECKING:
     from headrace.logs.compact import Compacted
@@ -143,11 +143,21 @@ def erase(folder: str, name: str, column: str | None, as_json: bool) -> None:
 @click.option("--every", metavar="DURATION", help="Again and again, until Ctrl-C.")
 @with_json
 def compact(folder: str, keep: str | None, every: str | None, as_json: bool) -> None:
-    """Turn what servers have finished writing into Parquet files, by day and route."""
+    """Turn what servers have finished writing into Parquet files, by day and route.
+
+    With --every what fails once (the log is being erased from, the disk is full) is said, and tried again.
+    """
     project = open_project(folder)
     pause = None if every is None else _span(every, "--every").total_seconds()
+    if keep is not None:
+        _span(keep, "--keep")
     while True:
-        _say(project.log_compact(keep=keep, progress=Ticker(quiet=as_json)), as_json)
+        try:
+            _say(project.log_compact(keep=keep, progress=Ticker(quiet=as_json)), as_json)
+        except HeadraceError as error:
+            if pause is None:
+                raise
+            click.echo(str(error), err=True)
         if pause is None:
             return
         time.sleep(pause)

@@ -6,9 +6,11 @@ Compacting needs Arrow, which serving does without: where it is not installed no
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -17,6 +19,10 @@ from pathlib import Path
 EVERY = 600.0
 """Seconds between two compactions: as often as writers begin new segments."""
 _GRACE = 10.0
+_MOST = 2000
+"""Bytes that are told of what went wrong."""
+
+_LOG = logging.getLogger("headrace.serve")
 
 
 def compaction(root: Path) -> list[str]:
@@ -47,12 +53,21 @@ class Upkeep:
             self._thread.join()
 
     def _run(self) -> None:
+        told = ""
         while not self._ended.wait(self._every):
-            quiet = subprocess.DEVNULL
             try:
-                child = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=quiet)
-            except OSError:  # no memory, too many processes: there is another time
-                continue
+                why = self._once()
+            except OSError as error:  # no memory, too many processes: there is another time
+                why = str(error)
+            if why and why != told:  # not again every ten minutes
+                _LOG.warning("the prediction log is not compacted: %s", why)
+            told = why
+
+    def _once(self) -> str:
+        """Run the command, or as much of it as there is time for; why it failed, where it did."""
+        quiet = subprocess.DEVNULL
+        with tempfile.TemporaryFile() as said:
+            child = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=said)
             while child.poll() is None and not self._ended.wait(0.2):
                 pass
             if child.poll() is None:
@@ -62,3 +77,8 @@ class Upkeep:
                 except subprocess.TimeoutExpired:
                     child.kill()
                     child.wait()
+                return ""
+            if not child.returncode:
+                return ""
+            said.seek(max(said.tell() - _MOST, 0))
+            return said.read().decode("utf-8", "replace").strip() or f"exit code {child.returncode}"
