@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 import pytest
 
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
 from headrace.serve.http.shell import Shell
-from headrace.serve.http.wire import Limits, Wire
+from headrace.serve.http.wire import Connection, Limits, Wire
 
 MOST = 200_000
+BIG, HUGE = 60_000, 20_000_000
 POST = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
 
 
@@ -33,6 +37,9 @@ class Server:
         def at_once(_: Call) -> Reply:
             return Reply(b"{}", 200, headers=((b"x-more", b"yes"),))
 
+        def began(call: Call) -> Reply:
+            return json_reply(call.started)
+
         async def breaks(_: Call) -> Reply:
             raise RuntimeError("inside")
 
@@ -44,6 +51,9 @@ class Server:
             Endpoint("GET", "/things/{name}", echo, ""),
             Endpoint("POST", "/wait", wait, ""),
             Endpoint("GET", "/now", at_once, ""),
+            Endpoint("GET", "/big", lambda _: Reply(b"b" * BIG), ""),
+            Endpoint("GET", "/huge", lambda _: Reply(b"h" * HUGE), ""),
+            Endpoint("GET", "/began", began, ""),
             Endpoint("GET", "/breaks", breaks, ""),
             Endpoint("GET", "/refuses", refuses, ""),
         ]
@@ -416,5 +426,142 @@ def test_draining_answers_what_was_begun_and_what_still_comes() -> None:
         assert await draining
         for _, writer in (busy, idle):
             writer.close()
+
+    run(work)
+
+
+def test_deadlines_begin_with_each_request_and_patience_with_what_is_left() -> None:
+    async def work(server: Server) -> None:
+        before = perf_counter()
+        reader, writer = await server.connect()
+        writer.write(b"GET /began HTTP/1.1\r\nhost: x\r\n\r\n" * 3 + b"GET /no")
+        began = [json.loads((await answer(reader))[2]) for _ in range(3)]
+        assert all(before <= b <= perf_counter() for b in began)
+        status, _, body = await asyncio.wait_for(answer(reader), 20)
+        assert status == 408 and "did not come to its end" in what(body)
+        writer.close()
+
+    run(work, patience=0.3, idle=60.0)
+
+
+OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 7, 40, 130, 138, 140])
+def test_who_offers_another_protocol_is_answered_in_this_one(cut: int) -> None:
+    async def work(server: Server) -> None:
+        asked = b"POST /echo?a=1 HTTP/1.1\r\nhost: x\r\n" + OFFER + b"content-length: 5\r\n\r\nabcde"
+        reader, writer = await server.connect()
+        for part in (asked[:cut], asked[cut:] + asked + b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n", asked):
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        for length in (5, 5, None, 5):
+            status, headers, body = await asyncio.wait_for(answer(reader), 20)
+            assert (status, json.loads(body).get("bytes")) == (200, length)
+            assert "connection" not in headers
+        writer.close()
+
+    run(work)
+
+
+def test_there_is_nothing_to_connect_to() -> None:
+    async def work(server: Server) -> None:
+        ((status, headers, _),) = await server.say(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n\x16\x03\x01")
+        assert (status, headers["connection"]) == (404, "close")
+
+    run(work)
+
+
+def test_answers_are_made_as_fast_as_they_are_read() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.write(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n" * 2000)
+        most = 0
+        for _ in range(30):
+            await asyncio.sleep(0.01)
+            most = max([most, *(unsent(c) for c in server.wire.connections)])
+            assert all(len(c._waiting) < 1000 for c in server.wire.connections)
+        assert most < 8 * BIG
+        for _ in range(2000):
+            status, _, body = await asyncio.wait_for(answer(reader), 20)
+            assert (status, len(body)) == (200, BIG)
+        writer.write(b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await asyncio.wait_for(answer(reader), 20))[0] == 200
+        writer.close()
+
+    run(work)
+
+
+def unsent(connection: Connection) -> int:
+    return connection._transport.get_write_buffer_size()
+
+
+@pytest.mark.parametrize("end", [b"x-t: " + b"t" * 300_000, b"x-t: 1\r\n" * 40_000, b""])
+def test_trailers_say_nothing_and_are_bounded(end: bytes) -> None:
+    async def work(server: Server) -> None:
+        head = b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+        few = b"authorization: Basic x\r\nx-t: 1\r\n\r\n"
+        told = await server.say(head + few + head + end + (b"\r\n" if not end else b""), 2)
+        assert [s for s, _, _ in told] == [200, 431 if end else 200]
+
+    run(work)
+
+
+def test_many_small_chunks_are_a_body() -> None:
+    async def work(server: Server) -> None:
+        head = b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        ((status, _, body),) = await server.say(head + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")
+        assert (status, json.loads(body)["bytes"]) == (200, 50_000)
+
+    run(work)
+
+
+def test_the_last_answer_waits_for_a_slow_reader() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
+        writer.write(b"GET /huge HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        await asyncio.sleep(1.5)  # two looks beyond `linger`
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        status, _, body = await asyncio.wait_for(answer(reader), 20)
+        assert (status, len(body)) == (200, HUGE)
+        writer.close()
+
+    run(work, linger=0.1)
+
+
+def test_nothing_follows_an_answer_that_ends_the_connection() -> None:
+    async def work(server: Server) -> None:
+        reader, writer = await server.connect()
+        writer.write(b"POST /wait HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        writer.write(POST % (3, b"abc"))
+        while server.begun < 1:
+            await asyncio.sleep(0.01)
+        server.gate.set()
+        assert (await answer(reader))[1]["connection"] == "close"
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+    run(work, linger=0.3)
+
+
+def test_the_bodies_of_who_has_left_count_until_they_are_answered() -> None:
+    async def work(server: Server) -> None:
+        _, writer = await server.connect()
+        writer.write(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabcde" + POST % (3, b"abc"))
+        while server.wire.bytes < 8:
+            await asyncio.sleep(0.01)
+        at_once = struct.pack("ii", 1, 0)  # closed by a reset
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.transport.abort()
+        while server.wire.connections:
+            await asyncio.sleep(0.01)
+        assert server.wire.bytes == 5
+        draining = asyncio.create_task(server.wire.drain(20))
+        await asyncio.sleep(0.1)
+        assert not draining.done()
+        server.gate.set()
+        assert await draining
+        assert server.wire.bytes == 0
 
     run(work)

@@ -14,20 +14,20 @@ from contextvars import Context
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
-from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 
 from headrace.serve.http.eager import begin
 from headrace.serve.http.endpoint import Refused, Reply
+from headrace.serve.http.lines import answer_of, target_of, without_upgrade
 from headrace.serve.http.shell import SECURITY, Entered, Shell
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SOON = {"Retry-After": "1"}
-_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
+_PIECE = 16_384
+"""Bytes that are parsed at once: requests that wait for the one before are not read any further than that."""
 _SECURITY = b"".join(b"%b: %b\r\n" % header for header in SECURITY)
 
 
@@ -39,7 +39,8 @@ class Limits:
     once (more get 429). connections: more get 503. head: bytes of a request line and headers, and fields:
     how many headers (431). patience: for a head, and for a body beside a second for every `pace` bytes
     (408). idle: between requests. ahead: requests of a connection that wait for the one before. slow: for a
-    reader who takes nothing. linger: to read what still comes after a refusal that ends the connection.
+    reader to take an answer, beside a second for every `pace` bytes. linger: to read what still comes after
+    an answer that ends the connection.
     """
 
     waiting: int = 1024
@@ -83,13 +84,14 @@ class Wire:
         self._sweeps = self.loop.call_later(0.5, self.sweep)
 
     async def drain(self, patience: float) -> bool:
-        """Answer what is under way, then let go of every connection; a connection without a request is given
-        a second to send one, which is answered. Whether all ended within `patience` seconds."""
+        """Answer what is under way, also to who has left, then let go of every connection; a connection
+        without a request is given a second to send one, which is answered. Whether all ended within
+        `patience` seconds."""
         self.draining = True
         until = perf_counter() + patience
-        while self.connections and perf_counter() < until:
+        while (self.connections or self.waiting) and perf_counter() < until:
             await asyncio.sleep(0.02)
-        done = not self.connections
+        done = not (self.connections or self.waiting)
         for connection in list(self.connections):
             connection.abort()
         if self._sweeps is not None:
@@ -99,13 +101,15 @@ class Wire:
 
 @dataclass(slots=True)
 class _Request:
-    """A whole request that waits for its turn. entered: the endpoint's; a `Reply` where it was refused."""
+    """A whole request that waits for its turn. entered: the endpoint's; a `Reply` where it was refused. old:
+    of HTTP/1.0."""
 
     entered: Entered | Reply
     body: bytes
     began: float
     head_only: bool
     keep: bool
+    old: bool
 
 
 class Connection(asyncio.Protocol):
@@ -116,12 +120,15 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # there before any data
         self._waiting: deque[_Request] = deque()
+        self._unread = b""  # what came behind those, while reading is paused
+        self._paused = False
         self._busy = False
         self._deaf = False
         self._gone = False
         self._since = perf_counter()
         self._stuck = 0.0
-        self._held = 0
+        self._unsent = 0
+        self._held = 0  # bytes of bodies that are not being answered yet
         self._number = 0
         self._clear()
 
@@ -151,28 +158,53 @@ class Connection(asyncio.Protocol):
         """What is being answered is answered and logged; nobody is there to read it."""
         self._wire.connections.discard(self)
         self._wire.bytes -= self._held
-        self._gone = self._deaf = True
-        self._waiting.clear()
+        self._gone = True
+        self._forget()
 
     def data_received(self, data: bytes) -> None:
         """Bytes for the parser."""
-        if self._deaf:
+        if self._unread:
+            self._unread += data
             return
-        if not self._began:
-            self._began = perf_counter()
-        number = self._number
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # there is nothing to upgrade to: the request is answered, and was the last
-        except httptools.HttpParserError as error:
-            if not self._deaf:
-                self._refuse(Refused(400, f"this is no HTTP: {error}"))
-            return
-        if self._in_head and number == self._number and not self._deaf:
-            self._head += len(data)  # what began in these bytes is measured when it is whole
+        for at in range(0, len(data), _PIECE):
+            if self._deaf:
+                return
+            if len(self._waiting) >= self._wire.limits.ahead:
+                self._unread = data[at:]
+                return
+            self._parse(data[at : at + _PIECE])
+
+    def _parse(self, data: bytes) -> None:
+        number, size = self._number, self._size
+        rest = data
+        while rest and not self._deaf:
+            try:
+                self._parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as found:
+                rest = self._again(rest[found.args[0] :])
+            except httptools.HttpParserError as error:
+                if not self._deaf:
+                    self._refuse(Refused(400, f"this is no HTTP: {error}"))
+        if self._began and number == self._number and size == self._size and not self._deaf:
+            # Of a head, of trailers, or between chunks. A head that began here is measured at its end.
+            self._head += len(data)
             if self._head > self._wire.limits.head:
                 self._too_long()
+
+    def _again(self, rest: bytes) -> bytes:
+        """A request that offers another protocol, as one that does not: there is none but this, and the
+        parser would take its body for the other's."""
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        if method == b"CONNECT":
+            self._deaf = True  # answered, and the last: what follows is no HTTP
+            return b""
+        head = without_upgrade(method, self._url, version, self._headers)
+        began = self._began
+        self._parser = httptools.HttpRequestParser(self)
+        self._clear()
+        self._began = began
+        return head + rest
 
     def eof_received(self) -> bool:
         """A sender who closes their half gets what they asked for, and that is the end."""
@@ -180,15 +212,15 @@ class Connection(asyncio.Protocol):
         return self._busy or bool(self._waiting)
 
     def pause_writing(self) -> None:
-        """The reader is slow: nothing more is read from them."""
+        """The reader is slow: nothing more is read from them, nor answered."""
         self._stuck = perf_counter()
-        self._transport.pause_reading()
+        self._unsent = self._transport.get_write_buffer_size()
+        self._pause()
 
     def resume_writing(self) -> None:
         """They took it."""
         self._stuck = 0.0
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._go_on()
 
     # --- httptools
 
@@ -196,19 +228,21 @@ class Connection(asyncio.Protocol):
         """Another request."""
         self._number += 1
         self._in_head = True
+        self._began = self._began or perf_counter()
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self._headers.append((name.lower(), value))
+        """A header; trailers say nothing that is asked for here."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is there: whether the body is wanted is decided now."""
         self._in_head = False
-        if self._deaf:
+        if self._deaf or (self._parser.should_upgrade() and self._parser.get_method() != b"CONNECT"):
             return
         wire, headers = self._wire, self._headers
         if len(headers) > wire.limits.fields or (
@@ -216,7 +250,7 @@ class Connection(asyncio.Protocol):
         ):
             self._too_long()
             return
-        target, query = self._target()
+        target, query = target_of(self._url)
         try:
             self._entered = wire.shell.enter(self._parser.get_method().decode(), target, query, headers)
         except Refused as refused:
@@ -233,6 +267,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         wire = self._wire
+        self._head = 0
         self._size += len(body)
         if self._size > wire.shell.most:
             self._refuse(wire.shell.too_much())
@@ -254,15 +289,20 @@ class Connection(asyncio.Protocol):
         """A whole request."""
         if self._deaf or self._entered is None:
             return
-        body = self._body if self._parts is None else b"".join(self._parts)
-        keep = self._parser.should_keep_alive()
-        head_only = self._parser.get_method() == b"HEAD"
-        request = _Request(self._entered, body, self._began, head_only, keep)
+        parser = self._parser
+        request = _Request(
+            self._entered,
+            self._body if self._parts is None else b"".join(self._parts),
+            self._began,
+            head_only=parser.get_method() == b"HEAD",
+            keep=parser.should_keep_alive() and not parser.should_upgrade(),
+            old=parser.get_http_version() == "1.0",
+        )
         self._clear()
-        if self._busy:
+        if self._busy or self._stuck or self._waiting:
             self._waiting.append(request)
             if len(self._waiting) >= self._wire.limits.ahead:
-                self._transport.pause_reading()
+                self._pause()
         else:
             self._answer(request)
 
@@ -270,6 +310,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: _Request) -> None:
         wire, entered = self._wire, request.entered
+        self._held -= len(request.body)
         if isinstance(entered, Reply):
             self._write(entered, request)
             return
@@ -300,60 +341,53 @@ class Connection(asyncio.Protocol):
             self._busy = False
             self._wire.waiting -= entered.counts
         self._write(reply, request)
-        while self._waiting and not self._busy:
-            self._answer(self._waiting.popleft())
-            if not self._waiting and not self._stuck and not self._transport.is_closing():
-                self._transport.resume_reading()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Answer what waits, while nobody has to be waited for; then read on."""
+        while not self._busy and not self._stuck:
+            if self._waiting:
+                self._answer(self._waiting.popleft())
+            elif self._unread:
+                data, self._unread = self._unread, b""
+                self.data_received(data)
+            else:
+                if self._paused and not self._transport.is_closing():
+                    self._paused = False
+                    self._transport.resume_reading()
+                return
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._transport.pause_reading()
+
+    def _forget(self) -> None:
+        """What was sent and is not being answered will not be."""
+        self._deaf = True
+        self._waiting.clear()
+        self._unread = b""
 
     def _write(self, reply: Reply, request: _Request) -> None:
-        if self._gone:
-            return
-        self._held -= len(request.body)
         self._wire.bytes -= len(request.body)
-        if self._transport.is_closing():
+        if self._gone or self._transport.is_closing():
             return
-        keep = request.keep and not self._wire.draining and (not self._deaf or bool(self._waiting))
-        self._transport.write(self._bytes(reply, keep, head_only=request.head_only))
+        more = bool(self._waiting or self._unread)
+        keep = request.keep and not self._wire.draining and (not self._deaf or more)
+        told = answer_of(reply, self._wire.common, keep=keep, old=request.old, head_only=request.head_only)
+        self._transport.write(told)
         self._since = perf_counter()
         if not keep:
             self._end()
 
-    def _bytes(self, reply: Reply, keep: bool, *, head_only: bool) -> bytes:
-        parts = [
-            _LINES[reply.status],
-            self._wire.common,
-            b"content-type: ",
-            reply.media,
-            b"\r\ncontent-length: %d\r\n" % len(reply.body),
-        ]
-        parts += [b"%b: %b\r\n" % header for header in reply.headers]
-        if not keep:
-            parts.append(b"connection: close\r\n")
-        elif self._parser.get_http_version() == "1.0":
-            parts.append(b"connection: keep-alive\r\n")
-        parts.append(b"\r\n")
-        if not head_only:
-            parts.append(reply.body)
-        return b"".join(parts)
-
     def _refuse(self, refused: Refused) -> None:
         """An answer before the request was whole: the last of this connection."""
-        reply = self._wire.shell.told(refused, self._target()[0])
-        if self._busy or self._waiting:
-            self._waiting.append(_Request(reply, b"", self._began, head_only=False, keep=False))
-        else:
-            self._transport.write(self._bytes(reply, False, head_only=False))
-            self._end()
+        reply = self._wire.shell.told(refused, target_of(self._url)[0])
+        last = _Request(reply, b"", self._began, head_only=False, keep=False, old=False)
         self._deaf = True
-
-    def _target(self) -> tuple[str, bytes]:
-        """The path, decoded, and the query."""
-        url = self._url
-        if url[:1] != b"/" and b"://" in url:  # in absolute form, as proxies send it
-            url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
-        path, _, query = url.partition(b"?")
-        told = path.decode("latin-1")
-        return unquote(told) if "%" in told else told, query
+        if self._busy or self._stuck or self._waiting:
+            self._waiting.append(last)
+        else:
+            self._write(reply, last)
 
     def _too_long(self) -> None:
         limits = self._wire.limits
@@ -363,7 +397,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """No further request. What still comes is read over for a moment: a connection that is closed on
         unread bytes is reset, and the caller may never see the answer."""
-        self._deaf = True
+        self._forget()
         self._since = perf_counter()
         if self._began or not self._transport.can_write_eof():
             with contextlib.suppress(OSError, RuntimeError, NotImplementedError):
@@ -378,12 +412,14 @@ class Connection(asyncio.Protocol):
     def look(self, now: float) -> None:
         """End what takes too long."""
         limits = self._wire.limits
-        if self._stuck and now - self._stuck > limits.slow:
-            self._transport.abort()
+        if self._stuck:
+            if now - self._stuck > limits.slow + self._unsent / limits.pace:
+                self._transport.abort()
         elif self._busy or self._waiting:
             return
         elif self._deaf:
-            if now - self._since > limits.linger:
+            unsent = self._transport.get_write_buffer_size()
+            if now - self._since > (limits.slow if unsent else limits.linger):
                 self._transport.abort()
         elif self._began:
             if now - self._began > limits.patience + self._size / limits.pace:

@@ -1,0 +1,49 @@
+"""HTTP/1.1 as bytes: the head of an answer, and that of a request as others should have written it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from headrace.serve.http.endpoint import Reply
+
+_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
+
+
+def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: bool) -> bytes:
+    """A reply as it is sent. common: header lines of all answers; old: to a request of HTTP/1.0, which has to
+    be told that the connection is kept."""
+    parts = [
+        _LINES[reply.status],
+        common,
+        b"content-type: ",
+        reply.media,
+        b"\r\ncontent-length: %d\r\n" % len(reply.body),
+    ]
+    parts += [b"%b: %b\r\n" % header for header in reply.headers]
+    if not keep:
+        parts.append(b"connection: close\r\n")
+    elif old:
+        parts.append(b"connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    if not head_only:
+        parts.append(reply.body)
+    return b"".join(parts)
+
+
+def target_of(url: bytes) -> tuple[str, bytes]:
+    """A request's path, decoded, and its query."""
+    if url[:1] != b"/" and b"://" in url:  # in absolute form, as proxies send it
+        url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
+    path, _, query = url.partition(b"?")
+    told = path.decode("latin-1")
+    return unquote(told) if "%" in told else told, query
+
+
+def without_upgrade(method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The head of a request that asks for no other protocol. headers: of a parser, which has found no line's
+    end in them."""
+    lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
+    lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])
