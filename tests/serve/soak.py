@@ -251,7 +251,7 @@ def soak(folder: Path, form: Form, say: Say = lambda _: None) -> list[Check]:
         *of_changes(run.story, len(form.moods)),
         *of_memory(memory, killer.spared),
         Check("ended by SIGTERM with exit code", str(code), "0", code == 0),
-        of_said(said),
+        *of_said(run.story, said),
         Check("commands that failed", "; ".join(run.story.failed) or "none", "none", not run.story.failed),
         Check("headrace audit", audited, "whole", audited.startswith("whole")),
     ]

@@ -14,6 +14,8 @@ OFF = 10.0
 """Seconds from a breach to the canary's last answer."""
 _GOES_ON = 10.0
 """Seconds from room on the disk to the last refusal."""
+_LOG = "the prediction log"
+"""What refusals tell of while the disk is full; why is in the server's own log."""
 _FULL = "the disk is full"
 WORKERS = 2
 
@@ -111,7 +113,7 @@ def of_statuses(story: Story, told: Sequence[Told]) -> list[Check]:
 
 def _room(story: Story, told: Told) -> float | None:
     """When there was room again, of a refusal for a disk that was full."""
-    if _FULL not in told.why:
+    if _LOG not in told.why:
         return None
     return next((room for full, room in story.full if full <= told.at <= room + _GOES_ON), None)
 
@@ -148,15 +150,22 @@ def of_changes(story: Story, turns: int) -> list[Check]:
     ]
 
 
-def of_said(said: str) -> Check:
-    """What the server wrote: nothing that it did not expect, and no worker that ended by itself."""
+def of_said(story: Story, said: str) -> list[Check]:
+    """What the server wrote: why it refused; nothing that it did not expect, and no worker that ended by
+    itself."""
     odd = [
         line
         for line in said.splitlines()
         if "Traceback" in line or (" ended (" in line and "SIGKILL" not in line)
     ]
     found = "; ".join(odd[:3]) or "none"
-    return Check("errors that the server did not expect", found, "none", not odd)
+    why = Check(
+        "the server wrote that the disk is full", "yes" if _FULL in said else "no", "yes", _FULL in said
+    )
+    return [
+        *([why] if story.full else []),
+        Check("errors that the server did not expect", found, "none", not odd),
+    ]
 
 
 def of_memory(memory: Memory, spared: int) -> list[Check]:

@@ -7,6 +7,7 @@ needs a quarter of a second less to start.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from headrace.cli.upkeep import Upkeep, compaction
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import from_json
-from headrace.core.errors import NotFound, UserError, did_you_mean
+from headrace.core.errors import NotFound, StoreError, UserError, did_you_mean
 from headrace.core.places import LOG, ONLINE, REVIEWS, STORE_DIR
 from headrace.core.ports import Log, OnlineStore, Store
 from headrace.core.tokens import TOKEN_KINDS
@@ -44,6 +45,8 @@ from headrace.serve.worker import Application
 from headrace.stores.embedded import EmbeddedStore
 from headrace.stores.online import SqliteOnlineStore
 from headrace.stores.reviews import SqliteReviews
+
+_LOG = logging.getLogger("headrace.serve")
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -226,7 +229,16 @@ def _log(folder: Path, wanted: Wanted, plan: LogPlan, loop: asyncio.AbstractEven
         full="wait" if plan.full == "wait" else "shed",
         clock=clock,
         relay=loop.call_soon_threadsafe,
+        told=_say,
     )
+
+
+def _say(trouble: StoreError | None) -> None:
+    """Write down that the log takes nothing, and why: callers are told the first alone."""
+    if trouble is None:
+        _LOG.warning("the prediction log goes on")
+    else:
+        _LOG.warning("the prediction log takes nothing now: %s", trouble)
 
 
 def _each(closing: list[Callable[[], None]]) -> None:
