@@ -42,6 +42,27 @@ def requests(project: Project, file: Path, client: Client) -> list[dict[str, Any
     ]
 
 
+def by_tensors(project: Project, client: Client, rows: list[dict[str, Any]], top: int) -> list[Any]:
+    """The reasons, asked for by the Open Inference Protocol."""
+    body = {
+        "inputs": [
+            {
+                "name": name,
+                "datatype": "BYTES" if any(isinstance(r[name], str) for r in rows) else "FP64",
+                "shape": [len(rows)],
+                "data": [r[name] for r in rows],
+            }
+            for name in rows[0]
+        ],
+        "parameters": {"explain": top},
+    }
+    (_, manifest) = project.release()
+    told = client.post(f"/v2/models/{manifest.project}/infer", json=body).json()["outputs"]
+    (why,) = [o for o in told if o["name"] == "why"]
+    assert why["datatype"] == "BYTES"
+    return [json.loads(text) for text in why["data"]]
+
+
 def agree(project: Project, file: str, top: int) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
     """Files and HTTP say the same, and both add up."""
     source, out = some_rows(project, file), project.root / "out.parquet"
@@ -51,6 +72,7 @@ def agree(project: Project, file: str, top: int) -> tuple[list[dict[str, Any]], 
     rows = requests(project, source, client)
     answers = client.post(f"/predict?explain={top}", json=rows).json()["predictions"]
     assert len(answers) == len(rows) == len(table["row"]) == 8
+    assert by_tensors(project, client, rows, top) == [a["why"] for a in answers]
     for i, answer in enumerate(answers):
         why = answer["why"]
         told = [c["text"] for c in why["contributions"]]

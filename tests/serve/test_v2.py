@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from asgi_client import Client
+from desk_world import Kept, planned
 from serve_releases import Release, requests
 from socket_server import SocketServer, serving
 from test_answer import ROW, same
 from tritonclient.utils import InferenceServerException
 
 from headrace.core.schema import Type
+from headrace.core.spec.serve import Rule
 from headrace.serve.answer import Answerer
 from headrace.serve.http.app import make_app
 
@@ -242,6 +244,38 @@ def test_odd_requests_are_named(here: Client, body: Any, where: str) -> None:
     response = here.post(INFER, json=body)
     assert response.status_code == 422
     assert response.json()["errors"][0]["where"] == where
+
+
+def test_an_output_that_there_is_none_of_is_refused_before_anybody_is_asked(binary: Release) -> None:
+    log = Kept()
+    there = Client(make_app(binary.store, binary.manifest, binary.name, log=log))
+    for odd in ({"name": "probabilty"}, {"name": "id", "parameters": {"classification": 3}}):
+        response = there.post(INFER, json={"inputs": inputs(), "outputs": [{"name": "id"}, odd]})
+        assert response.status_code == 422 and log.entries == []
+    assert there.post(INFER, json={"inputs": inputs()}).status_code == 200 and len(log.entries) == 1
+
+
+def test_what_few_answers_have_comes_where_one_has_it(binary: Release) -> None:
+    rule = Rule(name="far", when="distance > 2000", answer=True)
+    manifest = planned(binary, after=[rule])
+    there = Client(make_app(binary.store, manifest, binary.name))
+
+    def outputs(body: dict[str, Any]) -> dict[str, Any]:
+        response = there.post(INFER, json=body)
+        assert response.status_code == 200
+        return {o["name"]: (o["datatype"], o["data"]) for o in response.json()["outputs"]}
+
+    plain = outputs({"inputs": inputs()})
+    assert plain["route"] == ("BYTES", ["default"])
+    assert plain.keys().isdisjoint({"why", "features", "overruled"})
+    asked = outputs({"inputs": inputs(), "outputs": [{"name": n} for n in ("why", "features", "overruled")]})
+    assert asked == {"why": ("BYTES", [""]), "features": ("BYTES", [""]), "overruled": ("BOOL", [None])}
+
+    native = there.post("/predict", json={**ROW, "distance": 2400.0}).json()
+    told = outputs({"inputs": inputs(distance={"data": [2400.0]})})
+    assert told["overruled"] == ("BOOL", [native["overruled"]])
+    named = {o["name"] for o in there.get("/v2/models/flights").json()["outputs"]}
+    assert {"why", "features", "overruled", "route"} <= named
 
 
 def packed(head: Any, blob: bytes, length: str | None = None) -> dict[str, Any]:

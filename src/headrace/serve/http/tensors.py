@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from headrace.core.errors import DataError, Problem, did_you_mean
@@ -78,20 +79,54 @@ def columns_of(inputs: Sequence[Any], tail: bytes) -> tuple[dict[str, list[Any]]
     return found, counts[0] if counts else 0
 
 
-def tensors_of(
-    serving: Serving, answers: Sequence[Mapping[str, Any]], wanted: Sequence[Any] | None, *, binary: bool
-) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Output tensors, and the bytes of those that come as bytes. binary: all do that say nothing else.
+@dataclass(frozen=True)
+class Output:
+    """A tensor that comes back: width beyond the rows, and its value of an answer. rare: few answers have
+    it."""
 
-    A tensor that has a null comes as JSON where its datatype has no null among its bytes.
+    name: str
+    datatype: str
+    of: Callable[[Mapping[str, Any]], Any]
+    width: tuple[int, ...] = ()
+    rare: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A tensor that is to come back, as bytes or as JSON. asked: it was asked for by its name; else one that
+    few answers have comes only where one has it."""
+
+    output: Output
+    as_bytes: bool
+    asked: bool
+
+
+def chosen_of(serving: Serving, wanted: Sequence[Any] | None, *, binary: bool) -> list[Chosen]:
+    """The tensors that a request wants back. binary: as bytes come all that say nothing else.
 
     Raises:
         DataError: an output that there is none of.
     """
     there = _outputs(serving)
-    chosen = _chosen(there, wanted, binary) if wanted is not None else [(o, binary) for o in there.values()]
+    return (
+        [Chosen(o, binary, False) for o in there.values()]
+        if wanted is None
+        else _chosen(there, wanted, binary)
+    )
+
+
+def tensors_of(
+    chosen: Sequence[Chosen], answers: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Output tensors, and the bytes of those that come as bytes.
+
+    A tensor that has a null comes as JSON where its datatype has no null among its bytes.
+    """
     tensors, blobs = [], []
-    for output, as_bytes in chosen:
+    for choice in chosen:
+        output = choice.output
+        if output.rare and not choice.asked and not any(output.name in a for a in answers):
+            continue
         values = [output.of(a) for a in answers]
         tensor: dict[str, Any] = {
             "name": output.name,
@@ -99,7 +134,7 @@ def tensors_of(
             "shape": [len(values), *output.width],
         }
         flat = [v for row in values for v in row] if output.width else values
-        blob = _packed(output.datatype, flat) if as_bytes else None
+        blob = _packed(output.datatype, flat) if choice.as_bytes else None
         if blob is None:
             tensor["data"] = flat
         else:
@@ -109,37 +144,27 @@ def tensors_of(
     return tensors, blobs
 
 
-@dataclass(frozen=True)
-class _Output:
-    """A tensor that comes back: width beyond the rows, and its value of an answer."""
-
-    name: str
-    datatype: str
-    of: Callable[[Mapping[str, Any]], Any]
-    width: tuple[int, ...] = ()
-
-
-def _outputs(serving: Serving) -> dict[str, _Output]:
+def _outputs(serving: Serving) -> dict[str, Output]:
     classes = [label(c) for c in serving.task.classes]
     names = [str(c).lower() if isinstance(c, bool) else str(c) for c in classes]
     many = (len(classes),)
-    found = [_Output("prediction", _datatype(classes), lambda a: a.get("prediction"))]
+    found = [Output("prediction", _datatype(classes), lambda a: a.get("prediction"))]
     if serving.task.kind is Kind.MULTICLASS:
-        found.append(_Output("probability", "FP64", lambda a: _by(a.get("probability"), names), many))
+        found.append(Output("probability", "FP64", lambda a: _by(a.get("probability"), names), many))
     elif classes:
-        found.append(_Output("probability", "FP64", lambda a: a.get("probability")))
+        found.append(Output("probability", "FP64", lambda a: a.get("probability")))
     if serving.sureness is not None and not classes:
-        found += [_Output("lower", "FP64", lambda a: a.get("lower"))]
-        found += [_Output("upper", "FP64", lambda a: a.get("upper"))]
+        found += [Output("lower", "FP64", lambda a: a.get("lower"))]
+        found += [Output("upper", "FP64", lambda a: a.get("upper"))]
     elif serving.sureness is not None:
-        found.append(
-            _Output("set", "BOOL", lambda a: [c in (a.get("set") or classes) for c in classes], many)
-        )
+        found.append(Output("set", "BOOL", lambda a: [c in (a.get("set") or classes) for c in classes], many))
         if serving.sureness.abstain:
-            found.append(_Output("abstain", "BOOL", lambda a: bool(a.get("abstain"))))
-    found += [_Output(n, "BYTES", _text_of(n)) for n in ("id", "release", "arm", "by")]
-    found += [_Output(n, "BOOL", _truth_of(n)) for n in ("fallback", "review")]
-    found.append(_Output("flags", "BYTES", lambda a: "; ".join(a.get("flags") or ())))
+            found.append(Output("abstain", "BOOL", lambda a: bool(a.get("abstain"))))
+    found += [Output(n, "BYTES", _text_of(n)) for n in ("id", "release", "route", "arm", "by")]
+    found += [Output(n, "BOOL", _truth_of(n)) for n in ("fallback", "review")]
+    found.append(Output("flags", "BYTES", lambda a: "; ".join(a.get("flags") or ())))
+    found.append(Output("overruled", _datatype(classes), lambda a: a.get("overruled"), rare=True))
+    found += [Output(n, "BYTES", _json_of(n), rare=True) for n in ("features", "why")]
     return {o.name: o for o in found}
 
 
@@ -164,7 +189,11 @@ def _truth_of(name: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda a: bool(a.get(name))
 
 
-def _chosen(there: Mapping[str, _Output], wanted: Sequence[Any], binary: bool) -> list[tuple[_Output, bool]]:
+def _json_of(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda a: msgspec.json.encode(a[name]).decode() if name in a else ""
+
+
+def _chosen(there: Mapping[str, Output], wanted: Sequence[Any], binary: bool) -> list[Chosen]:
     chosen, problems = [], []
     for i, want in enumerate(wanted):
         name = want.get("name") if isinstance(want, dict) else None
@@ -176,7 +205,7 @@ def _chosen(there: Mapping[str, _Output], wanted: Sequence[Any], binary: bool) -
             what = f"{odd} is not supported" if isinstance(parameters, dict) else "parameters are an object"
             problems.append(Problem(what, f"outputs.{name}.parameters"))
         else:
-            chosen.append((there[name], parameters.get("binary_data", binary) is True))
+            chosen.append(Chosen(there[name], parameters.get("binary_data", binary) is True, True))
     if problems:
         raise DataError.of(problems)
     return chosen

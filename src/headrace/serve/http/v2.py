@@ -19,7 +19,15 @@ from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import asked_of, python_json, rows_of
 from headrace.serve.http.endpoint import JSON, KNOWN, Call, Endpoint, Handler, Refused, Reply, json_reply
 from headrace.serve.http.health import Health
-from headrace.serve.http.tensors import BINARY, DATATYPES, columns_of, inputs_of, outputs_of, tensors_of
+from headrace.serve.http.tensors import (
+    BINARY,
+    DATATYPES,
+    chosen_of,
+    columns_of,
+    inputs_of,
+    outputs_of,
+    tensors_of,
+)
 from headrace.serve.live import Served
 
 EXTENSIONS = ("binary_tensor_data",)
@@ -158,9 +166,11 @@ def v2(desk: Desk, health: Health) -> list[Endpoint]:
             release=call.path.get("version", ""),
             explain=parameters.get("explain", False),
         )
-        answers = await desk.answer(rows_of(columns, rows), asked)
         binary = parameters.get("binary_data_output") is True
-        tensors, blobs = tensors_of(served.manifest.serving, answers, wanted, binary=binary)
+        # Before anybody is asked: an answer that nobody gets is no answer.
+        chosen = chosen_of(served.manifest.serving, wanted, binary=binary)
+        answers = await desk.answer(rows_of(columns, rows), asked)
+        tensors, blobs = tensors_of(chosen, answers)
         head: dict[str, Any] = {"model_name": served.manifest.project}
         releases = {a["release"] for a in answers} or {served.release}
         if len(releases) == 1 and (release := releases.pop()):
