@@ -1,12 +1,17 @@
 """Following: everything new, once, through rotations and compactions."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from written import write
 
+from headrace.logs import rewrite
 from headrace.logs.compact import compact
-from headrace.logs.read import Wanted
+from headrace.logs.parts import commit, load
+from headrace.logs.read import Wanted, part_tables
 from headrace.logs.segment import is_open, segments
 from headrace.logs.tail import Tail
 from headrace.logs.writer import LogWriter
@@ -68,6 +73,33 @@ def test_a_compaction_in_the_middle_of_a_look(tmp_path: Path, monkeypatch: pytes
     write(tmp_path, [answered(1)])
     assert numbers(tail) == [1]
     assert numbers(tail) == []
+
+
+def test_what_came_and_went_is_found_without_reading_the_whole_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of old rows only their segments are looked at, where the names' ends don't tell enough."""
+    read: list[tuple[int, bool]] = []
+    original = pq.ParquetFile.read_row_group
+
+    def reading_group(self: Any, group: int, columns: Any = None, **more: Any) -> Any:
+        read.append((group, columns is None))
+        return original(self, group, columns=columns, **more)
+
+    monkeypatch.setattr(rewrite, "GROUP", 10)
+    write(tmp_path, [answered(i) for i in range(25)], "a")
+    write(tmp_path, [answered(i) for i in range(25, 30)], "c")
+    compact(tmp_path)
+    tail = Tail(tmp_path)
+    write(tmp_path, [answered(i, inputs={"n": {"x": i}}) for i in (3, 29)], "b")
+    compact(tmp_path)
+    tables = [t for part in load(tmp_path).parts for t in part_tables(tmp_path, part)]
+    (merged,) = rewrite.write_parts(tmp_path, tables)
+    commit(tmp_path, replace(load(tmp_path), parts=(merged,)))
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", reading_group)
+    assert numbers(tail) == [3, 29]
+    # Four groups: of a and b, of a alone, of a and c, of b and c.
+    assert read == [(0, False), (0, True), (2, False), (3, False), (3, True)]
 
 
 def test_from_a_moment_on(tmp_path: Path) -> None:

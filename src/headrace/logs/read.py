@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.core.answered import Answered
 from headrace.core.errors import Corrupt
@@ -16,6 +16,8 @@ from headrace.logs.segment import is_open, segments, trouble
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SEGMENT = "segment"
+"""The column that says which segment a row was written to."""
 CHUNK = 20_000
 """Entries in one table of a segment."""
 
@@ -158,6 +160,35 @@ def part_tables(folder: Path, part: Part, wanted: Wanted = EVERYTHING) -> Iterat
                 )
     except (OSError, pa.ArrowInvalid) as error:
         raise _unreadable(folder / part.file, error) from error
+
+
+def part_tables_of(folder: Path, part: Part, names: Collection[str]) -> Iterator[pa.Table]:
+    """A part's rows that were written to these segments. Of groups of rows that have none no more is read
+    than which segments theirs are, and where their ends tell enough, nothing.
+
+    Raises:
+        Corrupt: the file is not what was written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from headrace.logs.columns import of_segments
+
+    try:
+        with pq.ParquetFile(folder / part.file) as file:
+            at = next(i for i in range(len(file.schema)) if file.schema.column(i).path == SEGMENT)
+            for group in range(file.num_row_groups):
+                known = file.metadata.row_group(group).column(at).statistics
+                if known is not None and known.has_min_max and not _between(names, known.min, known.max):
+                    continue
+                if of_segments(file.read_row_group(group, columns=[SEGMENT]), names).num_rows:
+                    yield of_segments(file.read_row_group(group), names)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(folder / part.file, error) from error
+
+
+def _between(names: Collection[str], least: Any, greatest: Any) -> bool:
+    return any(least <= name <= greatest for name in names)
 
 
 def part_schema(folder: Path, part: Part) -> pa.Schema:

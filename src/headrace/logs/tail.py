@@ -9,7 +9,7 @@ from pathlib import Path
 from headrace.core.answered import Answered
 from headrace.logs.frames import HEADER, Frame, scan
 from headrace.logs.parts import FILE, Parts, load, reading
-from headrace.logs.read import EVERYTHING, Wanted, part_tables
+from headrace.logs.read import EVERYTHING, Wanted, part_tables, part_tables_of
 from headrace.logs.segment import is_open, segments, trouble
 
 
@@ -139,11 +139,11 @@ class Tail:
 
     def _of_parts(self, names: frozenset[str]) -> list[Answered]:
         """What the parts hold of segments that came and went between two looks."""
-        from headrace.logs.columns import of_segments, to_entries
+        from headrace.logs.columns import to_entries
 
         return [
             entry
             for part in self._counts.parts
-            for table in part_tables(self._folder, part)
-            for entry in to_entries(of_segments(table, names))
+            for table in part_tables_of(self._folder, part, names)
+            for entry in to_entries(table)
         ]
