@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -166,3 +168,45 @@ def test_a_call_knows_what_its_caller_may() -> None:
         call.require_route("south")
     with pytest.raises(Refused, match="operator"):
         call.require("operator")
+
+
+def test_a_token_has_one_rate_however_it_is_shown(guard: Guard, store: EmbeddedStore, now: Now) -> None:
+    good = token(store, now, rate=4.0)
+    guard.follow()
+    ways = ["Bearer", "bearer", "BEARER", "bEARER", "beARER", "beaRER"]
+    assert [status(guard, PREDICT, shown(f"{way} {good}")) for way in ways] == [200] * 4 + [429] * 2
+
+
+class Broken(EmbeddedStore):
+    """Can't be read for a while, and says nothing of why."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.breaks, self.tried = False, threading.Event()
+
+    def head(self) -> tuple[int, str]:
+        if self.breaks:
+            self.tried.set()
+            raise OSError
+        return super().head()
+
+
+def test_tokens_are_followed_again_after_any_error(tmp_path: Path, now: Now) -> None:
+    store = Broken(tmp_path / "store")
+    headers = shown(f"Bearer {token(store, now)}")
+    guard = Guard(store, now)
+    try:
+        assert status(guard, PREDICT, headers) == 200
+        store.breaks = True
+        assert store.tried.wait(20)
+        behind = guard.behind
+        store.tried.clear()
+        assert store.tried.wait(20) and guard.behind > behind
+        store.breaks = False
+        revoke(store, "caller None", actor="ann", clock=now)
+        until = time.monotonic() + 20
+        while status(guard, PREDICT, headers) == 200 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert status(guard, PREDICT, headers) == 401
+    finally:
+        guard.close()

@@ -127,6 +127,20 @@ def test_a_ledger_that_can_not_be_read_changes_nothing(ledger: World, live: Foll
     wait_for(lambda: live.scene.routes[DEFAULT].canary is None)
 
 
+def test_an_error_without_a_word_does_not_end_the_following(
+    ledger: World, live: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(live._ledger, "look", look)
+        wait_for(lambda: live.trouble == "the ledger can't be followed: RuntimeError")
+    wait_for(lambda: live.trouble == "")
+    ledger.set_route(canary=("bbbb", 0.5))
+    wait_for(lambda: "bbbb" in live.scene.served)
+
+
 def test_a_release_that_can_not_be_loaded_gets_no_traffic(ledger: World, live: Following) -> None:
     shutil.rmtree(ledger.folder / ".headrace" / "artifacts")
     ledger.set_route(canary=("bbbb", 0.5))

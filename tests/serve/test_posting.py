@@ -126,3 +126,32 @@ def test_the_tick_goes_on(tmp_path: Path, fails: bool) -> None:
     assert enough.wait(PATIENCE)
     poster.close()
     assert (poster.failed > 0) == fails
+
+
+class Odd(SqliteReviews):
+    """Fails once in a way that no store should."""
+
+    broken = True
+
+    def put(self, items: Sequence[Item], *, period: Period | None = None) -> frozenset[str]:
+        if self.broken:
+            self.broken = False
+            raise ValueError
+        return super().put(items, period=period)
+
+
+def test_any_error_is_told_and_the_next_items_are_kept(tmp_path: Path) -> None:
+    poster, first, second, third = Poster(Odd(tmp_path / "reviews.db")), Told(), Told(), Told()
+    poster.post([item(1)], day(5), first)
+    assert isinstance(first.wait(), StoreError)
+
+    def nobody(_: frozenset[str] | StoreError) -> None:
+        second.event.set()
+        raise RuntimeError("the loop is closed")
+
+    poster.post([item(2)], day(5), nobody)
+    assert second.event.wait(PATIENCE)
+    poster.post([item(3)], day(5), third)
+    assert third.wait() == frozenset()
+    assert poster.failed == 1
+    poster.close()

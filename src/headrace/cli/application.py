@@ -106,7 +106,10 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     guard = Guard(store, clock, anybody=wanted.anybody, workers=wanted.workers)
     closing.append(guard.close)
     health = Health(
-        [lambda: late(live.behind), lambda: log.state.trouble if isinstance(log, LogWriter) else ""],
+        [
+            lambda: late(max(live.behind, guard.behind)),
+            lambda: log.state.trouble if isinstance(log, LogWriter) else "",
+        ],
         notes=[lambda: live.trouble],
     )
     metrics = Metrics(Path(wanted.shared) if wanted.shared else None, _gauges(live, log))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from headrace.core.clock import Clock
 from headrace.core.codec import from_json
@@ -52,6 +53,13 @@ class Scene:
     served: Mapping[str, Served]
     routes: Mapping[str, Route]
     number: int = 0
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """What may be sent to some release of it, where there are several; else nothing."""
+        if len(self.served) == 1:
+            return frozenset()
+        return frozenset().union(*(s.around.inputs.columns for s in self.served.values()))
 
 
 Make = Callable[..., Answerer]
@@ -152,7 +160,7 @@ class Following(Live):
             except Exception as error:  # noqa: BLE001  whatever it is, answering goes on with what is there
                 if not self._unread:
                     _LOG.warning("the ledger can't be followed: %s", error)
-                self._unread = f"the ledger can't be followed: {str(error).splitlines()[0]}"
+                self._unread = f"the ledger can't be followed: {_line(error)}"
                 continue
             self._unread = ""
             self._looked = time.monotonic()
@@ -197,7 +205,7 @@ class Following(Live):
         except Exception as error:  # noqa: BLE001  a release's own code may raise anything: serving goes on
             _LOG.warning("release %s can't be loaded: %s", view.release, error)
             with self._lock:
-                self._failed[view.release] = (str(error).split("\n")[0], time.monotonic() + _AGAIN)
+                self._failed[view.release] = (_line(error), time.monotonic() + _AGAIN)
             return
         with self._lock:
             self._loaded[view.release] = served
@@ -220,6 +228,11 @@ class Following(Live):
         there = {name: _there(route, loaded, champion) for name, route in told.routes.items()}
         named = {champion, *(r for route in there.values() for r in route.releases)}
         return Scene(champion, {n: loaded[n] for n in named}, there, told.number)
+
+
+def _line(error: Exception) -> str:
+    """What an error says first; its kind, where it says nothing."""
+    return str(error).split("\n")[0] or type(error).__name__
 
 
 def _there(route: Route, loaded: Mapping[str, Served], champion: str) -> Route:

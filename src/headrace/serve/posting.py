@@ -3,16 +3,18 @@ it wrote the ones before."""
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from headrace.core.errors import HeadraceError, StoreError
+from headrace.core.errors import StoreError
 from headrace.core.ports import ReviewQueue
 from headrace.core.review import Item, Period
 
+_LOG = logging.getLogger("headrace.serve")
 Refused = frozenset[str]
 Done = Callable[[Refused | StoreError], None]
 """Told the ids that there is no room for, or why none could be kept."""
@@ -110,12 +112,25 @@ class Poster:
             except StoreError as error:
                 told = error
                 self.failed += len(items)
+            except Exception as error:  # noqa: BLE001  whoever waits is told, and the next items are kept
+                _LOG.warning("items could not be kept for people", exc_info=error)
+                told = StoreError("the review queue failed", why=f"{type(error).__name__}: {error}")
+                self.failed += len(items)
             for post in mine:
-                post.done(told)
+                _tell(post.done, told)
 
     def _ticked(self) -> None:
         if self._tick is not None:
             try:
                 self._tick()
-            except HeadraceError:
-                self.failed += 1  # the queue can't be read now; what was known before goes on
+            except Exception as error:  # noqa: BLE001  the queue can't be read now: what was known goes on
+                _LOG.info("the review queue can't be read: %s", error)
+                self.failed += 1
+
+
+def _tell(done: Done, told: Refused | StoreError) -> None:
+    """Whatever one does with it, the others are told, too."""
+    try:
+        done(told)
+    except Exception as error:  # noqa: BLE001  a loop that was closed while this was written, say
+        _LOG.warning("nobody could be told of items for people", exc_info=error)

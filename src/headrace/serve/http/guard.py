@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
 from headrace.core.clock import Clock
-from headrace.core.errors import StoreError
 from headrace.core.ports import Store
 from headrace.core.tokens import GRANTS, TOKEN_KINDS, Caller, Token, find, tokens
 from headrace.serve.http.endpoint import ANYBODY, KNOWN, STRANGER, Endpoint, Refused
@@ -47,6 +47,8 @@ class Guard:
         self._anybody = anybody
         self._workers = workers
         self._number = -1
+        self._followed = time.monotonic()
+        self._failing = False
         self._state: tuple[Mapping[str, Token], dict[bytes, _Known]] = ({}, {})
         self._stop = threading.Event()
         self.follow()
@@ -82,16 +84,21 @@ class Guard:
             _spend(known, known.rate, now)
         return known.caller
 
+    @property
+    def behind(self) -> float:
+        """Seconds since the ledger's tokens were last seen: one revoked since then is still good here."""
+        return time.monotonic() - self._followed
+
     def follow(self) -> None:
         """Fold the ledger's tokens anew, where it has grown."""
         number, _ = self._store.head()
-        if number == self._number:
-            return
-        found = tokens(self._store.read(kinds=TOKEN_KINDS))
-        if found != self._state[0]:
-            # At once: what was looked up among the tokens before is forgotten with them.
-            self._state = (found, {})
-        self._number = number
+        if number != self._number:
+            found = tokens(self._store.read(kinds=TOKEN_KINDS))
+            if found != self._state[0]:
+                # At once: what was looked up among the tokens before is forgotten with them.
+                self._state = (found, {})
+            self._number = number
+        self._followed = time.monotonic()
 
     def close(self) -> None:
         """Follow the ledger no longer."""
@@ -102,8 +109,11 @@ class Guard:
         while not self._stop.wait(_EVERY):
             try:
                 self.follow()
-            except StoreError as error:  # what is known stays known until the ledger can be read again
-                _LOG.warning("tokens can't be followed: %s", error)
+                self._failing = False
+            except Exception as error:  # noqa: BLE001  what is known stays known until it can be read again
+                if not self._failing:
+                    _LOG.warning("tokens can't be followed: %s: %s", type(error).__name__, error)
+                self._failing = True
 
     def _look(self, shown: bytes, now: float) -> _Known | None:
         scheme, _, secret = shown.partition(b" ")
@@ -116,7 +126,10 @@ class Guard:
         expires = datetime.fromisoformat(token.expires).timestamp() if token.expires else float("inf")
         rate = None if token.rate is None else token.rate / self._workers
         caller = Caller(token.name, frozenset(GRANTS[token.role]), token.routes)
-        return seen.setdefault(shown, _Known(caller, expires, rate, max(rate or 0.0, 1.0), now))
+        known = _Known(caller, expires, rate, max(rate or 0.0, 1.0), now)
+        # One for all ways to write the scheme: each would have its own rate.
+        seen[shown] = known = seen.setdefault(b"bearer " + secret, known)
+        return known
 
 
 def _spend(known: _Known, rate: float, now: float) -> None:
