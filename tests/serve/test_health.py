@@ -18,9 +18,11 @@ from test_metrics import Told, read, value
 
 from headrace.core.clock import system_clock
 from headrace.core.places import STORE_DIR
+from headrace.core.views import RELEASE_KINDS, releases
 from headrace.serve.http.app import assemble
 from headrace.serve.http.health import LATE, Health, late
 from headrace.serve.live import Live, load
+from headrace.stores import EmbeddedStore
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +58,11 @@ def test_late_is_later_than_a_few_seconds() -> None:
     assert late(LATE) == "" and "6 s ago" in late(6.2)
 
 
-def test_a_ledger_that_cannot_be_read_makes_a_worker_unready(folder: Path) -> None:
-    with served(folder) as server:
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_ledger_that_cannot_be_read_makes_a_worker_unready(folder: Path, pinned: bool) -> None:
+    """Also one whose release is given: a token that was revoked would go unnoticed."""
+    (name,) = releases(EmbeddedStore(folder / STORE_DIR).read(kinds=RELEASE_KINDS)).releases
+    with served(folder, *(["--release", name] if pinned else [])) as server:
         assert server.ask("GET", "/health/ready")[0] == 200
         with contextlib.closing(
             sqlite3.connect(folder / STORE_DIR / "ledger.db", isolation_level=None)

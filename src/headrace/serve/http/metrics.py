@@ -8,6 +8,7 @@ https://prometheus.io/docs/practices/naming/; the format is version 0.0.4 of the
 from __future__ import annotations
 
 import asyncio
+import mmap
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -240,7 +241,7 @@ def _resident() -> int:
         pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except OSError:
         return 0
-    return pages * 4096
+    return pages * mmap.PAGESIZE
 
 
 _WORKERS = Gauge("headrace_workers", "Processes that answer.", lambda: 1)
