@@ -173,11 +173,11 @@ def test_recorded_traffic_is_what_is_timed(tmp_path: Path) -> None:
     assert sent_by(project) == "validation"
     now = int(project._clock().timestamp() * 1e6)
     log = LogWriter(project.log_folder, worker="w")
-    for name in ("new", "distance"):
-        sent = {k: v for k, v in row().items() if k not in ("parcel", "distance")} | {name: 7.5}
+    for name, value in (("new", 7.5), ("distance", "7.5"), ("distance", 7.5)):  # of another type, once
+        sent = {k: v for k, v in row().items() if k not in ("parcel", "distance")} | {name: value}
         log.append(
             [
-                Answered(f"{name}{i}", now, "default", "r", "champion", "", "model", sent, {})
+                Answered(f"{name}{value!r}{i}", now, "default", "r", "champion", "", "model", sent, {})
                 for i in range(150)
             ],
             lambda error: None,

@@ -52,7 +52,7 @@ def test_columns_give_what_the_careful_way_gives() -> None:
     asked = [r for r in rows(400) if r["when"] not in (TIMES[2], TIMES[3], TIMES[4], TIMES[5])]
     plain = encoder.plain(asked)
     assert plain is not None
-    assert same(plain, encoder._encode_all(asked, ""))
+    assert same(plain, encoder.thorough(asked))
     for at, row in enumerate(asked[:50]):
         alone = encoder.plain([row])
         assert alone is not None and same(alone, {n: v[at : at + 1] for n, v in plain.items()})
@@ -62,7 +62,7 @@ def test_moments_that_need_a_look_are_no_plain_rows() -> None:
     encoder = RowEncoder(TYPES, zone="America/New_York", required=TYPES)
     asked = rows(200)
     assert encoder.plain(asked) is None, "clocks change on one of their days"
-    assert same(encoder.encode(asked), encoder._encode_all(asked, ""))
+    assert same(encoder.encode(asked), encoder.thorough(asked))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from serve_releases import LONG_TAIL, Release, make_release, requests
 
 from headrace.core.errors import DataError
 from headrace.core.task import Kind
+from headrace.graph.rows import RowEncoder
 from headrace.serve.answer import Answerer, label, label_name
 
 ROW: dict[str, Any] = {
@@ -163,3 +164,21 @@ def test_a_release_that_reads_no_column(binary: Release) -> None:
     answers = Answerer(binary.store, serving, "r0")
     answers.warm()
     assert [a["prediction"] for a in answers.answer([{}, {"note": 1}])] == [2.5, 2.5]
+
+
+def test_rows_out_of_the_ordinary_are_tried_once(binary: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick way again only where fields that the release does not read were taken away before."""
+    tried: list[int] = []
+    quick = RowEncoder.plain
+
+    def plain(self: RowEncoder, rows: Any) -> Any:
+        tried.append(len(rows))
+        return quick(self, rows)
+
+    answers = Answerer(binary.store, binary.serving, binary.name)
+    monkeypatch.setattr(RowEncoder, "plain", plain)
+    with pytest.raises(DataError):
+        answers.encode([{**ROW, "distance": "far"}])
+    assert tried == [1]
+    answers.encode([{**ROW, "note": "x"}])
+    assert tried == [1, 1, 1]

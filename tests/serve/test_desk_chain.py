@@ -170,6 +170,12 @@ def test_whose_time_is_up_is_not_the_release_s_fault(binary: Release) -> None:
     assert there.chain.breaker("r7").circuit is Circuit.CLOSED
 
 
+def test_rows_that_nobody_had_the_time_to_read_are_not_said_not_to_fit(binary: Release) -> None:
+    there = desk(served(binary, planned(binary, QUICK, fallback=(True,))))
+    told = ask(there, requests(300), started=perf_counter() - 5)
+    assert {a["by"] for a in told} == {"fallback: value (deadline)"}
+
+
 def test_arms_may_ask_for_other_columns(binary: Release) -> None:
     """A canary with a column of its own: callers who don't send it yet are not refused, nor are those who do
     by the champion."""
@@ -178,6 +184,8 @@ def test_arms_may_ask_for_other_columns(binary: Release) -> None:
     new = served(binary, manifest, name="new")
     for arms in ([canary("new")], [canary("new", 0.0)]):
         there = desk(served(binary), new, arms=arms)
+        known = there.live.scene.known
+        assert known >= {"ticket", *ROW} and known is there.live.scene.known, "it is put together once"
         (without,), (with_,) = ask(there, [ROW]), ask(there, [{**ROW, "ticket": "T1"}])
         assert with_["flags"] == () and without["prediction"] == with_["prediction"]
         assert without["flags"] == (("missing: ticket",) if arms[0].share else ())

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from headrace.core.codec import to_plain
-from headrace.core.errors import HeadraceError, StoreError
+from headrace.core.errors import DataError, HeadraceError, StoreError
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.places import LOG, STORE_DIR
 from headrace.core.spec import Spec
@@ -22,6 +22,7 @@ from headrace.engine.context import Context, Made
 from headrace.engine.requests import as_requests
 from headrace.engine.serve_plan import plain_plan, serve_plan
 from headrace.engine.stages.features import rows_of
+from headrace.graph.rows import RowEncoder
 from headrace.logs.read import Wanted, read
 from headrace.release.manifest import Serving
 from headrace.release.plan import Plan, Speed
@@ -97,7 +98,7 @@ def _measured(ctx: Context, made: Made, timed: Timed, plan: Plan, serving: Servi
     serving = dataclasses.replace(serving, treated={}, pii_key="")
     ctx.tell("promote")("timing answers", 0, 0)
     sent = list(serving.event_types())
-    recorded = _recorded(ctx, sent)
+    recorded = _recorded(ctx, serving)
     requests = recorded or _generated(ctx, made, sent)
     batch = ctx.spec.serve is not None and ctx.spec.serve.mode == "batch"
     together = BATCH if batch else 1
@@ -108,18 +109,28 @@ def _measured(ctx: Context, made: Made, timed: Timed, plan: Plan, serving: Servi
     return dataclasses.replace(found, sent="recorded" if recorded else "validation")
 
 
-def _recorded(ctx: Context, sent: Sequence[str]) -> list[Mapping[str, Any]]:
-    """What callers sent within the last hour, from the log; nothing where it holds too few rows that have all
-    columns of the release."""
+def _recorded(ctx: Context, serving: Serving) -> list[Mapping[str, Any]]:
+    """What callers sent within the last hour, from the log; nothing where it holds too few rows that fit the
+    release: that have all of its columns, with values of their types."""
+    types = serving.event_types()
+    encoder = RowEncoder(types, zone=serving.zone)
+
+    def fits(row: Mapping[str, Any]) -> bool:
+        try:
+            encoder.encode([row])
+        except DataError:
+            return False
+        return True
+
+    sent = list(types)
     hour = int(ctx.clock().timestamp() * 1e6) - 3_600_000_000
     try:
         told = islice(read(ctx.root / STORE_DIR / LOG, Wanted(start=hour)), _LOOKED_AT)
-        fitting = [e.inputs for e in told if set(sent) <= set(e.inputs)]
+        whole = [{n: e.inputs[n] for n in sent} for e in told if types.keys() <= e.inputs.keys()]
     except StoreError:
         return []
-    if len(fitting) < LEAST:
-        return []
-    return [{n: fitting[i][n] for n in sent} for i in evenly(len(fitting), ROWS).tolist()]
+    fitting = [row for row in whole if fits(row)]
+    return [fitting[i] for i in evenly(len(fitting), ROWS).tolist()] if len(fitting) >= LEAST else []
 
 
 def _generated(ctx: Context, made: Made, sent: Sequence[str]) -> list[Mapping[str, Any]]:

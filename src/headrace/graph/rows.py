@@ -87,7 +87,7 @@ class RowEncoder:
                 problem's `where` is the field, below the given one ("rows[3].dep"; just "dep" for one row).
         """
         feeds = self.plain(rows)
-        return self._encode_all(rows, where) if feeds is None else feeds
+        return self.thorough(rows, where=where) if feeds is None else feeds
 
     def plain(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray] | None:
         """As `encode`, where every row is complete and nothing else is in it; None where anything is out of
@@ -177,7 +177,8 @@ class RowEncoder:
         offset = self._zone.offset(local // DAY)
         return None if offset is None else local + offset
 
-    def _encode_all(self, rows: Sequence[Mapping[str, Any]], where: str) -> dict[str, np.ndarray]:
+    def thorough(self, rows: Sequence[Mapping[str, Any]], *, where: str = "") -> dict[str, np.ndarray]:
+        """As `encode`, for who knows that `plain` gives nothing: it is not tried again."""
         problems: list[tuple[int, Problem]] = []
         good: list[Mapping[str, Any]] = []
         for i, row in enumerate(rows):

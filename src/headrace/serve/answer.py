@@ -140,13 +140,15 @@ class Answerer:
         """
         feeds = self._encoder.plain(rows)
         if feeds is None:
+            sent = rows
             if self._unused:
                 rows = [_without(row, self._unused) for row in rows]
             if len(rows) == 1 and not isinstance(rows[0], Mapping):
                 raise DataError(
                     f"a row has to be an object, not {sort_of(rows[0])}", fix="send names and values"
                 )
-            feeds = self._encoder.encode(rows)
+            bare = any(row is not of for row, of in zip(rows, sent, strict=True))
+            feeds = self._encoder.encode(rows) if bare else self._encoder.thorough(rows)
         for name, how in self._treated.items():
             feeds[name] = self._treat(name, how, rows, feeds)
         return feeds

@@ -157,13 +157,9 @@ class Chain:
             Failed: there was no time.
         """
         inputs = served.around.inputs
-        known: frozenset[str] = frozenset()
-        forgiven: frozenset[str] = frozenset()
-        if len(scene.served) > 1:
-            known = frozenset().union(*(s.around.inputs.columns for s in scene.served.values()))
-            forgiven = inputs.required - scene.served[scene.champion].around.inputs.required
-        if instead:
-            forgiven = inputs.required
+        known, forgiven = scene.known, inputs.required
+        if not instead:
+            forgiven = forgiven - scene.served[scene.champion].around.inputs.required
         if len(rows) <= FEW_ROWS:
             return inputs.take(rows, known, forgiven)
         try:
@@ -252,13 +248,15 @@ class Chain:
     ) -> Given | None:
         """What the champion's rules before the model say, or its spec falls back to, row by row; None where
         there is nothing for a row."""
-        told = ", ".join(dict.fromkeys(why))
+        told, odd = list(dict.fromkeys(why)), ""
         around, taken = champion.around, Taken(rows, {})
         try:
             taken = await self.taken(scene, champion, rows, deadline, instead=True)
             around.ruled(taken)
-        except (DataError, Failed):
-            told += "; the row does not fit the champion"
+        except DataError:
+            odd = "; the row does not fit the champion"
+        except Failed as failed:
+            told = list(dict.fromkeys([*told, failed.why]))
         answers = Answers([], [], taken.feeds)
         for i in range(len(rows)):
             found = around.instead(taken, i)
@@ -266,7 +264,8 @@ class Chain:
                 return None
             answer, by = found
             answers.answers.append(answer)
-            answers.by.append(f"{by} ({told})" if by.startswith("fallback") else by)
+            reasons = f"{', '.join(told)}{odd}"
+            answers.by.append(f"{by} ({reasons})" if by.startswith("fallback") else by)
         return Given(answers, champion, "", taken)
 
     def _failed(self, release: str, breaker: Breaker) -> None:

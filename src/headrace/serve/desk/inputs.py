@@ -55,6 +55,7 @@ class Inputs:
         self._answerer, self._policy = answerer, policy
         self._types = dict(answerer.types)
         self._known = frozenset({*self._types, *serving.unused})
+        self._required = frozenset(self._types)
         self._treated = frozenset(n for n in serving.treated if n in self._types)
         self._numbers, self._times, self._texts = _bounds(serving, self._types)
         self._low = np.array([[low] for _, low, _ in self._numbers])
@@ -69,7 +70,7 @@ class Inputs:
     @property
     def required(self) -> frozenset[str]:
         """What has to be sent."""
-        return frozenset(self._types)
+        return self._required
 
     def take(
         self,

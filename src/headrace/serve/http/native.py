@@ -39,7 +39,7 @@ def native(desk: Desk) -> list[Endpoint]:
     async def predict(call: Call) -> Reply:
         served = champion(desk)
         types = served.answerer.types
-        value, explain = _explain_of(call.json(), (*types, *served.manifest.serving.unused))
+        value, explain = _explain_of(call.json(), types, served.manifest.serving.unused)
         rows, many = _rows_of(value, types)
         query = call.query
         asked = asked_of(
@@ -95,10 +95,10 @@ def index(desk: Desk, there: Callable[[], Collection[Endpoint]]) -> Endpoint:
     return Endpoint("GET", "/", show, "what there is", role="", hidden=True)
 
 
-def _explain_of(value: Any, columns: Collection[str]) -> tuple[Any, Any]:
+def _explain_of(value: Any, *columns: Collection[str]) -> tuple[Any, Any]:
     """The body without `explain`, and what it says (None: nothing). A column of that name is a column: then
     the query alone can ask. The body's word counts where both say something."""
-    if isinstance(value, dict) and "explain" in value and "explain" not in columns:
+    if isinstance(value, dict) and "explain" in value and not any("explain" in c for c in columns):
         value = dict(value)
         return value, value.pop("explain")
     return value, None
