@@ -65,6 +65,23 @@ def test_a_subject_goes_from_everywhere(tmp_path: Path) -> None:
     assert len(list((log / "parts").rglob("*.parquet"))) == len(load(log).parts)
 
 
+@pytest.mark.parametrize("odd", [5, ["Ada Lovelace"], {"a": 1}, True])
+def test_a_name_beside_values_of_other_types(tmp_path: Path, odd: Any) -> None:
+    """One odd value makes the column JSON: the name is found all the same."""
+    entries = [answered(i, inputs={"customer": v}) for i, v in enumerate(["Ada Lovelace", odd, "other"])]
+    write(tmp_path, entries)
+    book = LabelBook(tmp_path)
+    book.take([{"input_customer": "other", "label": 1}, {"input_customer": "Ada Lovelace", "label": 2}])
+    done = erase(tmp_path, SUBJECT, None, book)
+    assert (done.rows, done.labels) == (1, 1)
+    assert [e.inputs["customer"] for e in everything(tmp_path)] == [odd, "other"]
+    assert [(label.value, label.id) for label in book.labels()] == [(1, entries[2].id)]
+    write(tmp_path, [answered(9, inputs={"customer": "Ada Lovelace"})])
+    assert erase(tmp_path, Subject("customer", ("Ada Lovelace", "5", "true")), None, book).rows == (
+        2 if isinstance(odd, int) else 1
+    )
+
+
 @pytest.mark.parametrize(("value", "name"), [(7, "7"), (7.0, "7"), (2.5, "2.5"), (True, "true"), ("7", "7")])
 def test_names_of_any_type(tmp_path: Path, value: Any, name: str) -> None:
     write(tmp_path, [answered(1, inputs={"customer": value}), answered(2, inputs={"customer": None})])

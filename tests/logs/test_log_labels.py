@@ -129,6 +129,35 @@ def test_what_inputs_say(tmp_path: Path, held: Any, same: list[Any], others: lis
         compact(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("held", "same", "others"),
+    [
+        ("c1", ["c1"], ["c2", None, '"c1"', 1]),
+        (5, [5, 5.0, "5", "5.0"], [6, "five", True]),
+        (2**53 + 1, [2**53 + 1, str(2**53 + 1)], [2**53]),
+        (2.5, [2.5, "2.50"], ["2", 3]),
+        (True, [True, "true"], [1, False]),
+        ("", [""], [None, "x"]),
+        ("größer", ["größer"], []),
+        ("2026-01-15T20:00:00Z", ["2026-01-15 20:00:00"], ["2026-01-15"]),
+        (None, [None], ["", "null", 0]),
+    ],
+)
+def test_what_inputs_say_where_types_are_mixed(
+    tmp_path: Path, held: Any, same: list[Any], others: list[Any]
+) -> None:
+    """One odd value makes the column JSON; labels find their predictions all the same."""
+    write(tmp_path, [answered(1, inputs={"x": held, "n": 1}), answered(2, inputs={"x": "odd", "n": 2})])
+    for place in ("segment", "part", "parts"):
+        book = LabelBook(tmp_path / place)
+        book.take([{"input_x": v, "input_n": 1, "label": j} for j, v in enumerate([*same, *others])])
+        assert match(tmp_path, book) == Matched(matched=len(same), unknown=len(others))
+        assert [label.id is not None for label in book.labels()][: len(same)] == [True] * len(same)
+        compact(tmp_path)
+        if place == "segment":
+            write(tmp_path, [answered(3, inputs={"x": [1], "n": 3})])
+
+
 def test_labels_of_several_types(tmp_path: Path, book: LabelBook) -> None:
     """One odd label changes no other; when it is corrected or withdrawn, it has no say in the type either."""
     write(tmp_path, [answered(i, answer={"prediction": "late" if i % 2 else "early"}) for i in range(4)])

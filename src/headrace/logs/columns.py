@@ -128,7 +128,7 @@ def _rows(table: pa.Table, prefix: str) -> list[dict[str, Any]]:
         if not field.name.startswith(prefix):
             continue
         name = true_name(field)
-        for row, value in zip(rows, _plain(field, column), strict=True):
+        for row, value in zip(rows, plain_values(field, column), strict=True):
             if value is not None:
                 row[name] = value
     return rows
@@ -140,16 +140,18 @@ def true_name(field: Field) -> str:
     return told.decode() if told is not None else field.name.partition(".")[2]
 
 
-def _plain(field: Field, column: Chunked) -> list[Any]:
+def plain_values(field: Field, column: Chunked) -> list[Any]:
+    """A column's values as they were before they were a column's."""
     values = column.to_pylist()
-    if _is_json(field):
+    if is_json(field):
         return [None if v is None else msgspec.json.decode(v) for v in values]
     if pa.types.is_map(field.type):
         return [None if v is None else dict(v) for v in values]
     return values
 
 
-def _is_json(field: Field) -> bool:
+def is_json(field: Field) -> bool:
+    """Whether a column holds values of several types, as JSON."""
     return (field.metadata or {}).get(_KIND) == _JSON
 
 
@@ -159,11 +161,11 @@ def unites(schemas: Iterable[pa.Schema]) -> bool:
     for schema in schemas:
         for field in schema:
             fields.setdefault(field.name, []).append(field)
-    return all(_kinds(found) < 2 or not _is_json(_common(found)) for found in fields.values())
+    return all(_kinds(found) < 2 or not is_json(_common(found)) for found in fields.values())
 
 
 def _kinds(fields: Iterable[Field]) -> int:
-    return len({(str(f.type), _is_json(f)) for f in fields if not pa.types.is_null(f.type)})
+    return len({(str(f.type), is_json(f)) for f in fields if not pa.types.is_null(f.type)})
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
@@ -183,7 +185,7 @@ def _common(fields: Sequence[Field]) -> Field:
     known = [f for f in fields if not pa.types.is_null(f.type)]
     if not known:
         return fields[0]
-    if all(f.type == known[0].type and _is_json(f) == _is_json(known[0]) for f in known):
+    if all(f.type == known[0].type and is_json(f) == is_json(known[0]) for f in known):
         return known[0]
     if all(f.type in (pa.int64(), pa.float64()) for f in known):
         return known[0].with_type(pa.float64())
@@ -196,8 +198,10 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
         at = table.schema.get_field_index(field.name)
         if at < 0 or pa.types.is_null(table.schema.field(at).type):
             columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
-        elif _is_json(field) and not _is_json(table.schema.field(at)):
-            columns.append(pa.chunked_array([_as_json(_plain(table.schema.field(at), table.column(at)))]))
+        elif is_json(field) and not is_json(table.schema.field(at)):
+            columns.append(
+                pa.chunked_array([_as_json(plain_values(table.schema.field(at), table.column(at)))])
+            )
         else:
             columns.append(table.column(at).cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)

@@ -23,7 +23,7 @@ from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import StoreError
 from headrace.core.ports import Store
 from headrace.core.spelled import spelled
-from headrace.logs.columns import INPUT, true_name
+from headrace.logs.columns import INPUT, plain_values, true_name
 from headrace.logs.compact import Compacted, Tell, sweep, take
 from headrace.logs.frames import HEADER
 from headrace.logs.labels import LabelBook
@@ -135,9 +135,9 @@ def _is_about(field: pa.Field[pa.DataType], subject: Subject) -> bool:
 def _about(table: pa.Table, subject: Subject) -> list[bool]:
     """Which rows are about the subject."""
     about = np.zeros(table.num_rows, dtype=bool)
-    names = [f.name for f in table.schema if _is_about(f, subject)] + ["unit"] * subject.units
-    for name in names:
-        values = table.column(name).to_pylist()
+    fields = [f for f in table.schema if _is_about(f, subject)] + [table.schema.field("unit")] * subject.units
+    for field in fields:
+        values = plain_values(field, table.column(field.name))
         about |= np.array([v is not None and spelled(v) in subject.values for v in values], dtype=bool)
     return [bool(a) for a in about]
 

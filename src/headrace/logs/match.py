@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from headrace.logs.label_tables import label_tables
 from headrace.logs.labels import Label, LabelBook
-from headrace.logs.query import Told, ask, opened
+from headrace.logs.query import Opened, Told, ask, opened
 
 _LARGEST = 1 << 63
+_JSON = "as JSON"
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def matched_query(folder: Path, book: LabelBook, sql: str, *, until: int | None 
         UserError: it is no single SELECT, or DuckDB refuses it.
         StoreError: the log or the labels can't be read or written.
     """
-    with opened(folder) as db:
-        _match(db, book, book.waiting())
-        return ask(db, sql, label_tables(book.labels(until=until)))
+    with opened(folder) as log:
+        _match(log, book, book.waiting())
+        return ask(log.db, sql, label_tables(book.labels(until=until)))
 
 
 def match(folder: Path, book: LabelBook) -> Matched:
@@ -53,11 +54,11 @@ def match(folder: Path, book: LabelBook) -> Matched:
     waiting = book.waiting()
     if not waiting:
         return Matched()
-    with opened(folder) as db:
-        return _match(db, book, waiting)
+    with opened(folder) as log:
+        return _match(log, book, waiting)
 
 
-def _match(db: duckdb.DuckDBPyConnection, book: LabelBook, waiting: Sequence[Label]) -> Matched:
+def _match(log: Opened, book: LabelBook, waiting: Sequence[Label]) -> Matched:
     if not waiting:
         return Matched()
     groups: dict[tuple[str, ...], list[Label]] = defaultdict(list)
@@ -65,10 +66,11 @@ def _match(db: duckdb.DuckDBPyConnection, book: LabelBook, waiting: Sequence[Lab
         groups[tuple(sorted(label.inputs or {}))].append(label)
     found: dict[int, str] = {}
     ambiguous = 0
-    kinds = {r[0]: r[1] for r in db.execute("DESCRIBE predictions").fetchall()}
+    kinds = {r[0]: r[1] for r in log.db.execute("DESCRIBE predictions").fetchall()}
+    kinds |= dict.fromkeys(log.as_json, _JSON)
     for names, labels in groups.items():
         if all(f"input_{n}" in kinds for n in names):
-            one, several = _find(db, names, labels, kinds)
+            one, several = _find(log.db, names, labels, kinds)
             found |= one
             ambiguous += several
     book.match(found)
@@ -103,11 +105,27 @@ def _equal(i: int, column: str, kind: str) -> str:
     told = {"BIGINT": f"w{i}", "DOUBLE": f"d{i}", "BOOLEAN": f"TRY_CAST(k{i} AS BOOLEAN)"}.get(kind)
     if told is not None:
         return f"{told} IS NOT DISTINCT FROM {quoted} AND (k{i} IS NULL) = ({quoted} IS NULL)"
-    one, other = (
-        f"coalesce(CAST(TRY_CAST({x} AS TIMESTAMP) AS VARCHAR), {x})"
-        for x in (f"k{i}", f"CAST({quoted} AS VARCHAR)")
-    )
+    if kind == _JSON:
+        return f"{_plainest(f'k{i}')} IS NOT DISTINCT FROM {_plainest(_unquoted(quoted))}"
+    one, other = (f"coalesce({_moment(x)}, {x})" for x in (f"k{i}", f"CAST({quoted} AS VARCHAR)"))
     return f"{one} IS NOT DISTINCT FROM {other}"
+
+
+def _moment(text: str) -> str:
+    return f"CAST(TRY_CAST({text} AS TIMESTAMP) AS VARCHAR)"
+
+
+def _plainest(text: str) -> str:
+    """One spelling of what may be a time, a number or another text."""
+    whole = f"CASE WHEN regexp_full_match({text}, '-?[0-9]+') THEN {text} END"
+    number = f"regexp_replace(CAST(TRY_CAST({text} AS DOUBLE) AS VARCHAR), '[.]0$', '')"
+    return f"coalesce({_moment(text)}, {whole}, {number}, {text})"
+
+
+def _unquoted(json: str) -> str:
+    """The text of a JSON text that has no quotes or backslashes in it; what is none stays as it is."""
+    inner = f"substring({json}, 2, length({json}) - 2)"
+    return f'CASE WHEN regexp_full_match({json}, \'"[^"\\\\]*"\') THEN {inner} ELSE {json} END'
 
 
 def _number(value: str | float | bool | None) -> tuple[int | None, float | None]:

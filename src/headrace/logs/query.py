@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from headrace.core.errors import UserError
-from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, to_table, unites
+from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, is_json, to_table, unites
 from headrace.logs.compact import segment_tables
 from headrace.logs.label_tables import LabelTables
 from headrace.logs.parts import Parts, load, reading
@@ -37,10 +37,17 @@ class Told:
     rows: list[tuple[Any, ...]]
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A connection with the table `predictions`, and which of its columns hold JSON."""
+
+    db: duckdb.DuckDBPyConnection
+    as_json: frozenset[str]
+
+
 @contextmanager
-def opened(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the table `predictions`. It can read the log's files and no other, load nothing, and
-    write nowhere.
+def opened(folder: Path) -> Iterator[Opened]:
+    """A connection that can read the log's files and no other, load nothing, and write nowhere.
 
     Raises:
         StoreError: the log can't be read.
@@ -56,15 +63,16 @@ def opened(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         counts = load(folder)
         fresh = concat([to_table([], ""), *_fresh(folder, counts)])
         files = [str(folder / p.file) for p in counts.parts]
-        if not unites([fresh.schema, *(part_schema(folder, p) for p in counts.parts)]):
+        schemas = [fresh.schema, *(part_schema(folder, p) for p in counts.parts)]
+        if not unites(schemas):
             # SQL would refuse: these columns become JSON, at the price of reading everything.
             fresh = concat([fresh, *(t for part in counts.parts for t in part_tables(folder, part))])
-            files = []
-        _predictions(db, files, fresh)
+            files, schemas = [], [fresh.schema]
+        names = _predictions(db, files, fresh)
         db.execute("SET allowed_paths = " + _list(files))
         db.execute("SET enable_external_access = false")
         db.execute("SET lock_configuration = true")
-        yield db
+        yield Opened(db, frozenset(names[f.name] for schema in schemas for f in schema if is_json(f)))
 
 
 def query(folder: Path, sql: str, labels: LabelTables) -> Told:
@@ -74,8 +82,8 @@ def query(folder: Path, sql: str, labels: LabelTables) -> Told:
         UserError: it is no single SELECT, or DuckDB refuses it.
         StoreError: the log can't be read.
     """
-    with opened(folder) as db:
-        return ask(db, sql, labels)
+    with opened(folder) as log:
+        return ask(log.db, sql, labels)
 
 
 def ask(db: duckdb.DuckDBPyConnection, sql: str, labels: LabelTables) -> Told:
@@ -113,8 +121,8 @@ def _fresh(folder: Path, counts: Parts) -> list[pa.Table]:
     return [t for path in fresh_segments(folder, counts) for t in segment_tables(path)]
 
 
-def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Table) -> None:
-    """Make the view `predictions` of parts and a table of fresh rows."""
+def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Table) -> Mapping[str, str]:
+    """Make the view `predictions` of parts and a table of fresh rows; what columns are called there."""
     db.register("fresh", fresh)
     every = "SELECT * FROM fresh"
     if files:
@@ -126,6 +134,7 @@ def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Tabl
         columns += f", CAST(NULL AS DOUBLE) AS {_PREDICTION}"
     db.execute(f"CREATE OR REPLACE VIEW predictions AS SELECT {columns} FROM ({every})")
     db.execute("SELECT * FROM predictions LIMIT 0")
+    return names
 
 
 def _names(columns: Iterator[str]) -> Mapping[str, str]:
