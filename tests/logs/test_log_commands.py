@@ -13,6 +13,7 @@ from written import everything, write
 
 from headrace.cli.root import cli
 from headrace.data.privacy.redact import hash_text
+from headrace.logs.labels import MOST
 from headrace.project import Project
 from headrace.serve.labelled import as_logged
 from headrace.testing.log_exam import answered
@@ -113,6 +114,9 @@ def test_labels_from_a_file(logged: Project, tmp_path: Path) -> None:
     refused = headrace(logged, "label", str(file))
     assert refused.exit_code == 2
     assert "expected a number above 0" in refused.stderr
+    many = [f"p{i},1,{-1 if i == MOST + 1 else 1}" for i in range(MOST + 2)]
+    file.write_text("\n".join(["id,label,weight", *many]) + "\n")
+    assert f"refused: [{MOST + 1}].weight" in headrace(logged, "label", str(file)).stderr
 
 
 def test_columns_that_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,13 +136,14 @@ class LabelBook:
         self._treat = treat
         self._fit = fit
 
-    def take(self, rows: Any, *, source: str = "") -> Taken:
+    def take(self, rows: Any, *, source: str = "", first: int = 0) -> Taken:
         """Keep labels as sent: an object or a list of such, each with `label` (text, number, truth; null
         withdraws what was said) and either `id` (the prediction's) or `input_NAME` for columns of the inputs
         that tell the prediction; also `weight`, `source`, and `event_id`, which names this very message.
 
         Each row is kept or refused by itself. A row whose value is the newest that is known of the same
-        prediction or inputs is known; one with a known `event_id` too, if it says the same.
+        prediction or inputs is known; one with a known `event_id` too, if it says the same. Problems tell rows
+        by their numbers; `first` is that of the first, where another list is gone on with.
 
         Raises:
             DataError: the body as a whole has another form, or too many rows; nothing was kept.
@@ -156,7 +157,7 @@ class LabelBook:
         taken = Taken()
         sound: list[_Row] = []
         for i, row in enumerate(given):
-            where = f"[{i}]" if isinstance(rows, list) else ""
+            where = f"[{first + i}]" if isinstance(rows, list) else ""
             problems, kept = self._checked(row, where, source)
             if kept is None:
                 taken.refused += 1

@@ -180,7 +180,7 @@ class Logging(ProjectBase):
 
         book, taken, rows = self.labels(), Taken(), 0
         for batch in batches(Path(file)):
-            taken.add(book.take(batch, source=source))
+            taken.add(book.take(batch, source=source, first=rows))
             rows += len(batch)
             progress("label", "rows", rows, 0)
         return taken, match(self.log_folder, book)
