@@ -142,8 +142,8 @@ class LabelBook:
         that tell the prediction; also `weight`, `source`, and `event_id`, which names this very message.
 
         Each row is kept or refused by itself. A row whose value is the newest that is known of the same
-        prediction or inputs is known; one with a known `event_id` too, if it says the same. Problems tell rows
-        by their numbers; `first` is that of the first, where another list is gone on with.
+        prediction or inputs is known; one with a known `event_id` too, if it says the same. Problems tell
+        rows by their numbers; `first` is that of the first, where another list is gone on with.
 
         Raises:
             DataError: the body as a whole has another form, or too many rows; nothing was kept.
