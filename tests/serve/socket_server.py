@@ -29,6 +29,7 @@ from headrace.serve.answer import Answerer
 from headrace.serve.http.app import assemble
 from headrace.serve.http.tracing import tracing_of
 from headrace.serve.http.wire import Limits
+from headrace.serve.intakes import Intakes
 from headrace.serve.live import Live, load
 from headrace.serve.reviewing import Room
 from headrace.serve.worker import Application, run
@@ -51,7 +52,7 @@ def make(loop):
 
     book = LabelBook(Path(sys.argv[4]))
     room = Room(SqliteReviews(Path(sys.argv[5])), lambda rows: book.take(list(rows)))
-    shell = assemble(live, None, log, tracing=tracing, room=room, book=book, close=close)
+    shell = assemble(live, Intakes(store, live), log, tracing=tracing, room=room, book=book, close=close)
     return Application(shell, Limits())
 
 said = lambda: print("ready", flush=True)

@@ -21,6 +21,7 @@ from headrace.core.places import STORE_DIR
 from headrace.core.views import RELEASE_KINDS, releases
 from headrace.serve.http.app import assemble
 from headrace.serve.http.health import LATE, Health, late
+from headrace.serve.intakes import Intakes
 from headrace.serve.live import Live, load
 from headrace.stores import EmbeddedStore
 
@@ -39,7 +40,7 @@ def test_what_is_missing_is_said(binary: Release) -> None:
     trouble, notes = [""], [""]
     health = Health([lambda: trouble[0]], notes=[lambda: notes[0]])
     live = Live.pinned(load(binary.store, binary.name, binary.manifest, system_clock))
-    client = Client(assemble(live, None, health=health))
+    client = Client(assemble(live, Intakes(binary.store, live), health=health))
     probes = ("/health/ready", "/v2/health/ready", "/v2/models/flights/ready", "/ping")
     assert [client.get(p).status_code for p in probes] == [200] * 4
     notes[0] = "release b can't be loaded"

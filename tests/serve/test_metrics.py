@@ -22,6 +22,7 @@ from headrace.core.clock import system_clock
 from headrace.serve.http.app import assemble
 from headrace.serve.http.metrics import BOUNDS, Gauge, Metrics
 from headrace.serve.http.tally import SLOTS, Tally, totals
+from headrace.serve.intakes import Intakes
 from headrace.serve.live import Live, load
 
 Told = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -50,7 +51,7 @@ def entry(**changed: Any) -> Answered:
 
 def test_requests_and_rows_are_counted(binary: Release) -> None:
     live = Live.pinned(load(binary.store, binary.name, binary.manifest, system_clock))
-    client = Client(assemble(live, None))
+    client = Client(assemble(live, Intakes(binary.store, live)))
     for _ in range(3):
         client.post("/predict", json=ROW)
     client.post("/predict", json=requests(5))

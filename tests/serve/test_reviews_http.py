@@ -21,6 +21,7 @@ from headrace.serve.attention import FAILED, OVER
 from headrace.serve.desk.people import Reviewers
 from headrace.serve.http.app import assemble
 from headrace.serve.http.guard import Guard
+from headrace.serve.intakes import Intakes
 from headrace.serve.live import Live, load
 from headrace.serve.reviewing import Room
 from headrace.stores import EmbeddedStore
@@ -41,7 +42,9 @@ class Site:
         self.people = Reviewers(release.store, self.queue, holder="here")
         self.book = LabelBook(folder / "log")
         room = Room(SqliteReviews(folder / "reviews.db"), lambda rows: self.book.take(list(rows)))
-        self.client = Client(assemble(live, None, people=self.people, room=room, guard=guard))
+        self.client = Client(
+            assemble(live, Intakes(release.store, live), people=self.people, room=room, guard=guard)
+        )
 
     def ask(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = self.client.post("/predict", json=rows).json()["predictions"]
