@@ -40,6 +40,7 @@ def test_an_error_of_no_problem_is_a_mistake() -> None:
     [
         ("HeadraceError", 1),
         ("StoreError", 1),
+        ("NoAnswer", 1),
         ("Conflict", 1),
         ("Corrupt", 1),
         ("UserError", 2),
