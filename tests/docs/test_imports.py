@@ -36,7 +36,9 @@ def test_the_command_line_loads_nothing_heavy_before_a_command_runs() -> None:
     assert not loaded_by("import headrace.cli.root") & (HEAVY | {"numpy", "pydantic"})
 
 
-@pytest.mark.parametrize("module", ["headrace.serve.http.app", "headrace.serve.batch", "headrace.serve.answer"])
+@pytest.mark.parametrize(
+    "module", ["headrace.serve.http.app", "headrace.serve.batch", "headrace.serve.answer"]
+)
 def test_serving_loads_no_training_library(module: str) -> None:
     assert not loaded_by(f"import {module}") & {"pandas", "sklearn", "lightgbm", "onnx", "scipy", "skl2onnx"}
 
