@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -83,21 +83,22 @@ def serve(
         return
     from headrace.serve.workers import Supervisor, listen
 
-    sockets = listen(host, port, workers)
-    taken = sockets[0].getsockname()[1]
-    told = partial(click.echo, f"serving on http://{host}:{taken} — GET / says what there is", err=True)
-    if workers == 1:
-        run(partial(make, wanted), sockets, ready=told)
-        return
-
-    with _shared(root / STORE_DIR / SERVING) as common:
+    with ExitStack() as held:  # closed also where the application can't be made
+        sockets = [held.enter_context(s) for s in listen(host, port, workers)]
+        taken = sockets[0].getsockname()[1]
+        told = partial(click.echo, f"serving on http://{host}:{taken} — GET / says what there is", err=True)
+        if workers == 1:
+            run(partial(make, wanted), sockets, ready=told)
+            return
+        common = held.enter_context(_shared(root / STORE_DIR / SERVING))
 
         def command(place: int, listening: int, link: int) -> Sequence[str]:
             mine = ["--place", str(place), "--socket", str(listening), "--link", str(link)]
             start = [sys.executable, "-c", "from headrace.cli import main; main()"]
             return [*start, *sys.argv[1:], *mine, "--shared", str(common)]
 
-        sys.exit(Supervisor(sockets, command, partial(click.echo, err=True)).run(told))
+        status = Supervisor(sockets, command, partial(click.echo, err=True)).run(told)
+    sys.exit(status)
 
 
 @contextmanager
