@@ -222,8 +222,10 @@ def _empty(folder: Path) -> Path:
     """A new folder beside the one that is wanted.
 
     Raises:
-        UserError: that holds something which is no earlier export.
+        UserError: that holds something which is no earlier export, or is the folder one is in.
     """
+    if folder.resolve() == Path.cwd():  # the folder is replaced as a whole
+        raise UserError("that is the folder you are in", where=str(folder), fix="name a new one")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / RELEASE / "release.json").is_file():
         raise UserError("that folder is not empty", where=str(folder), fix="name a new one")
     if folder.exists() and not folder.is_dir():
