@@ -17,7 +17,8 @@ from serve_releases import EVENTS, Release, requests
 from socket_server import SocketServer, serving
 
 from headrace.serve.http.app import make_app
-from headrace.serve.http.wire import Limits, Wire
+from headrace.serve.http.limits import Limits
+from headrace.serve.http.wire import Wire
 
 TYPES = {n: kind for n, kind in EVENTS.items() if n != "note"}
 

@@ -113,7 +113,7 @@ def test_a_key_that_nobody_knows_and_a_moment_before_everything(project: Project
     row = {"at": "1999-01-01T00:00:00Z", "depot": "west", "courier": None, "distance": 3.0}
     for sent in (row, {**row, "at": None}, {**row, "at": "2090-01-01T00:00:00Z"}):
         assert 0 <= answerer.answer([sent])[0]["probability"] <= 1
-    past = answerer._pasts[0]
+    past = answerer._filled.pasts[0]
     asked = {"depot": "west", "courier": None}
     assert set(past.find(asked, 0).values()) <= {None, 0.0}
 

@@ -269,7 +269,7 @@ def test_snapshots_are_not_loaded_where_the_store_has_all(project: Project) -> N
     of = manifest.serving
     live = Answerer(project.store, of, "r", online=Online(project.online(), of, Clock(NOW)))
     live.warm()
-    assert not {"_tables", "_pasts"} & set(vars(live))
+    assert not {"tables", "pasts"} & set(vars(live._filled))
 
 
 def test_the_command(project: Project) -> None:

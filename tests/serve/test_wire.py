@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
+from headrace.serve.http.limits import Limits
 from headrace.serve.http.shell import Shell
-from headrace.serve.http.wire import Connection, Limits, Wire
+from headrace.serve.http.wire import Connection, Wire
 
 MOST = 200_000
 BIG, HUGE = 60_000, 20_000_000

@@ -34,9 +34,10 @@ from headrace.serve.guarded import Tally
 from headrace.serve.http.app import assemble
 from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health, late
+from headrace.serve.http.limits import Limits
 from headrace.serve.http.metrics import Gauge, Metrics
 from headrace.serve.http.tracing import tracing_of
-from headrace.serve.http.wire import Limits, Wire
+from headrace.serve.http.wire import Wire
 from headrace.serve.intakes import Intakes
 from headrace.serve.labelled import as_logged, as_truth
 from headrace.serve.live import Following, Live, Make, Served, load, loader

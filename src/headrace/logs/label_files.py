@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from headrace.core.errors import DataError, Problem, did_you_mean
-from headrace.logs.labels import FIELDS, ID, INPUT, LABEL, MOST, WEIGHT
+from headrace.logs.label_rows import FIELDS, ID, INPUT, LABEL, WEIGHT
+from headrace.logs.labels import MOST
 
 Cell = Callable[[str], Any]
 

@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,11 @@ import msgspec
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import to_plain
-from headrace.core.errors import DataError, Problem, StoreError, did_you_mean
+from headrace.core.errors import DataError, Problem, StoreError
 from headrace.core.spelled import spelled
+from headrace.logs.label_rows import INPUT, LABEL, Row, mistakes, row_of
 
 FILE = "labels.db"
-INPUT = "input_"
-ID, LABEL, WEIGHT, EVENT, SOURCE = "id", "label", "weight", "event_id", "source"
-FIELDS = (ID, LABEL, WEIGHT, EVENT, SOURCE)
 MOST = 10_000
 _PATIENCE = 30.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,8 +43,6 @@ _SCHEMA = (
 Treat = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 Value = str | float | bool
 Fit = Callable[[Value], Value]
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True)
@@ -102,20 +97,6 @@ class Taken:
         return told
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A sound label, before it is kept."""
-
-    where: str
-    subject: bytes
-    id: str | None
-    inputs: str | None
-    value: str
-    weight: float | None
-    source: str
-    event: str | None
-
-
 class LabelBook:
     """The labels of a log's folder. May be shared by threads and processes; what `take` acknowledged survives
     the death of the process and a power cut."""
@@ -155,7 +136,7 @@ class LabelBook:
                 f"{len(given):,} labels in one request", where="labels", fix=f"send at most {MOST:,} at once"
             )
         taken = Taken()
-        sound: list[_Row] = []
+        sound: list[Row] = []
         for i, row in enumerate(given):
             where = f"[{first + i}]" if isinstance(rows, list) else ""
             problems, kept = self._checked(row, where, source)
@@ -168,8 +149,8 @@ class LabelBook:
             self._keep(sound, taken)
         return taken
 
-    def _checked(self, row: Any, where: str, source: str) -> tuple[list[Problem], _Row | None]:
-        problems = _mistakes(row, where)
+    def _checked(self, row: Any, where: str, source: str) -> tuple[list[Problem], Row | None]:
+        problems = mistakes(row, where)
         if problems:
             return problems, None
         inputs = {n.removeprefix(INPUT): v for n, v in row.items() if n.startswith(INPUT)}
@@ -184,9 +165,9 @@ class LabelBook:
             except DataError as error:
                 at = f"{where}." if where else ""
                 return [replace(p, where=f"{at}{LABEL}") for p in error.problems], None
-        return [], _row(row, inputs, where, source)
+        return [], row_of(row, inputs, where, source)
 
-    def _keep(self, rows: Sequence[_Row], taken: Taken) -> None:
+    def _keep(self, rows: Sequence[Row], taken: Taken) -> None:
         arrived = (self._clock() - _EPOCH) // timedelta(microseconds=1)
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
@@ -194,7 +175,7 @@ class LabelBook:
                 self._keep_one(db, row, arrived, taken)
             db.execute("COMMIT")
 
-    def _keep_one(self, db: sqlite3.Connection, row: _Row, arrived: int, taken: Taken) -> None:
+    def _keep_one(self, db: sqlite3.Connection, row: Row, arrived: int, taken: Taken) -> None:
         if row.event is not None:
             old = db.execute(
                 "SELECT subject, value, weight FROM label WHERE event = ?", (row.event,)
@@ -335,7 +316,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
-def _newest(db: sqlite3.Connection, row: _Row) -> tuple[tuple[str, float | None] | None, str | None]:
+def _newest(db: sqlite3.Connection, row: Row) -> tuple[tuple[str, float | None] | None, str | None]:
     """The newest value and weight of what a row is about, and the prediction that this is: inputs that were
     matched before mean the same one now."""
     found = row.id
@@ -353,68 +334,7 @@ def _newest(db: sqlite3.Connection, row: _Row) -> tuple[tuple[str, float | None]
     return None if newest is None else (newest[0], newest[1]), found
 
 
-def _mistakes(row: Any, where: str) -> list[Problem]:
-    if not isinstance(row, dict):
-        return [Problem("a label has to be an object", where, fix='send {"id": "...", "label": true}')]
-    at = f"{where}." if where else ""
-    sent = [n for n in row if isinstance(n, str) and n.startswith(INPUT) and n != INPUT]
-    problems = [
-        Problem(f"unknown field {str(n)!r}", f"{at}{n}", fix=did_you_mean(str(n), (*FIELDS, "input_NAME")))
-        for n in row
-        if n not in FIELDS and n not in sent
-    ]
-    if (ID in row) == bool(sent):
-        told = "send the prediction's id, or input_NAME columns that tell it"
-        problems.append(Problem("either an id or inputs say what is labelled", where, fix=told))
-    if LABEL not in row:
-        problems.append(Problem("there is no label", f"{at}{LABEL}", fix="null withdraws what was said"))
-    problems += [
-        Problem("expected text", f"{at}{name}")
-        for name in (ID, SOURCE, EVENT)
-        if name in row and not (isinstance(row[name], str) and row[name] and _is_plain(row[name]))
-    ]
-    problems += [
-        Problem("expected text, a number, a truth or null", f"{at}{name}")
-        for name in (LABEL, *sent)
-        if not _is_plain(row.get(name))
-    ]
-    weight = row.get(WEIGHT)
-    if weight is not None and not (_is_number(weight) and 0 < weight < float("inf")):
-        problems.append(Problem("expected a number above 0", f"{at}{WEIGHT}"))
-    return problems
-
-
-def _row(row: Mapping[str, Any], inputs: Mapping[str, Any], where: str, source: str) -> _Row:
-    sent = _encode(inputs).decode() if inputs else None
-    subject = blake2b((sent or f"id:{row[ID]}").encode(), digest_size=16).digest()
-    weight = row.get(WEIGHT)
-    return _Row(
-        where,
-        subject,
-        row.get(ID),
-        sent,
-        _encode(row[LABEL]).decode(),
-        None if weight is None else float(weight),
-        row.get(SOURCE, source),
-        row.get(EVENT),
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, float):
-        return value - value == 0
-    if isinstance(value, int):
-        return abs(value) < 1 << 63
-    if isinstance(value, str):
-        return not any("\ud800" <= c <= "\udfff" for c in value)
-    return value is None
-
-
-def _other(row: _Row) -> Problem:
+def _other(row: Row) -> Problem:
     return Problem(
         "a label of this event_id is known, which says something else",
         where=row.where,

@@ -1,4 +1,4 @@
-"""Answering for one release: event rows in, predictions out. Lookups are resolved here.
+"""Answering for one release: event rows in, predictions out.
 
 Needs numpy, pyarrow and onnxruntime alone. Knows nothing of HTTP or files.
 """
@@ -9,34 +9,28 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import format_duration
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.task import Kind
-from headrace.data.buffers import Array, fixed, known
+from headrace.data.buffers import Array
 from headrace.data.feed import feed
 from headrace.data.functions.call import Where, function_plan
-from headrace.data.history.index import HistoryTable
-from headrace.data.lookup import LookupTable
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
 from headrace.data.privacy.redact import Treatment, treat, treat_one
 from headrace.graph.rows import RowEncoder, sort_of
 from headrace.graph.run import Runner
-from headrace.release.manifest import Lookup, Serving, Treated
+from headrace.release.manifest import Serving, Treated
+from headrace.serve.filled import Filled
 from headrace.serve.online import Notes, Online
 from headrace.serve.why import Reasons, Why
-
-if TYPE_CHECKING:
-    from headrace.core.spec.tables import TableSpec
 
 Feeds = Mapping[str, NDArray[Any]]
 Label = str | int | float | bool
@@ -68,27 +62,12 @@ class Answerer:
         self.labels = tuple(label(c) for c in serving.task.classes)
         self._names = tuple(label_name(c) for c in self.labels)
         self._runner = Runner(store.get(serving.graph), threads=threads)
-        self._histories = {t: [h for h in serving.histories if h.table == t] for t in serving.pasts}
-        if online is None:
-            _ = self._tables, self._pasts  # not by the first who ask, several at once
+        self._filled = Filled(store, serving, online)
         self._functions = function_plan(store, serving.functions, serving.code)
         self._functions.load()
-        self._looked_up = _looked_up(serving)
         self._unused = frozenset(serving.unused)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in serving.treated.items()}
         self._secret = secret_of(serving.treated.values(), serving.pii_key)
-
-    @cached_property
-    def _tables(self) -> Mapping[str, LookupTable]:
-        # Not in __init__: an online store needs none of them.
-        return {
-            t.table: LookupTable.load(t.table, self._store.get(t.artifact), _table_spec(t), t.columns)
-            for t in self.serving.lookups
-        }
-
-    @cached_property
-    def _pasts(self) -> Sequence[HistoryTable]:
-        return [_past(self._store, self.serving, table) for table in self.serving.pasts]
 
     @cached_property
     def _encoder(self) -> RowEncoder:
@@ -161,7 +140,7 @@ class Answerer:
             UserCodeError: a function of the user's raised.
         """
         notes = Notes()
-        if self._looked_up or self.serving.pasts:
+        if self._filled:
             feeds.update(self._find(rows, feeds, notes))
         if self._functions.functions:
             feeds.update(self._functions.compute(feeds, len(rows), "rows[{}]".format))
@@ -247,8 +226,8 @@ class Answerer:
             columns = {**columns, **done}
         kinds = {n: Type.TEXT if n in self._treated else kind for n, kind in self.types.items()}
         feeds = {name: feed(columns[name], kind) for name, kind in kinds.items()}
-        if self._looked_up or self.serving.pasts:
-            feeds.update(self._match(columns))
+        if self._filled:
+            feeds.update(self._filled.match(columns))
         if self._functions.functions:
             feeds.update(self._functions.compute(feeds, rows, where))
         return feeds
@@ -258,36 +237,12 @@ class Answerer:
     ) -> dict[str, NDArray[Any]]:
         """Lookups and histories for a request's rows, at each row's moment of prediction; `notes` are told
         what the online store lacks."""
-        notes = notes or Notes()
         time = self.serving.time
         moments: list[int | None] = [None] * len(rows)
         if time is not None and time in feeds:
             lead = self.serving.lead_us
             moments = [None if t == NULL_TIME else t - lead for t in feeds[time].tolist()]
-        found: dict[str, Sequence[Mapping[str, Any] | None]] = {}
-        for lookup in self.serving.lookups:
-            name = lookup.table
-            keys = [self._key(k, rows, feeds) for k in lookup.key]
-            if self.online is not None and name in self.online.feeds:
-                found[name] = self.online.rows(name, list(zip(*keys, strict=True)), moments, notes)
-            else:
-                table = self._tables[name]
-                found[name] = [table.find(key, m) for *key, m in zip(*keys, moments, strict=True)]
-        columns = {
-            name: _column(kind, found[source], name.partition(".")[2])
-            for name, kind, source in self._looked_up
-        }
-        for at, (source, histories) in enumerate(self._histories.items()):
-            sent = {k: self._key(k, rows, feeds) for k in dict.fromkeys(k for h in histories for k in h.by)}
-            if self.online is not None and source in self.online.feeds:
-                told: Sequence[Mapping[str, Any]] = self.online.histories(source, sent, moments, notes)
-            else:
-                past = self._pasts[at]
-                told = [
-                    past.find({k: parts[i] for k, parts in sent.items()}, m) for i, m in enumerate(moments)
-                ]
-            columns |= {h.column: _column(h.type, told, h.name) for h in histories}
-        return columns
+        return self._filled.find(lambda name: self._key(name, rows, feeds), moments, notes)
 
     def _treat(
         self, name: str, how: Treatment, rows: Sequence[Mapping[str, Any]], feeds: Feeds
@@ -311,27 +266,6 @@ class Answerer:
         if self.types[name] is not Type.TIME:
             return [row.get(name) for row in rows]
         return [None if t == NULL_TIME else t for t in feeds[name].tolist()]
-
-    def _match(self, columns: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
-        """Lookups and histories for a batch."""
-        moments = None
-        if self.serving.time is not None and self.serving.time in columns:
-            times = columns[self.serving.time]
-            moments = np.where(known(times), fixed(times) - self.serving.lead_us, np.int64(NULL_TIME))
-        spots = {
-            name: table.match([columns[k] for k in table.keys], moments)
-            for name, table in self._tables.items()
-        }
-        found = {
-            name: feed(self._tables[source].take(name.partition(".")[2], spots[source]), kind)
-            for name, kind, source in self._looked_up
-        }
-        for past in self._pasts:
-            if moments is None:
-                raise DataError("histories need the event's time", fix=f"send {self.serving.time}")
-            values = past.compute({k: columns[k] for k in past.by}, moments)
-            found |= {h.column: values[h.name] for h in past.histories}
-        return found
 
     def _labelled(self, outputs: Feeds, rows: int) -> list[dict[str, Any]]:
         """Outputs as one JSON-like object a row: prediction, probability (of the positive class, or by
@@ -404,47 +338,3 @@ def _without(row: Mapping[str, Any], unused: frozenset[str]) -> Mapping[str, Any
     if not isinstance(row, dict) or unused.isdisjoint(row):
         return row
     return {k: v for k, v in row.items() if k not in unused}
-
-
-def _past(store: Store, serving: Serving, table: str) -> HistoryTable:
-    """A table's histories, from the release's own snapshot."""
-    of = serving.pasts[table]
-    graph = store.get(of.graph) if of.graph else None
-    return HistoryTable.load(
-        store.get(of.artifact), [h for h in serving.histories if h.table == table], graph
-    )
-
-
-def _looked_up(serving: Serving) -> list[tuple[str, Type, str]]:
-    """The raw columns that side tables fill, for the graph, functions and rules: name, type and table."""
-    tables = {lookup.table for lookup in serving.lookups}
-    found = {f.name: (f.type, f.source) for f in serving.fields if f.source in tables}
-    sent = serving.event_types()
-    for function in serving.functions:
-        for name, kind in zip(function.reads, function.types, strict=True):
-            table = name.partition(".")[0]
-            if name not in sent and table in tables:
-                found.setdefault(name, (kind, table))
-    for name, kind in serving.beside.items():
-        if name.partition(".")[0] in tables:
-            found.setdefault(name, (kind, name.partition(".")[0]))
-    return [(n, kind, table) for n, (kind, table) in found.items()]
-
-
-def _table_spec(lookup: Lookup) -> TableSpec:
-    from headrace.core.spec.tables import TableSpec  # a server that has no tables needs no pydantic
-
-    ttl = None if lookup.ttl_us is None else format_duration(timedelta(microseconds=lookup.ttl_us))
-    return TableSpec(read=lookup.table, key=lookup.key, time=lookup.time, known_at=lookup.known_at, ttl=ttl)
-
-
-def _column(kind: Type, found: Sequence[Mapping[str, Any] | None], name: str) -> NDArray[Any]:
-    """One looked-up column in raw-column convention; null where nothing was found."""
-    values = [None if row is None else row[name] for row in found]
-    if kind == Type.TEXT:
-        column = np.empty(len(values), dtype=object)
-        column[:] = [NULL_TEXT if v is None else v for v in values]
-        return column
-    if kind == Type.TIME:
-        return np.array([NULL_TIME if v is None else v for v in values], dtype=np.int64)
-    return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from headrace.serve.http.limits import Limits
 from headrace.serve.http.shell import Shell
-from headrace.serve.http.wire import Limits, Wire
+from headrace.serve.http.wire import Wire
 
 PATIENCE = 30.0
 """Seconds that requests under way are given when a worker stops."""

@@ -36,7 +36,7 @@ from headrace.core.online import (
 from headrace.core.schema import NULL_TIME
 from headrace.stores.connect import transaction
 from headrace.stores.online_blocks import add_rows, read_rows
-from headrace.stores.online_file import connect, nothing, trouble
+from headrace.stores.online_file import FILE, nothing
 from headrace.stores.online_newest import Row, add_newest, read_newest
 from headrace.stores.trouble import os_trouble
 
@@ -277,11 +277,11 @@ class SqliteOnlineStore:
                 if not self.path.exists():
                     with closing(nothing()) as empty:
                         return ask(empty)
-                db = self._local.db = connect(self.path, self.patience)
+                db = self._local.db = FILE.connect(self.path, self.patience)
             return ask(db)
         except sqlite3.Error as error:
             self._local.db = None
-            raise trouble(error, "read the online store", self.path) from error
+            raise FILE.trouble(error, "read the online store", self.path) from error
         except OSError as error:
             raise os_trouble(error, "read the online store", self.path) from error
 
@@ -292,12 +292,12 @@ class SqliteOnlineStore:
             try:
                 if self._writer is None:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    self._writer = connect(self.path, self.patience)
+                    self._writer = FILE.connect(self.path, self.patience)
                 with transaction(self._writer, "BEGIN IMMEDIATE"):
                     return work(self._writer)
             except sqlite3.Error as error:
                 self._writer = None
-                raise trouble(error, "write to the online store", self.path) from error
+                raise FILE.trouble(error, "write to the online store", self.path) from error
             except OSError as error:
                 raise os_trouble(error, "write to the online store", self.path) from error
 

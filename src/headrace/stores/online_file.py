@@ -1,16 +1,11 @@
-"""The online store's file: its tables, and a connection to it that is ours and sound."""
+"""The online store's file and its tables."""
 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
-from headrace.core.errors import Corrupt, StoreError
-from headrace.stores.connect import switch_to_wal, transaction
-from headrace.stores.trouble import sqlite_trouble
+from headrace.stores.own_file import OwnFile
 
-_APPLICATION = 0x6865616F  # "heao"
-_VERSION = 1
 _SCHEMA = (
     """CREATE TABLE tbl (
         number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, facts INTEGER NOT NULL,
@@ -30,75 +25,22 @@ _SCHEMA = (
         stream INTEGER, key BLOB, "on" INTEGER, known INTEGER, pos INTEGER, rows BLOB,
         PRIMARY KEY (stream, key, "on", known, pos)) WITHOUT ROWID""",
     "CREATE TABLE word (code INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_VERSION}",
 )
 
-
-def connect(path: Path, patience: float) -> sqlite3.Connection:
-    """A connection to a file that has our tables; they are made where it has none.
-
-    Raises:
-        StoreError: the database is not ours.
-    """
-    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(db, path, patience)
-    except BaseException:
-        db.close()
-        raise
-    return db
+FILE = OwnFile(
+    what="online store",
+    application=0x6865616F,  # "heao"
+    version=1,
+    schema=_SCHEMA,
+    always=("PRAGMA synchronous = NORMAL", "PRAGMA mmap_size = 1073741824"),
+    before=("PRAGMA page_size = 8192",),
+    another="move the file away, and fill another with `headrace materialize`",
+    damaged="restore it from a backup, or remove it and fill it again with `headrace materialize`",
+)
 
 
 def nothing() -> sqlite3.Connection:
     """A database in memory with our tables, and nothing in them."""
     db = sqlite3.connect(":memory:", isolation_level=None)
-    _make(db)
+    FILE.make(db)
     return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path, patience: float) -> None:
-    """Make or check the tables. Many processes may do so at once."""
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA mmap_size = 1073741824")
-    with transaction(db, "BEGIN"):
-        if _is_current(db, path):
-            return
-    db.execute("PRAGMA page_size = 8192")
-    switch_to_wal(db, path, patience)
-    with transaction(db, "BEGIN IMMEDIATE"):
-        if not _is_current(db, path):
-            _make(db)
-
-
-def _make(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA:
-        db.execute(statement)
-
-
-def _is_current(db: sqlite3.Connection, path: Path) -> bool:
-    """True where our tables are there, False in an empty file."""
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application == _APPLICATION and version == _VERSION:
-        return True
-    if application or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreError(
-            "this SQLite database is no online store, or one of another headrace",
-            where=str(path),
-            fix="move the file away, and fill another with `headrace materialize`",
-        )
-    return False
-
-
-def trouble(error: sqlite3.Error, doing: str, place: Path) -> StoreError:
-    """A SQLite error met while `doing`, as the store's error."""
-    told = sqlite_trouble(error, doing, place)
-    if isinstance(told, Corrupt):
-        return Corrupt(
-            f"can't {doing}",
-            where=str(place),
-            why="the database is damaged",
-            fix="restore it from a backup, or remove it and fill it again with `headrace materialize`",
-        )
-    return told

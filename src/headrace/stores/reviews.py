@@ -20,7 +20,7 @@ from headrace.core.errors import DataError
 from headrace.core.review import TRAFFIC, Counts, Item, Label, Load, Period, Reviewed, State
 from headrace.core.spelled import spelled
 from headrace.stores.connect import transaction
-from headrace.stores.reviews_file import connect, trouble
+from headrace.stores.reviews_file import FILE
 from headrace.stores.reviews_rows import (
     NEVER,
     ROW,
@@ -345,13 +345,13 @@ class SqliteReviews:
             try:
                 if self._db is None:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    self._db, self._process = connect(self.path, self.patience), os.getpid()
+                    self._db, self._process = FILE.connect(self.path, self.patience), os.getpid()
                 yield self._db
             except OSError as error:
                 raise os_trouble(error, doing, self.path) from error
             except sqlite3.Error as error:
                 self._close()
-                raise trouble(error, doing, self.path) from error
+                raise FILE.trouble(error, doing, self.path) from error
 
     def _write(self, doing: str, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._open(doing) as db, transaction(db, "BEGIN IMMEDIATE"):

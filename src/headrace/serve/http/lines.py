@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
 
 from headrace.serve.http.endpoint import Reply
+from headrace.serve.http.shell import Entered
 
 _LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Request:
+    """A whole request that waits for its turn. entered: the endpoint's; a `Reply` where it was refused. old:
+    of HTTP/1.0."""
+
+    entered: Entered | Reply
+    body: bytes
+    began: float
+    head_only: bool
+    keep: bool
+    old: bool
 
 
 def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: bool) -> bytes:

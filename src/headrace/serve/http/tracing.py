@@ -76,7 +76,7 @@ class Tracing:
                     reply = handler(call)
                     if not isinstance(reply, Reply):
                         reply = await reply
-                except Exception as error:
+                except Exception as error:  # whatever it is, the span has it; the shell answers
                     told = refusal(error)
                     span.set_attribute("http.response.status_code", 500 if told is None else told.status)
                     span.set_attribute("error.type", type(error).__name__)

@@ -11,7 +11,6 @@ import contextlib
 from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
 from time import perf_counter, time
@@ -21,7 +20,8 @@ import httptools
 
 from headrace.serve.http.eager import begin
 from headrace.serve.http.endpoint import Refused, Reply
-from headrace.serve.http.lines import answer_of, target_of, without_upgrade
+from headrace.serve.http.limits import Limits
+from headrace.serve.http.lines import Request, answer_of, target_of, without_upgrade
 from headrace.serve.http.shell import SECURITY, Entered, Shell
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -29,31 +29,6 @@ _SOON = {"Retry-After": "1"}
 _PIECE = 16_384
 """Bytes that are parsed at once: requests that wait for the one before are not read any further than that."""
 _SECURITY = b"".join(b"%b: %b\r\n" % header for header in SECURITY)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a worker bears. Times are in seconds.
-
-    waiting: requests that are being answered at once (more get 429). bytes: of all bodies that are held at
-    once (more get 429). connections: more get 503. head: bytes of a request line and headers, and fields:
-    how many headers (431). patience: for a head, and for a body beside a second for every `pace` bytes
-    (408). idle: between requests. ahead: requests of a connection that wait for the one before. slow: for a
-    reader to take an answer, beside a second for every `pace` bytes. linger: to read what still comes after
-    an answer that ends the connection.
-    """
-
-    waiting: int = 1024
-    bytes: int = 128_000_000
-    connections: int = 4096
-    head: int = 65_536
-    fields: int = 100
-    patience: float = 10.0
-    pace: float = 65_536.0
-    idle: float = 75.0
-    ahead: int = 16
-    slow: float = 30.0
-    linger: float = 2.0
 
 
 class Wire:
@@ -99,19 +74,6 @@ class Wire:
         return done
 
 
-@dataclass(slots=True)
-class _Request:
-    """A whole request that waits for its turn. entered: the endpoint's; a `Reply` where it was refused. old:
-    of HTTP/1.0."""
-
-    entered: Entered | Reply
-    body: bytes
-    began: float
-    head_only: bool
-    keep: bool
-    old: bool
-
-
 class Connection(asyncio.Protocol):
     """One connection."""
 
@@ -119,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._wire = wire
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # there before any data
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[Request] = deque()
         self._unread = b""  # what came behind those, while reading is paused
         self._paused = False
         self._busy = False
@@ -290,7 +252,7 @@ class Connection(asyncio.Protocol):
         if self._deaf or self._entered is None:
             return
         parser = self._parser
-        request = _Request(
+        request = Request(
             self._entered,
             self._body if self._parts is None else b"".join(self._parts),
             self._began,
@@ -308,7 +270,7 @@ class Connection(asyncio.Protocol):
 
     # --- answers
 
-    def _answer(self, request: _Request) -> None:
+    def _answer(self, request: Request) -> None:
         wire, entered = self._wire, request.entered
         self._held -= len(request.body)
         if isinstance(entered, Reply):
@@ -326,7 +288,7 @@ class Connection(asyncio.Protocol):
             self._write(done[0], request)
 
     def _wait(
-        self, request: _Request, entered: Entered, coming: Coroutine[Any, Any, Reply], context: Context
+        self, request: Request, entered: Entered, coming: Coroutine[Any, Any, Reply], context: Context
     ) -> None:
         self._busy = True
         self._wire.waiting += entered.counts
@@ -334,7 +296,7 @@ class Connection(asyncio.Protocol):
         rest = self._later(coming, request, entered)
         self._task = self._wire.loop.create_task(rest, context=context)
 
-    async def _later(self, coming: Coroutine[Any, Any, Reply], request: _Request, entered: Entered) -> None:
+    async def _later(self, coming: Coroutine[Any, Any, Reply], request: Request, entered: Entered) -> None:
         try:
             reply = await coming
         finally:
@@ -367,7 +329,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         self._unread = b""
 
-    def _write(self, reply: Reply, request: _Request) -> None:
+    def _write(self, reply: Reply, request: Request) -> None:
         self._wire.bytes -= len(request.body)
         if self._gone or self._transport.is_closing():
             return
@@ -382,7 +344,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refused: Refused) -> None:
         """An answer before the request was whole: the last of this connection."""
         reply = self._wire.shell.told(refused, target_of(self._url)[0])
-        last = _Request(reply, b"", self._began, head_only=False, keep=False, old=False)
+        last = Request(reply, b"", self._began, head_only=False, keep=False, old=False)
         self._deaf = True
         if self._busy or self._stuck or self._waiting:
             self._waiting.append(last)
