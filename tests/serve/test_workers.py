@@ -231,8 +231,8 @@ def _taken() -> Iterator[int]:
 
 
 def _refuses(server: Running) -> bool:
-    """Refused, or reset: a connection that still waited to be accepted when the listening socket closed. Nobody
-    accepted it, so nothing was promised on it."""
+    """Refused, or reset: a connection that still waited to be accepted when the listening socket closed.
+    Nobody accepted it, so nothing was promised on it."""
     try:
         server.connect().close()
     except (ConnectionRefusedError, ConnectionResetError):
