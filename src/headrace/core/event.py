@@ -50,6 +50,21 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "schedule.set": (1, "a batch was put on a schedule: cron, source, output; the subject is its name"),
     "schedule.removed": (1, "a schedule was taken away"),
     "schedule.ran": (1, "a schedule's batch was done: the moment that it was due, the batch, rows"),
+    "window.judged": (
+        1,
+        "a window of live traffic was judged: span, rows, digest of its counts, what exceeded",
+    ),
+    "alert.opened": (
+        1,
+        "something changed beyond the alert budget: readings, and why; the subject is the alert",
+    ),
+    "alert.seen": (1, "an open alert's readings exceeded again in a later window"),
+    "alert.acknowledged": (1, "somebody has seen an alert and sees to it"),
+    "alert.resolved": (1, "an alert is over: its readings went back, or somebody said so, with a reason"),
+    "job.queued": (1, "policy decided on an action, or asks a person to; the subject is the job"),
+    "job.taken": (1, "a worker took a job, or renewed its lease: who, until when"),
+    "job.finished": (1, "a job ended: done or failed, the run and release that came of it"),
+    "job.refused": (1, "a person said no to an action"),
 }
 """Every kind of event, with the version that is written now and what it records."""
 

@@ -32,6 +32,7 @@ from headrace.core.spec.plans import Context, ExperimentPlan, Monitor, Retrainin
 from headrace.core.spec.scalars import Model, Name
 from headrace.core.spec.serve import Review, Serve
 from headrace.core.spec.tables import Clean, Data, SplitSpec
+from headrace.core.spec.watching import Alerts, Policy, Watch
 
 
 class Spec(Model):
@@ -87,6 +88,12 @@ class Spec(Model):
     """What is watched."""
     retraining: RetrainingPlan | None = None
     """When the model is trained again."""
+    watch: Watch = Watch()
+    """What is watched in production."""
+    alerts: Alerts = Alerts()
+    """How many false alarms there may be, and who hears of alerts."""
+    policy: Policy = Policy()
+    """What is done about what is seen."""
     seed: int = 0
     """The seed of everything that draws."""
 

@@ -1,0 +1,166 @@
+"""What is seen in production: windows, readings, alerts. Records, and folds of events.
+
+Times of windows are microseconds since 1970 UTC; those of events are ISO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from headrace.core.event import Event
+
+WATCH_KINDS = ("window.judged", "alert.opened", "alert.seen", "alert.acknowledged", "alert.resolved")
+
+
+class Family(StrEnum):
+    """Families of checks; as `watch.off` names them."""
+
+    QUALITY = "quality"
+    DRIFT = "drift"
+    MULTIVARIATE = "multivariate"
+    PREDICTION = "prediction"
+    PERFORMANCE = "performance"
+    ESTIMATED = "estimated"
+    CONCEPT = "concept"
+    CALIBRATION = "calibration"
+    SLICES = "slices"
+    FAIRNESS = "fairness"
+    HEALTH = "health"
+    COST = "cost"
+    VALUE = "value"
+
+
+HARMFUL = frozenset(
+    {Family.PERFORMANCE, Family.ESTIMATED, Family.SLICES, Family.FAIRNESS, Family.HEALTH, Family.VALUE}
+)
+"""Families whose alerts say that somebody is harmed already, not only that something changed."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of answers of one release on one arm: `start <= time < end`. arm: champion, canary, treatment or
+    shadow."""
+
+    release: str
+    arm: str
+    start: int
+    end: int
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """Its key: the same window is judged once."""
+        return f"{self.release}/{self.arm}/{self.start}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one check said of one window.
+
+    check: its name (`ks`, `missing`, `f1`); of: the column, slice or output that it looked at (empty: the
+    whole). value: None where nothing could be measured, `why_none` says why. threshold: the value from which
+    on it is an alarm, None where there is none to be. exceeds: whether it is one. p: the chance of a value at
+    least as large while nothing changes, where it is known. low, high: the value's interval. n: rows behind
+    it. where: what moved and how far, for people.
+    """
+
+    family: Family
+    check: str
+    of: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    exceeds: bool = False
+    p: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    unit: str = ""
+    where: str = ""
+    why_none: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AlertState(StrEnum):
+    """What has become of an alert."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """An alert as the ledger tells it.
+
+    alert: its id. title: one line for people. family: of the reading that leads it; families: of all.
+    readings: those that exceeded, as plain JSON, the leading one first; of the newest window that they did
+    in. since: the start of the first window; seen: the end of the newest; windows: how many. why: the
+    explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
+    """
+
+    alert: str
+    release: str
+    arm: str
+    title: str
+    family: Family
+    families: tuple[str, ...]
+    readings: tuple[Mapping[str, Any], ...]
+    since: int
+    seen: int
+    opened: str
+    windows: int = 1
+    why: Mapping[str, Any] = field(default_factory=dict)
+    state: AlertState = AlertState.OPEN
+    changed: str = ""
+    by: str = ""
+    reason: str = ""
+
+    @property
+    def harms(self) -> bool:
+        """Whether somebody is harmed already."""
+        return any(f in HARMFUL for f in self.families)
+
+
+def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
+    """Fold events of `WATCH_KINDS` into alerts by id, oldest first."""
+    found: dict[str, AlertView] = {}
+    for e in events:
+        p = e.payload
+        if e.kind == "alert.opened":
+            found[e.subject] = AlertView(
+                alert=e.subject,
+                release=p["release"],
+                arm=p["arm"],
+                title=p["title"],
+                family=Family(p["family"]),
+                families=tuple(p["families"]),
+                readings=tuple(p["readings"]),
+                since=p["since"],
+                seen=p["seen"],
+                opened=e.time,
+                why=p.get("why", {}),
+                changed=e.time,
+                by=e.actor,
+            )
+        elif e.subject not in found:
+            continue
+        elif e.kind == "alert.seen":
+            old = found[e.subject]
+            found[e.subject] = replace(
+                old,
+                families=tuple(dict.fromkeys([*old.families, *p["families"]])),
+                readings=tuple(p["readings"]),
+                seen=max(old.seen, p["seen"]),
+                windows=old.windows + 1,
+                why=p.get("why") or old.why,
+                changed=e.time,
+            )
+        elif e.kind in ("alert.acknowledged", "alert.resolved"):
+            state = AlertState.ACKNOWLEDGED if e.kind == "alert.acknowledged" else AlertState.RESOLVED
+            found[e.subject] = replace(
+                found[e.subject], state=state, changed=e.time, by=e.actor, reason=p.get("reason", "")
+            )
+    return found
