@@ -12,6 +12,7 @@ from headrace.features.encode.target import TargetEncoder
 from headrace.features.encode.tfidf import TfidfEncoder
 from headrace.features.encoder import Encoder
 from headrace.features.neighbours.encoder import NeighboursEncoder, asked_of
+from headrace.features.neighbours.shared import Shared, shared_of
 
 Inputs = Mapping[str, Mapping[str, Expr]]
 """By feature: what it reads of a row, by the text of the SQL expression."""
@@ -19,10 +20,14 @@ Inputs = Mapping[str, Mapping[str, Expr]]
 
 def encoders_of(specs: Mapping[str, FeatureSpec], inputs: Inputs) -> tuple[Encoder, ...]:
     """The encoders among a spec's features, by name. `inputs` are their expressions, typed."""
-    return tuple(_encoder(name, specs[name], read) for name, read in sorted(inputs.items()))
+    near = {n: s.neighbours for n in inputs if isinstance(s := specs[n], NeighboursFeature)}
+    shared = shared_of({n: asked_of(s) for n, s in near.items()})
+    return tuple(_encoder(name, specs[name], read, shared) for name, read in sorted(inputs.items()))
 
 
-def _encoder(name: str, spec: FeatureSpec, inputs: Mapping[str, Expr]) -> Encoder:
+def _encoder(
+    name: str, spec: FeatureSpec, inputs: Mapping[str, Expr], shared: Mapping[str, Shared]
+) -> Encoder:
     if isinstance(spec, EncodeFeature):
         match spec.encode:
             case "target":
@@ -34,5 +39,5 @@ def _encoder(name: str, spec: FeatureSpec, inputs: Mapping[str, Expr]) -> Encode
             case "tfidf":
                 return TfidfEncoder(name, inputs, spec.size)
     if isinstance(spec, NeighboursFeature):
-        return NeighboursEncoder(name, inputs, asked_of(spec.neighbours))
+        return NeighboursEncoder(name, inputs, asked_of(spec.neighbours), shared.get(name, Shared(1, 0)))
     raise ValueError(f"{name} is no encoder")

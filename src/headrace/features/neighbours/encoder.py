@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,8 @@ from headrace.features.neighbours.search import (
     Nearest,
     emit_apart,
     emit_nearest,
-    nearest,
-    nearest_others,
 )
+from headrace.features.neighbours.shared import Shared
 from headrace.features.neighbours.statistics import Line, Near, Tables, emit_clusters, emit_statistics
 from headrace.graph.blocks import emit_in_blocks
 from headrace.graph.build import GraphBuilder
@@ -71,11 +70,12 @@ def _is_coordinate(text: str) -> bool:
 
 @dataclass(frozen=True)
 class NeighboursEncoder:
-    """`neighbours:` of a spec."""
+    """`neighbours:` of a spec. shared: the searches that it has in common with others."""
 
     name: str
     inputs: Mapping[str, Expr]
     asked: Asked
+    shared: Shared = field(default_factory=lambda: Shared(1, 0), compare=False, repr=False)
 
     @property
     def supervised(self) -> bool:
@@ -108,10 +108,12 @@ class NeighboursEncoder:
         most = _most(asked, units[kept])
         tables = found = None
         if asked.points_wanted and most > 0:
-            found = nearest_others(places[kept], units[kept], places[known], units[known], most)
+            found = self.shared.others(places[kept], units[kept], places[known], units[known], most)
             tables = _tables(asked, rows[kept], y[kept], found, grid, task)
         empty = np.zeros((0, len(features)), np.float32)
-        fitted = FittedNeighbours(features, asked, grid, places[kept], tables, centres, empty)
+        fitted = FittedNeighbours(
+            features, asked, grid, places[kept], tables, centres, empty, shared=self.shared
+        )
         return replace(fitted, leave_own=fitted.told(rows, known, places[known], found))
 
     def _kept(self, known: Ids, seed: int) -> Ids:
@@ -184,6 +186,7 @@ class FittedNeighbours:
     tables: Tables | None
     centres: Numbers
     leave_own: Columns
+    shared: Shared
 
     def own(self) -> Columns:
         """By the other rows: those of its own unit left out."""
@@ -196,7 +199,7 @@ class FittedNeighbours:
         known = np.flatnonzero(~np.isnan(places).any(axis=1))
         found = None
         if self.tables is not None:
-            found = nearest(self.points, places[known], self.tables.k[-1])
+            found = self.shared.of(self.points, places[known], self.tables.k[-1])
         return self.told(rows, known, places[known], found)
 
     def told(self, rows: Numbers, known: Ids, places: Numbers, found: Nearest | None) -> Columns:

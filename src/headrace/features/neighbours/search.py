@@ -109,9 +109,14 @@ class _Tree:
         nth = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - flat, flat)
         index = self._points[np.repeat(self._starts[found.reshape(-1)], flat) + nth]
         apart = np.repeat(far.reshape(-1), flat)
-        order = np.lexsort((index, apart, row))
+        # they come by row and distance: to be sorted are points equally far from a row, by their number
+        new = np.empty(len(apart), np.int64)
+        new[:1] = 0
+        new[1:] = (row[1:] != row[:-1]) | (apart[1:] != apart[:-1])
+        equals = np.cumsum(new) * len(self._points)
+        index = np.sort(equals + index) - equals
         begins = np.concatenate([[0], np.cumsum(counts.sum(axis=1))[:-1]])
-        take = order[begins[:, None] + np.arange(k)] if len(found) else np.empty((0, k), np.int64)
+        take = begins[:, None] + np.arange(k) if len(found) else np.empty((0, k), np.int64)
         return index[take], apart[take]
 
 
