@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.core.codec import to_json
+from headrace.core.event import Draft
+from headrace.core.places import STORE_DIR
 from headrace.core.ports import Store
 from headrace.core.schema import Type
 from headrace.core.task import Kind, Task
@@ -100,21 +104,12 @@ def _or_none(rng: np.random.Generator, value: Any) -> Any:
 
 def make_release(folder: Path, kind: Kind = Kind.BINARY, *, classes: Sequence[Any] | None = None) -> Release:
     """A release with two lookup tables: one with times (weather by origin), one without (planes by tail)."""
-    store = EmbeddedStore(folder / ".headrace")
+    store = EmbeddedStore(folder / STORE_DIR)
     weather, planes = _weather(), _planes()
     types = {n: t for n, t in EVENTS.items() if n != "note"} | WEATHER | PLANES
-    planned = plan_features({n: parse(text, types, zone=ZONE) for n, text in FEATURES.items()})
-    table = _training(types)
-    fitted = fit_features(planned, [table], min_count=2)
-    graph = feature_graph(fitted)
-    X = _matrix(graph, table)
     task = Task(kind, tuple(classes if classes is not None else _CLASSES[kind]))
-    y = _target(X, task)
-    candidate = load_candidate("boosting")
-    params = resolve_params(candidate, task, len(y), X.shape[1], {"trees": 20, "min_leaf": 10})
-    model = candidate.fit(X, y, features=fitted.features, task=task, params=params, seed=0, threads=1)
     threshold = 0.4 if kind is Kind.BINARY else None
-    packaged = join(graph, model_graph(model, task, X.shape[1], threshold), edges={"features": "features"})
+    packaged = package(FEATURES, types, _training(types), task, lambda X: _target(X, task), threshold)
     raw = Runner(packaged).inputs
     serving = Serving(
         graph=store.put(packaged).digest,
@@ -138,7 +133,51 @@ def make_release(folder: Path, kind: Kind = Kind.BINARY, *, classes: Sequence[An
         threshold=threshold,
         unused=("note",),
     )
-    return Release(store, _manifest(serving))
+    return Release(store, manifest_of(serving))
+
+
+def package(
+    features: Mapping[str, str],
+    types: Mapping[str, Type],
+    table: pa.Table,
+    task: Task,
+    target: Callable[[np.ndarray], np.ndarray],
+    threshold: float | None = None,
+) -> bytes:
+    """The graph of features and of a small model that is trained on this table; `target` is of the matrix."""
+    planned = plan_features({n: parse(text, types, zone=ZONE) for n, text in features.items()})
+    fitted = fit_features(planned, [table], min_count=2)
+    graph = feature_graph(fitted)
+    X = np.concatenate([out["features"] for out in Runner(graph).run_batches([table])])
+    y = target(X)
+    candidate = load_candidate("boosting")
+    params = resolve_params(candidate, task, len(y), X.shape[1], {"trees": 20, "min_leaf": 10})
+    model = candidate.fit(X, y, features=fitted.features, task=task, params=params, seed=0, threads=1)
+    return join(graph, model_graph(model, task, X.shape[1], threshold), edges={"features": "features"})
+
+
+def publish(store: Store, manifest: Manifest, name: str = "aaaa") -> None:
+    """The ledger's champion from now on."""
+    digest = store.put(to_json(manifest)).digest
+    when = "2026-11-21T10:00:00.000000Z"
+    store.append(
+        [
+            Draft("release.made", name, when, "me", {"manifest": digest, "run": "run-1"}),
+            Draft("release.challenged", name, when, "me", {"against": ""}),
+            Draft("release.approved", name, when, "me", {}),
+            Draft("release.promoted", name, when, "me", {}),
+        ]
+    )
+
+
+def published(release: Release, folder: Path) -> Path:
+    """A project of its own, whose champion the release is: its folder, for `headrace serve`."""
+    there: Any = release.store
+    shutil.copytree(there.root, folder / STORE_DIR, ignore=shutil.ignore_patterns("ledger.db*"))
+    store = EmbeddedStore(folder / STORE_DIR)
+    publish(store, release.manifest, release.name)
+    store.close()
+    return folder
 
 
 _CLASSES: dict[Kind, tuple[Any, ...]] = {
@@ -165,10 +204,6 @@ def _training(types: dict[str, Type]) -> pa.Table:
             column = pa.array([options[i] for i in rng.integers(0, len(options), n)], pa.string())
         columns[name] = column
     return pa.table(columns)
-
-
-def _matrix(graph: bytes, table: pa.Table) -> np.ndarray:
-    return np.concatenate([out["features"] for out in Runner(graph).run_batches([table])])
 
 
 def _target(X: np.ndarray, task: Task) -> np.ndarray:
@@ -222,7 +257,8 @@ def _parquet(columns: dict[str, Any]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _manifest(serving: Serving) -> Manifest:
+def manifest_of(serving: Serving, features: Mapping[str, str] = FEATURES) -> Manifest:
+    """Nothing but what serving looks at is told of the release."""
     return Manifest(
         project="flights",
         run="run-1",
@@ -235,7 +271,7 @@ def _manifest(serving: Serving) -> Manifest:
         spec="",
         spec_digest="",
         model="boosting",
-        features=FEATURES,
+        features=features,
         seed=0,
         leaderboard=(),
         validation={},

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from callers import Callers
 from canary_world import MOOD, make_project, row
-from plain_world import Running, served, wait_until
+from served import Running, served, wait_until
 from soak_checks import (
     WORKERS,
     Check,
@@ -31,7 +32,6 @@ from soak_checks import (
     of_statuses,
 )
 from soak_faults import Killer, Memory, by_age, fill, small_disk
-from soak_load import Callers
 
 from headrace.core.places import LOG, STORE_DIR
 from headrace.logs.read import read

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from callers import Broken, Callers, Told
 from soak_faults import Kill, Memory
-from soak_load import Broken, Callers, Told
 
 OFF = 10.0
 """Seconds from a breach to the canary's last answer."""

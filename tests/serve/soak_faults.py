@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plain_world import Running
+from served import Running
 
 
 @dataclass(frozen=True)

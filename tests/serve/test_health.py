@@ -12,8 +12,9 @@ from pathlib import Path
 import plain_world
 import pytest
 from asgi_client import Client
-from plain_world import row, served, wait_until
+from plain_world import row
 from serve_releases import Release
+from served import served, wait_until
 from test_metrics import Told, read, value
 
 from headrace.core.clock import system_clock

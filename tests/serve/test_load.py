@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_world import make, row, served
+from plain_world import make, row
+from served import served
 
 from headrace.serve.bursts import FEW, PIECE, TOGETHER, Bursts, Late
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from plain_world import Running, logged, make, row, served, wait_until
+from callers import Callers
+from plain_world import logged, make, row
+from served import Running, served, wait_until
 
 HEAVY = {"pyarrow", "pandas", "duckdb", "pydantic", "sqlglot", "sklearn", "scipy", "onnx", "lightgbm",
          "starlette", "uvicorn", "yaml"}  # fmt: skip
@@ -26,55 +25,25 @@ HEAVY = {"pyarrow", "pandas", "duckdb", "pydantic", "sqlglot", "sklearn", "scipy
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("plain"))
+    # A machine that is busy with other tests is no reason to be late.
+    return make(tmp_path_factory.mktemp("plain"), deadline_us=60_000_000)
 
 
-class Callers:
-    """Callers on kept connections, one request after the other, as long as the block lasts. ids: of what was
-    answered; odd: answers that were none; broken: connections that broke under a request."""
+def asking(server: Running) -> Callers:
+    """Callers of this project, each asking again as soon as it is answered."""
+    return Callers(server.port, lambda draw: row(draw.randrange(10_000)), connections=4)
 
-    def __init__(self, server: Running, callers: int = 4) -> None:
-        self._server = server
-        self._stop = threading.Event()
-        self.ids: list[str] = []
-        self.odd: list[Any] = []
-        self.broken: list[str] = []
-        self._threads = [threading.Thread(target=self._call, args=(i,)) for i in range(callers)]
 
-    def __enter__(self) -> Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
+def more(callers: Callers, count: int) -> None:
+    """Wait until so many more were answered."""
+    before = len(callers.told)
+    wait_until(lambda: len(callers.told) > before + count)
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
 
-    def _call(self, seed: int) -> None:
-        at, line = seed, None
-        while not self._stop.is_set():
-            line = line or http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)
-            at += 7
-            try:
-                line.request("POST", "/predict", json.dumps(row(at)))
-                answer = line.getresponse()
-                told = json.loads(answer.read())
-            except (OSError, http.client.HTTPException) as error:
-                self.broken.append(repr(error))
-                line.close()
-                line = None
-                time.sleep(0.05)
-                continue
-            if answer.status == 200:
-                self.ids.append(told["id"])
-            else:
-                self.odd.append((answer.status, told))
-            if answer.headers.get("connection") == "close":
-                line.close()
-                line = None
-        if line is not None:
-            line.close()
+def replaced(server: Running, victim: int) -> bool:
+    """Whether another worker is at its place."""
+    children = server.children()
+    return len(children) == 2 and victim not in children
 
 
 def test_a_worker_imports_nothing_that_it_does_not_need(folder: Path) -> None:
@@ -130,38 +99,36 @@ def test_two_workers_share_the_port_and_the_log(folder: Path) -> None:
 def test_a_reload_loses_no_request(folder: Path) -> None:
     with served(folder, "--workers", "2") as server:
         before = server.children()
-        with Callers(server) as callers:
-            wait_until(lambda: len(callers.ids) > 20)
+        with asking(server) as callers:
+            more(callers, 20)
             server.signal(signal.SIGHUP)
             wait_until(lambda: len(server.children()) == 2 and not set(before) & set(server.children()))
-            count = len(callers.ids)
-            wait_until(lambda: len(callers.ids) > count + 20)
-        assert callers.broken == [] and callers.odd == []
+            more(callers, 20)
+        assert callers.dropped == [] and callers.odd == []
         assert server.stop() == 0
-    assert set(callers.ids) <= set(logged(folder))
+    assert {t.id for t in callers.given} <= set(logged(folder))
 
 
 def test_a_worker_that_is_killed_is_replaced(folder: Path) -> None:
     with served(folder, "--workers", "2", "--log", "durable") as server:
-        with Callers(server) as callers:
+        with asking(server) as callers:
             for _ in range(2):
                 wait_until(lambda: len(server.children()) == 2)
                 victim = server.children()[0]
-                count = len(callers.ids)
-                wait_until(lambda: len(callers.ids) > count + 10)  # noqa: B023  within the turn
+                more(callers, 10)
                 os.kill(victim, signal.SIGKILL)
-                wait_until(lambda: len(server.children()) == 2 and victim not in server.children())  # noqa: B023
-                count = len(callers.ids)
-                wait_until(lambda: len(callers.ids) > count + 10)  # noqa: B023
+                wait_until(partial(replaced, server, victim))
+                more(callers, 10)
         assert callers.odd == []
         assert server.said.count("SIGKILL") == 2
         assert server.stop() == 0
-    assert set(callers.ids) <= set(logged(folder)), "what was acknowledged is there"
+    assert {t.id for t in callers.given} <= set(logged(folder)), "what was acknowledged is there"
 
 
 def test_a_worker_that_is_killed_while_its_heir_begins_has_one_heir(folder: Path) -> None:
     with served(folder, "--workers", "2") as server:
         before = server.children()
+        os.kill(before[0], signal.SIGSTOP)  # it does not end because its heir is ready
         server.signal(signal.SIGHUP)
         wait_until(lambda: len(server.children()) == 4)
         os.kill(before[0], signal.SIGKILL)
@@ -174,12 +141,13 @@ def test_a_worker_that_is_killed_while_its_heir_begins_has_one_heir(folder: Path
 def test_stopping_answers_what_was_begun(folder: Path) -> None:
     with served(folder, "--log", "buffered") as server:
         body = json.dumps([row(i) for i in range(9000)]).encode()
-        head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+        head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
         with server.connect() as big:
-            big.sendall(head + body[:-10])
-            time.sleep(0.2)
+            big.sendall(head + b"expect: 100-continue\r\n\r\n")
+            assert big.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n", "the request is begun"
+            big.sendall(body[:-10])
             server.signal(signal.SIGTERM)
-            wait_until(lambda: _refuses(server))
+            wait_until(server.refuses)
             big.sendall(body[-10:])  # begun before, so it may be ended
             told = b"".join(iter(lambda: big.recv(1 << 20), b""))
         assert told.startswith(b"HTTP/1.1 200 OK") and b"connection: close" in told
@@ -228,13 +196,3 @@ def _serve(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def _taken() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield sock.getsockname()[1]
-
-
-def _refuses(server: Running) -> bool:
-    """Refused, or reset: a connection that still waited to be accepted when the listening socket closed.
-    Nobody accepted it, so nothing was promised on it."""
-    try:
-        server.connect().close()
-    except (ConnectionRefusedError, ConnectionResetError):
-        return True
-    return False

@@ -13,15 +13,17 @@ from typing import Any
 import msgspec
 import uvloop
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a caller waits for an answer."""
+GRACE = 1.0
+"""Seconds that a server which ends gives a connection to send another request."""
 _BEHIND = 0.5
 """Seconds that a caller who is late catches up with; what is beyond is never asked."""
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
     """An answer. at: when it came (`monotonic`); took: seconds; why: of a refusal, in the server's words;
-    soon: whether it said when to ask again. The rest is as in the answer."""
+    soon: whether it said when to ask again; also: what else is kept. The rest is as in the answer."""
 
     at: float
     took: float
@@ -33,31 +35,53 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     prediction: Any = None
     why: str = ""
     soon: bool = False
+    also: Any = None
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A connection that broke under a request, or could not be made. port: the caller's own (0: none)."""
+    """A connection that broke under a request, or could not be made. since: when it was opened, or the
+    request before was sent on it; port: the caller's own (0: none)."""
 
     at: float
     opened: float
+    since: float
     port: int
     how: str
 
 
 @dataclass
 class Callers:
-    """Callers in a thread of their own, as long as the block lasts. rate: requests a second of all together;
-    infinite: each asks again as soon as it is answered."""
+    """Callers in a thread of their own, as long as the block lasts. row: what they ask, one row or many;
+    rate: requests a second of all together, infinite: each asks again as soon as it is answered; also: what
+    else is kept of an answer. A request whose connection breaks is sent again."""
 
     port: int
-    row: Callable[[random.Random], Mapping[str, Any]]
+    row: Callable[[random.Random], Mapping[str, Any] | list[Any]]
     connections: int = 16
     rate: float = float("inf")
+    also: Callable[[Any], Any] = lambda _: None
     told: list[Told] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     retried: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
+    _failed: list[BaseException] = field(default_factory=list)
+
+    @property
+    def given(self) -> list[Told]:
+        """What was answered."""
+        return [t for t in self.told if t.status == 200]
+
+    @property
+    def odd(self) -> list[Told]:
+        """Refusals and errors."""
+        return [t for t in self.told if t.status != 200]
+
+    @property
+    def dropped(self) -> list[Broken]:
+        """What broke although the server was not free to close it: a connection on which nothing comes for a
+        while is closed by a server that ends, and a request may be on its way to it then."""
+        return [b for b in self.broken if b.at - b.since < GRACE]
 
     def __enter__(self) -> Callers:
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -68,13 +92,23 @@ class Callers:
         self.stop()
 
     def stop(self) -> None:
-        """Wait for what is under way, and end."""
+        """Wait for what is under way, and end.
+
+        Raises:
+            AssertionError: they did not end.
+        """
         self._stop.set()
-        self._thread.join(PATIENCE + 5)
+        self._thread.join(2 * PATIENCE)
+        assert not self._thread.is_alive(), "the callers did not end"
+        if self._failed:
+            raise self._failed.pop()
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._all())
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._all())
+        except BaseException as error:  # noqa: BLE001  `stop` raises it, where it is seen
+            self._failed.append(error)
 
     async def _all(self) -> None:
         await asyncio.gather(*(self._call(seed) for seed in range(self.connections)))
@@ -101,9 +135,9 @@ class Callers:
                 head, content = await line.ask(body)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             line.close()
-            return Broken(time.monotonic(), line.opened, line.mine, type(error).__name__)
+            return Broken(time.monotonic(), line.opened, line.since, line.mine, type(error).__name__)
         at = time.monotonic()
-        self.told.append(_told(at, at - began, head, content))
+        self.told.append(_told(at, at - began, head, content, self.also))
         return None
 
 
@@ -113,6 +147,7 @@ class _Line:
 
     port: int
     opened: float = 0.0
+    since: float = 0.0
     mine: int = 0
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -120,14 +155,17 @@ class _Line:
         """Head and body of the answer."""
         if self._streams is None or self._streams[0].at_eof():
             self.close()
-            self.opened, self.mine = time.monotonic(), 0
+            self.opened = self.since = time.monotonic()
+            self.mine = 0
             self._streams = await asyncio.open_connection("127.0.0.1", self.port)
             self.mine = self._streams[1].get_extra_info("sockname")[1]
         reader, writer = self._streams
-        writer.write(b"POST /predict HTTP/1.1\r\nhost: soak\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        sent = time.monotonic()
+        writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
         content = await reader.readexactly(length)
+        self.since = sent
         if b"connection: close" in head:
             self.close()
         return head, content
@@ -139,7 +177,7 @@ class _Line:
         self._streams = None
 
 
-def _told(at: float, took: float, head: bytes, content: bytes) -> Told:
+def _told(at: float, took: float, head: bytes, content: bytes, also: Callable[[Any], Any]) -> Told:
     status = int(head[9:12])
     try:
         said = msgspec.json.decode(content)
@@ -149,4 +187,4 @@ def _told(at: float, took: float, head: bytes, content: bytes) -> Told:
         whys = [f"{e.get('what', '')} {e.get('why', '')}".strip() for e in said.get("errors", [])]
         return Told(at, took, status, why="; ".join(whys), soon=b"\r\nretry-after: " in head)
     names = ("id", "arm", "release", "by", "prediction")
-    return Told(at, took, status, **{n: said[n] for n in names})
+    return Told(at, took, status, also=also(said), **{n: said[n] for n in names if n in said})
