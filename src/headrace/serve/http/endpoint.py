@@ -57,12 +57,13 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What goes back."""
+    """What goes back. security: headers in place of the shell's `SECURITY` (empty: those)."""
 
     body: bytes = b""
     status: int = 200
     media: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    security: tuple[tuple[bytes, bytes], ...] = ()
 
 
 Handler = Callable[[Call], Reply | Awaitable[Reply]]

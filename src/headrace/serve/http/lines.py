@@ -27,11 +27,11 @@ class Request:
 
 
 def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: bool) -> bytes:
-    """A reply as it is sent. common: header lines of all answers; old: to a request of HTTP/1.0, which has to
-    be told that the connection is kept."""
+    """A reply as it is sent. common: header lines of all answers, the date first; old: to a request of
+    HTTP/1.0, which has to be told that the connection is kept."""
     parts = [
         _LINES[reply.status],
-        common,
+        common if not reply.security else _with(common, reply.security),
         b"content-type: ",
         reply.media,
         b"\r\ncontent-length: %d\r\n" % len(reply.body),
@@ -45,6 +45,12 @@ def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: 
     if not head_only:
         parts.append(reply.body)
     return b"".join(parts)
+
+
+def _with(common: bytes, security: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The date, and a reply's own headers of security."""
+    date, _, _ = common.partition(b"\r\n")
+    return b"".join([date, b"\r\n", *(b"%b: %b\r\n" % header for header in security)])
 
 
 def target_of(url: bytes) -> tuple[str, bytes]:

@@ -221,7 +221,7 @@ async def _send(reply: Reply, send: Send, *, head: bool) -> None:
     headers = [
         (b"content-type", reply.media),
         (b"content-length", b"%d" % len(reply.body)),
-        *SECURITY,
+        *(reply.security or SECURITY),
         *reply.headers,
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
