@@ -177,7 +177,9 @@ def test_the_command(finished: Project) -> None:
 
 def test_switched_off_nothing_is_kept_and_nothing_told(tmp_path: Path) -> None:
     project = begin(tmp_path / "p", ("cv: {folds: 3}", "cv: {folds: 3}\nevaluate: {explain: false}"))
-    assert project.run().status == "released"
+    result = project.run()
+    assert result.status == "released"
+    assert not any("contributions" in s.output.outputs for s in result.stages if s.name == "learn")
     with pytest.raises(DataError, match="can't explain"):
         project.predict(some_rows(project, "parcels.csv"), tmp_path / "out.csv", explain=3)
     assert not (tmp_path / "out.csv").exists()

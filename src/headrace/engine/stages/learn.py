@@ -49,6 +49,7 @@ def _slice(ctx: Context) -> Any:
         "calibrate": spec.calibrate,
         "uncertainty": spec.uncertainty.model_dump(mode="json") if spec.uncertainty else None,
         "encoders": declared_encoders(spec),
+        "explain": spec.evaluate.explain,
         "libraries": _libraries(ctx),
     }
 
@@ -107,7 +108,7 @@ def compared(
             judge=judge,
             deepen=deepen,
             probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
-            explain=_explained(ctx, made),
+            explain=_explained(ctx, made) if spec.evaluate.explain else None,
             seed=spec.seed,
             threads=spec.limits.threads,
             progress=ctx.tell("learn"),
