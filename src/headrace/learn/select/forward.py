@@ -7,8 +7,9 @@ itself, over the same folds. It is kept when
 - the loss of rows out of fold falls, with the lower end of the 90% interval over units above zero,
 - and it falls by more than with any shuffled copy of the proposal in its place.
 
-Then the model is fitted anew, and the others are looked at against its errors. The loss is squared error, or
-log loss. Only training rows take part.
+What gains nothing on the first half of the folds is not fitted on the others. Then the model is fitted anew,
+and the others are looked at against its errors. The loss is squared error, or log loss. Only training rows
+take part.
 """
 
 from __future__ import annotations
@@ -163,35 +164,72 @@ def _rank(statistics: tuple[float, ...], bar: float) -> tuple[bool, float]:
 
 def _try(model: _Model, block: Block, rows: Field, rules: Rules) -> tuple[Verdict, _Model]:
     """Put a proposal to the model."""
-    tried = _fit((*model.blocks, block), rows, most=model.trees)
-    gain = _gain(model, tried, rows)
+    gain, tried = _beside(model, block, rows)
+    if gain.gain <= 0 or tried is None:
+        return Verdict(block.name, False, "the model is no better with it", gain), model
     if gain.low <= 0 and rules.probes:
         return Verdict(block.name, False, "the model is no better with it beyond noise", gain), model
-    if gain.gain <= 0:
-        return Verdict(block.name, False, "the model is no better with it", gain), model
     if not rules.probes:
         return Verdict(block.name, True, "", gain), tried
     rng = np.random.default_rng([field_seed(rows), 2, *block.name.encode()])
-    best = -np.inf
-    for _ in range(COPIES):
-        copy = _fit((*model.blocks, block.shuffled(rows, rng)), rows, most=model.trees)
-        best = max(best, _gain(model, copy, rows).gain)
+    best = max(_beside(model, block.shuffled(rows, rng), rows)[0].gain for _ in range(COPIES))
     gain = gain.model_copy(update={"probe": _short(best)})
     if gain.gain <= best:
         return Verdict(block.name, False, "a shuffled copy of it gains as much", gain), model
     return Verdict(block.name, True, "", gain), tried
 
 
-def _fit(blocks: tuple[Block, ...], rows: Field, most: int | None = None) -> _Model:
-    """Fit in every fold and score the other rows; of the numbers of trees the best. `most`: the number that
-    served the model before, beyond which two more steps are looked at."""
-    steps = STEPS if most is None else STEPS[: next(i for i, s in enumerate(STEPS) if s >= most) + 3]
-    n, width = len(rows.y), max(1, len(rows.task.classes) if rows.task.kind is Kind.MULTICLASS else 1)
-    raw = np.full((len(steps), n, width), np.nan)
-    for number, fold in enumerate(rows.folds):
-        raw[:, fold[1]] = _fold(blocks, rows, number, steps)
+def _beside(model: _Model, block: Block, rows: Field) -> tuple[Gain, _Model | None]:
+    """What the model gains by a block, and the model with it. Where the first half of the folds gains
+    nothing, the others are not fitted: its gain is theirs, and there is no model."""
+    blocks = (*model.blocks, block)
+    steps = _steps(model.trees)
+    raw = _unscored(rows, steps)
+    half = (len(rows.folds) + 1) // 2
+    _score(raw, blocks, rows, steps, range(half))
+    tried = _model(raw, blocks, rows, steps)
+    gain = _gain(model, tried, rows)
+    if half == len(rows.folds):
+        return gain, tried
+    if gain.gain <= 0:
+        return gain, None
+    _score(raw, blocks, rows, steps, range(half, len(rows.folds)))
+    tried = _model(raw, blocks, rows, steps)
+    return _gain(model, tried, rows), tried
+
+
+def _fit(blocks: tuple[Block, ...], rows: Field) -> _Model:
+    """Fit in every fold and score the other rows; of the numbers of trees the best."""
+    raw = _unscored(rows, STEPS)
+    _score(raw, blocks, rows, STEPS, range(len(rows.folds)))
+    return _model(raw, blocks, rows, STEPS)
+
+
+def _steps(most: int) -> tuple[int, ...]:
+    """Numbers of trees up to the one that served the model before, and two more."""
+    return STEPS[: next(i for i, s in enumerate(STEPS) if s >= most) + 3]
+
+
+def _unscored(rows: Field, steps: tuple[int, ...]) -> NDArray[np.float64]:
+    """Room for raw scores, [steps, rows, outputs]."""
+    width = max(1, len(rows.task.classes) if rows.task.kind is Kind.MULTICLASS else 1)
+    return np.full((len(steps), len(rows.y), width), np.nan)
+
+
+def _score(
+    raw: NDArray[np.float64], blocks: tuple[Block, ...], rows: Field, steps: tuple[int, ...], numbers: range
+) -> None:
+    """Fill in the scores of some folds' other rows."""
+    for number in numbers:
+        raw[:, rows.folds[number][1]] = _fold(blocks, rows, number, steps)
+
+
+def _model(
+    raw: NDArray[np.float64], blocks: tuple[Block, ...], rows: Field, steps: tuple[int, ...]
+) -> _Model:
+    """The model of these scores, NaN where a row has none (yet)."""
     scored = ~np.isnan(raw[0, :, 0])
-    losses = np.full((len(steps), n), np.nan)
+    losses = np.full((len(steps), len(rows.y)), np.nan)
     for i, r in enumerate(raw):
         losses[i, scored] = _losses(r[scored], rows.y[scored], rows.task)
     means = np.nanmean(losses, axis=1)
