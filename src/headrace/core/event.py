@@ -63,7 +63,11 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "alert.resolved": (1, "an alert is over: its readings went back, or somebody said so, with a reason"),
     "job.queued": (1, "policy decided on an action, or asks a person to; the subject is the job"),
     "job.taken": (1, "a worker took a job, or renewed its lease: who, until when"),
-    "job.finished": (1, "a job ended: done or failed, the run and release that came of it"),
+    "job.finished": (
+        1,
+        "a job ended: done, blocked, failed, or asks a person; the run and release that came of it",
+    ),
+    "job.approved": (1, "a person said yes to an action, or chose another"),
     "job.refused": (1, "a person said no to an action"),
 }
 """Every kind of event, with the version that is written now and what it records."""

@@ -9,7 +9,9 @@ from typing import Any
 
 from headrace.core.event import Event
 
-JOB_KINDS = ("job.queued", "job.taken", "job.finished", "job.refused")
+JOB_KINDS = ("job.queued", "job.taken", "job.finished", "job.approved", "job.refused")
+OVER = frozenset({"done", "blocked", "failed", "refused"})
+"""Statuses in which a job stays."""
 
 
 class Do(StrEnum):
@@ -26,7 +28,8 @@ class Do(StrEnum):
 @dataclass(frozen=True)
 class Action:
     """What policy decided. cause: the alert's id, the schedule's moment, or what labels were waiting. key:
-    the same decision has the same key, and is carried out once. params: what `do` needs beside."""
+    the same decision has the same key, and is carried out once. params: what `do` needs beside. ask: why a
+    person has to say yes first (empty: nobody has to)."""
 
     do: Do
     release: str
@@ -34,12 +37,14 @@ class Action:
     reason: str
     key: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    ask: str = ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """An action in the making. status: queued, taken, done, failed, asked (a person has to decide) or refused
-    (a person said no). worker, until: who has the lease, and till when (ISO). tries: how often it was taken.
+    """An action in the making. status: queued, taken, done, blocked (a gate did not let it through), failed,
+    asked (a person has to decide: `ask` says what) or refused (a person said no). worker, until: who has the
+    lease, and till when (ISO). tries: how often it was taken. approved: by whom, where a person said yes.
     result: what came of it: `run`, `release`, `status`, `reason`."""
 
     job: str
@@ -53,8 +58,22 @@ class Job:
     worker: str = ""
     until: str = ""
     tries: int = 0
+    ask: str = ""
+    approved: str = ""
     finished: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.status in OVER
+
+    @property
+    def tells(self) -> str:
+        """A line for people where one should know: a job that asks, was blocked or failed; else empty."""
+        what = {"asked": "asks", "blocked": "was blocked", "failed": "failed"}.get(self.status, "")
+        why = self.ask if self.status == "asked" else self.result.get("reason", "")
+        return f"{self.do.value} ({self.reason}) {what}: {why}" if what else ""
 
 
 def jobs(events: Iterable[Event]) -> dict[str, Job]:
@@ -63,20 +82,11 @@ def jobs(events: Iterable[Event]) -> dict[str, Job]:
     for e in events:
         p = e.payload
         if e.kind == "job.queued":
-            status = "asked" if p["do"] == Do.ASK or p.get("ask") else "queued"
-            found.setdefault(
-                e.subject,
-                Job(
-                    e.subject,
-                    Do(p["do"]),
-                    p["release"],
-                    p["cause"],
-                    p["reason"],
-                    e.time,
-                    p.get("params", {}),
-                    status,
-                ),
+            ask = p.get("ask", "") or ("a person decides what is to be done" if p["do"] == Do.ASK else "")
+            job = Job(
+                e.subject, Do(p["do"]), p["release"], p["cause"], p["reason"], e.time, p.get("params", {})
             )
+            found.setdefault(e.subject, replace(job, status="asked" if ask else "queued", ask=ask))
         elif e.subject not in found:
             continue
         elif e.kind == "job.taken":
@@ -90,8 +100,21 @@ def jobs(events: Iterable[Event]) -> dict[str, Job]:
                 tries=old.tries if again else old.tries + 1,
             )
         elif e.kind == "job.finished":
+            old = found[e.subject]
             found[e.subject] = replace(
-                found[e.subject], status=p["status"], finished=e.time, result=p.get("result", {})
+                old,
+                status=p["status"],
+                worker="",
+                until="",
+                ask=p.get("ask", ""),
+                finished=e.time,
+                result={**old.result, **p.get("result", {})},
+            )
+        elif e.kind == "job.approved":
+            old = found[e.subject]
+            do = Do(p["do"]) if p.get("do") else old.do
+            found[e.subject] = replace(
+                old, do=do, status="queued", approved=e.actor, tries=0, ask="", finished=""
             )
         elif e.kind == "job.refused":
             found[e.subject] = replace(

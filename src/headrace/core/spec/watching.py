@@ -128,7 +128,7 @@ class Reaction(Model):
     within: Duration | None = None
     """roll back: only where the release was promoted within this (else a person is asked)."""
     history: Duration | None = None
-    """retrain: with so much history (default: as the spec has it; `choose` below looks for the best)."""
+    """retrain, by time: with so much history (default: as `split` has it, or chosen among `policy.windows`)."""
     least: Annotated[int, Field(ge=1)] = 1
     """Only after so many windows in a row."""
 
@@ -143,8 +143,11 @@ class Policy(Model):
     canary: bool = True
     """A retrained challenger goes up the ramp of `serve.canary` before it is champion."""
     windows: tuple[Duration, ...] = ()
-    """retrain: lengths of history to choose between by rolling origin (default: all there is)."""
+    """retrain, by time: lengths of history to choose between by rolling origin (default: all there is)."""
     cool_down: Duration = "1 day"
-    """Between two actions of the same kind."""
-    continuous: bool = False
-    """Learn on each label as it comes (a `river` candidate); checkpoints go through the same gates."""
+    """Between two actions of the same kind. What a gate blocked is tried again after it, then after twice as
+    long, and so on, four times in all, while its alert is open."""
+    holdout: Duration | None = None
+    """retrain, by time: so much of the newest rows goes behind the seal, and as much before them is for
+    validation (default: a quarter each of what came since the champion was trained, but no more than
+    `split` says)."""
