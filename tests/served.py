@@ -49,6 +49,11 @@ class Running:
         """What it has written so far; its first line tells where it listens."""
         return self.log.read_text()
 
+    @property
+    def complaints(self) -> list[str]:
+        """What it has written beside that line."""
+        return self.said.splitlines()[1:]
+
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], Any]:

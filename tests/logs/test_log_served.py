@@ -1,66 +1,23 @@
 """Servers that are killed under load have logged every answer that a caller got; labels over HTTP."""
 
-import contextlib
-import http.client
-import json
 import os
 import random
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from callers import Callers
+from served import served, wait_until
 from spine import _template
 from written import everything
 
 from headrace.project import Project
 
 ROW = {"at": "2024-01-20T15:00:00Z", "depot": "north", "distance": 12.5}
-CALLERS = 4
-
-
-class Refused(Exception):
-    """Another status than 200, and what was said."""
-
-
-class Server:
-    """`headrace serve` over a project, durable, on a port of its own."""
-
-    def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-c", "from headrace.cli import main; main()", "serve", "-C", str(root)]
-        self.process = subprocess.Popen(
-            [*command, "--port", "0", "--log", "durable"], stderr=subprocess.PIPE, text=True
-        )
-        assert self.process.stderr is not None
-        said = []
-        for line in self.process.stderr:
-            said.append(line)
-            if found := re.search(r"http://[\d.]+:(\d+)", line):
-                self.port = int(found[1])
-                return
-        self.process.communicate(timeout=60)
-        raise AssertionError(f"it did not start: {''.join(said)}")
-
-    def ask(self, path: str, body: Any) -> Any:
-        """The reply, decoded. Raises what a dead server makes of a connection, and Refused."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
-            connection.request("POST", path, json.dumps(body))
-            reply = connection.getresponse()
-            told = json.loads(reply.read())
-        if reply.status != 200:
-            raise Refused(reply.status, told)
-        return told
-
-    def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.communicate(timeout=60)
+TWO = [ROW, ROW]
 
 
 @pytest.fixture
@@ -72,33 +29,19 @@ def root(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def killed_under_load(root: Path, pause: float) -> list[str]:
     """The ids that callers had from a server before it was killed."""
-    server = Server(root)
-    had: list[str] = []
-    refused: list[Refused] = []
-    got_some = threading.Event()
+    with (
+        served(root, "--log", "durable") as server,
+        Callers(server.port, lambda _: TWO, connections=4, also=_ids) as callers,
+    ):
+        wait_until(lambda: callers.given)
+        time.sleep(pause)
+        server.kill()
+    assert callers.odd == []
+    return [one for told in callers.given for one in told.also]
 
-    def call() -> None:
-        while True:
-            try:
-                told = server.ask("/predict", [ROW, ROW])
-            except Refused as error:
-                refused.append(error)
-                return
-            except (OSError, http.client.HTTPException, ValueError):  # it is gone, or its answer was cut off
-                return
-            had.extend(answer["id"] for answer in told["predictions"])
-            got_some.set()
 
-    callers = [threading.Thread(target=call) for _ in range(CALLERS)]
-    for caller in callers:
-        caller.start()
-    got_some.wait(30)
-    time.sleep(pause)
-    server.end(signal.SIGKILL)
-    for caller in callers:
-        caller.join(60)
-    assert refused == []
-    return had
+def _ids(said: Any) -> list[str]:
+    return [answer["id"] for answer in said["predictions"]]
 
 
 def rounds(root: Path, count: int) -> None:
@@ -123,22 +66,23 @@ def test_fifty_killed_servers_have_logged_what_callers_had(root: Path) -> None:
 
 
 def test_labels_over_http(root: Path) -> None:
-    server = Server(root)
-    try:
-        answer = server.ask("/predict", ROW)
-        told = server.ask("/labels", {"id": answer["id"], "label": True})
+    with served(root, "--log", "durable") as server:
+
+        def ask(path: str, body: Any) -> Any:
+            status, _, told = server.ask("POST", path, body)
+            assert status == 200, told
+            return told
+
+        answer = ask("/predict", ROW)
+        told = ask("/labels", {"id": answer["id"], "label": True})
         assert told == {"new": 1, "corrected": 0, "known": 0, "waiting": 0, "refused": 0}
         by_inputs = [{"input_depot": "north", "input_distance": 12.5, "label": False}, {"label": 1}]
-        told = server.ask("/labels", by_inputs)
+        told = ask("/labels", by_inputs)
         assert (told["new"], told["waiting"], told["refused"]) == (1, 1, 1)
         assert told["errors"][0]["where"] == "[1]"
-        told = server.ask("/labels", [{"id": answer["id"], "label": "n/a"}, {"id": "x", "label": "true"}])
+        told = ask("/labels", [{"id": answer["id"], "label": "n/a"}, {"id": "x", "label": "true"}])
         assert (told["new"], told["errors"][0]["where"]) == (1, "[0].label")
-        with pytest.raises(Refused) as refused:
-            server.ask("/labels", [{"label": 1}])
-        assert refused.value.args[0] == 422
-    finally:
-        server.end(signal.SIGTERM)
+        assert server.ask("POST", "/labels", [{"label": 1}])[0] == 422
     project = Project(root)
     sql = "SELECT id, label, prediction, input_depot FROM answered"
     assert project.log_query(sql).rows == [(answer["id"], False, answer["prediction"], "north")]

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import http.client
-import json
-import os
 import random
-import re
 import shutil
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served import Running, served
 from spine import begin, edit_spec
 
+from headrace.core.places import STORE_DIR
 from headrace.project import Project
 
 MOOD = "mood.txt"
@@ -75,86 +66,24 @@ def make_project(folder: Path) -> tuple[str, str]:
     return first.release, second.release
 
 
-@contextmanager
-def server(folder: Path, workers: int, *options: str) -> Iterator[tuple[int, int]]:
-    """`headrace serve`: its port, and its process."""
-    environment = {**os.environ, "MOOD": str(folder / MOOD), "OMP_NUM_THREADS": "1"}
-    command = [str(Path(sys.executable).with_name("headrace")), "serve", "-C", str(folder), "--port", "0"]
-    command += ["--workers", str(workers), *options]
-    told = folder / "serve.log"
-    with told.open("w") as log:
-        process = subprocess.Popen(command, stderr=log, env=environment)
-    try:
-        wait_until(lambda: "http://" in told.read_text() or process.poll() is not None, 60)
-        found = re.search(r"http://127.0.0.1:(\d+)", told.read_text())
-        assert found is not None, told.read_text()
-        yield int(found[1]), process.pid
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+def serving(folder: Path, workers: int, *options: str) -> AbstractContextManager[Running]:
+    """`headrace serve` of the project; the challenger's mood is in a file of the folder."""
+    mood = {"MOOD": str(folder / MOOD)}
+    return served(folder, "--workers", str(workers), *options, environ=mood)
 
 
 def guard_of(folder: Path) -> int:
-    """The process that watches the routes."""
-    return int((folder / ".headrace" / "guard.lock").read_text())
-
-
-@dataclass
-class Traffic:
-    """Callers, so many requests a second together. `told`: when, from which arm and release, and
-    how each was answered."""
-
-    port: int
-    rate: float
-    callers: int = 8
-    told: list[tuple[float, str, str, int]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Traffic:
-        self._threads = [
-            threading.Thread(target=self._call, args=(seed,), daemon=True) for seed in range(self.callers)
-        ]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout=10)
-
-    def _call(self, seed: int) -> None:
-        draw = random.Random(seed)
-        every = self.callers / self.rate
-        due = time.monotonic() + draw.random() * every
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as line:
-            while not self._stop.wait(max(0.0, due - time.monotonic())):
-                due = max(due + every, time.monotonic() - 0.5)
-                try:
-                    line.request("POST", "/predict", body=json.dumps(row(draw)))
-                    answer = line.getresponse()
-                    told = json.loads(answer.read())
-                except (OSError, http.client.HTTPException):
-                    line.close()  # a worker was killed; the next request opens another
-                    time.sleep(0.05)
-                    continue
-                seen = (time.monotonic(), told.get("arm", ""), told.get("release", ""), answer.status)
-                self.told.append(seen)
+    """The process that watches the routes (0: none yet)."""
+    try:
+        return int((folder / STORE_DIR / "guard.lock").read_text() or 0)
+    except FileNotFoundError:
+        return 0
 
 
 def row(draw: random.Random) -> dict[str, Any]:
     """A parcel as callers send it."""
     at = (datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=draw.randrange(58 * 24 * 60))).isoformat()
     return {"at": at, "depot": draw.choice(["north", "south"]), "distance": round(draw.uniform(1, 50), 1)}
-
-
-def wait_until(true: Any, seconds: float) -> float:
-    """How long it took until it was so."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < seconds, "it did not come about"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def events(folder: Path, *kinds: str) -> list[Any]:

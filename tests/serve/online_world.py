@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
-import re
-import signal
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,51 +134,6 @@ def whole(project: Project, serving: Serving, folder: Path, found: Tables) -> Se
         lookups=tuple(replace(t, artifact=kept[t.table]) for t in serving.lookups),
         pasts={t: replace(p, artifact=kept[t]) for t, p in serving.pasts.items()},
     )
-
-
-class Server:
-    """`headrace serve` in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str], base: str) -> None:
-        self.process, self.base = process, base
-
-    def post(self, path: str, value: Any) -> tuple[int, Any]:
-        """Status and answer."""
-        request = urllib.request.Request(self.base + path, json.dumps(value).encode())
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.base + path, timeout=60) as response:
-            return json.load(response)
-
-    def kill(self) -> None:
-        """As a power cut would, but for the disk's own cache."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
-
-
-@contextmanager
-def serving(project: Project, *options: str) -> Iterator[Server]:
-    """A server that listens, and is gone afterwards."""
-    headrace = Path(sys.executable).with_name("headrace")
-    with subprocess.Popen(
-        [headrace, "serve", "-C", str(project.root), "--port", "0", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        found = re.search(r"http://\S+", process.stderr.readline())
-        try:
-            assert found is not None, process.stderr.read()
-            yield Server(process, found[0])
-        finally:
-            process.terminate()
-            process.communicate(timeout=30)
 
 
 def batches(rows: Sequence[Mapping[str, Any]], table: str, size: int) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from fuzzer import Fuzzer, dumps, fuzz, post
-from serve_releases import EVENTS, Release, requests
-from socket_server import SocketServer, serving
+from serve_releases import EVENTS, Release, published, requests
+from served import Running, served
 
 from headrace.serve.http.app import make_app
 from headrace.serve.http.limits import Limits
@@ -24,15 +24,15 @@ TYPES = {n: kind for n, kind in EVENTS.items() if n != "note"}
 
 
 @pytest.fixture(scope="module")
-def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketServer]:
+def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     # Few rows a request, and long deadlines: what is asked is whether a request is taken, not how fast.
     plan = replace(binary.manifest.plan, rows=200, deadline_us=60_000_000)
     release = replace(binary, manifest=replace(binary.manifest, plan=plan))
-    with serving(release, tmp_path_factory.mktemp("fuzz")) as there:
+    with served(published(release, tmp_path_factory.mktemp("fuzz"))) as there:
         yield there
 
 
-def fuzzed(server: SocketServer, times: int, seed: int) -> None:
+def fuzzed(server: Running, times: int, seed: int) -> None:
     found = fuzz(server.port, Fuzzer(requests(50), TYPES, "flights", seed), times)
     assert not found.faults, "\n".join(found.faults[:10])
     kinds = {kind for kind, _ in found.counts}
@@ -40,7 +40,7 @@ def fuzzed(server: SocketServer, times: int, seed: int) -> None:
     assert sum(n for (_, status), n in found.counts.items() if status == 200) > times // 50
     status, _, body = server.ask("GET", "/metrics")
     assert status == 200 and b'status="5' not in body
-    assert server.said() == ""
+    assert server.complaints == []
 
 
 class Taken(asyncio.Transport):
@@ -83,17 +83,17 @@ def test_a_large_body_says_nothing_of_the_next_head(binary: Release) -> None:
     assert b"(the end)" not in told
 
 
-def test_three_thousand(server: SocketServer) -> None:
+def test_three_thousand(server: Running) -> None:
     fuzzed(server, 3_000, seed=1)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(10, 14))
-def test_a_hundred_thousand(server: SocketServer, seed: int) -> None:
+def test_a_hundred_thousand(server: Running, seed: int) -> None:
     fuzzed(server, 25_000, seed)
 
 
-def schemathesis(server: SocketServer, examples: int, seed: int, *options: str) -> None:
+def schemathesis(server: Running, examples: int, seed: int, *options: str) -> None:
     """Its requests follow the OpenAPI document, or break it in one place."""
     settings = server.log.parent / "schemathesis.toml"
     settings.write_text(
@@ -113,7 +113,7 @@ def schemathesis(server: SocketServer, examples: int, seed: int, *options: str) 
         env={**os.environ, "COLUMNS": "200"},
     )
     assert done.returncode == 0, "\n".join(line[:400] for line in done.stdout.splitlines()[-120:])
-    assert server.said() == ""
+    assert server.complaints == []
 
 
 # A request of these can be as its schema says and still make no sense: as many values as its shape says, say.
@@ -124,12 +124,12 @@ ANYHOW = ["--include-path-regex", LOOSE, "--exclude-checks", "positive_data_acce
 
 
 @pytest.mark.parametrize("options", [SOUND, ANYHOW], ids=["sound", "loose"])
-def test_the_document_is_kept_to(server: SocketServer, options: list[str]) -> None:
+def test_the_document_is_kept_to(server: Running, options: list[str]) -> None:
     schemathesis(server, 4, 1, *options)
 
 
 @pytest.mark.deep
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("options", [SOUND, ANYHOW], ids=["sound", "loose"])
-def test_the_document_is_kept_to_by_many(server: SocketServer, options: list[str]) -> None:
+def test_the_document_is_kept_to_by_many(server: Running, options: list[str]) -> None:
     schemathesis(server, 500, 2, *options)

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from asgi_client import Client, answered
-from serve_releases import LONG_TAIL, Release, requests
-from socket_server import SocketServer, serving
+from serve_releases import LONG_TAIL, Release, published, requests
+from served import Running, served
 from test_answer import ROW, same
 
 from headrace.serve.answer import Answerer
@@ -34,8 +34,8 @@ print(json.dumps([client.get_version(), told.get_predictions().to_dict("records"
 
 
 @pytest.fixture(scope="module")
-def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketServer]:
-    with serving(binary, tmp_path_factory.mktemp("mlflow")) as there:
+def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with served(published(binary, tmp_path_factory.mktemp("mlflow"))) as there:
         yield there
 
 
@@ -44,14 +44,14 @@ def client(binary: Release) -> Client:
     return Client(make_app(binary.store, binary.manifest, binary.name))
 
 
-def test_the_probes(server: SocketServer) -> None:
+def test_the_probes(server: Running) -> None:
     assert server.ask("GET", "/ping")[0] == 200
     status, headers, body = server.ask("GET", "/version")
     assert (status, headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert body.startswith(b"headrace ")
 
 
-def test_mlflows_own_client(server: SocketServer, binary: Release) -> None:
+def test_mlflows_own_client(server: Running, binary: Release) -> None:
     """A frame with gaps: pandas' NaN comes as a bare NaN in the JSON."""
     rows = exact(40)
     done = subprocess.run(

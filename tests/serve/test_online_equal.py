@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from online_world import Tables, batches, released, serving, tables, whole
+from online_world import Tables, batches, released, tables, whole
 from said import said
+from served import served
 
 from headrace.core.feed import Window
 from headrace.core.schema import Type
@@ -116,9 +117,9 @@ def test_online_values_are_offline_values(project: Project, everything: Tables, 
     assert sum(len(b["rows"]) for b in sent) > 10_000
     taken = dict.fromkeys(("new", "known", "refused", "unused"), 0)
     for part in (sent[: len(sent) // 2], sent[len(sent) // 2 :]):  # the server restarts in between
-        with serving(project, "--online") as server:
+        with served(project.root, "--online") as server:
             for body in part:
-                status, answer = server.post("/events", body)
+                status, _, answer = server.ask("POST", "/events", body)
                 assert status == 200, answer
                 for key, count in answer.items():
                     taken[key] += count
@@ -132,9 +133,9 @@ def test_online_values_are_offline_values(project: Project, everything: Tables, 
 
     rows = requests(everything, 400, seed=4)
     offline = compare(project, everything, tmp_path / "whole", rows)
-    with serving(project) as server:
-        told = said(server.post("/predict", rows)[1])
-        about = server.get("/online")
+    with served(project.root) as server:
+        told = said(server.ask("POST", "/predict", rows)[2])
+        about = server.ask("GET", "/online")[2]
     expected = [{**a, "release": told[0]["release"]} for a in offline.answer(rows)]
     missing = [a.pop("features", None) for a in told]
     assert told == expected
@@ -150,23 +151,23 @@ def test_a_killed_server_keeps_what_it_acknowledged(
     few = Tables(everything.parcels[: TRAINED + 1_500], everything.weather)
     sent = facts(few, seed=5)
     acknowledged = 0
-    with serving(project) as server:
+    with served(project.root) as server:
         for body in sent[: len(sent) // 2]:
-            acknowledged += server.post("/events", body)[1]["new"]
+            acknowledged += server.ask("POST", "/events", body)[2]["new"]
         on_its_way = sent[len(sent) // 2]
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(server.post, "/events", on_its_way)
+            answer = pool.submit(server.ask, "POST", "/events", on_its_way)
             time.sleep(0.01)  # most often it has arrived by then, and is not answered
             server.kill()
             with suppress(OSError, HTTPException):
-                acknowledged += answer.result()[1]["new"]
+                acknowledged += answer.result()[2]["new"]
                 on_its_way = {**on_its_way, "rows": []}
     kept = project.online()
     arrived = sum(kept.freshness(t).arrived for t in ("parcels", "weather"))
     assert arrived in (acknowledged, acknowledged + len(on_its_way["rows"]))
-    with serving(project) as server:
+    with served(project.root) as server:
         for i, body in enumerate(sent):
-            status, answer = server.post("/events", body)
+            status, _, answer = server.ask("POST", "/events", body)
             assert status == 200
             assert i >= len(sent) // 2 or answer["new"] == 0, "what was acknowledged is known"
     compare(project, few, tmp_path / "whole", requests(few, 300, seed=6))
@@ -176,9 +177,9 @@ def test_a_later_release_sees_what_arrived_before(
     project: Project, everything: Tables, tmp_path: Path
 ) -> None:
     """Streams of another definition are filled from the snapshot, and from the facts that were kept."""
-    with serving(project) as server:
+    with served(project.root) as server:
         for body in facts(everything, seed=7)[::6]:
-            assert server.post("/events", body)[0] == 200
+            assert server.ask("POST", "/events", body)[0] == 200
     before = project.online().freshness("parcels")
     file = project.root / "headrace.yaml"
     text = file.read_text(encoding="utf-8").replace("avg(late)", "avg(late + 1)")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from serve_releases import Release, requests
-from socket_server import serving
+from serve_releases import Release, published, requests
+from served import served
 from test_answer import ROW
 
 from headrace.core.errors import UserError
@@ -71,17 +71,17 @@ def attributes(span: Any) -> dict[str, Any]:
 
 def test_a_request_and_its_parts(binary: Release, tmp_path: Path, collector: Collector) -> None:
     environ = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("OTEL_")},
+        **{name: "" for name in os.environ if name.startswith("OTEL_")},
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server.server_port}",
         "OTEL_SERVICE_NAME": "flights-server",
     }
-    with serving(binary, tmp_path, environ) as server:
+    with served(published(binary, tmp_path), environ=environ) as server:
         header = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
         assert server.ask("POST", "/predict", ROW, header)[0] == 200
         assert server.ask("POST", "/predict", requests(40))[0] == 200
         assert server.ask("POST", "/predict", {})[0] == 422
         assert server.ask("GET", "/v2/models/other")[0] == 404
-    assert server.said() == ""
+    assert server.complaints == []
     assert collector.service == "flights-server"
     roots = [s for s in collector.spans if s.name.startswith(("POST", "GET"))]
     assert [s.name for s in roots] == [*["POST /predict"] * 3, "GET /v2/models/{name}"]

@@ -12,8 +12,8 @@ import pytest
 import tritonclient.http as triton
 from asgi_client import Client
 from desk_world import Kept, planned
-from serve_releases import Release, requests
-from socket_server import SocketServer, serving
+from serve_releases import Release, published, requests
+from served import Running, served
 from test_answer import ROW, same
 from tritonclient.utils import InferenceServerException
 
@@ -26,13 +26,13 @@ INFER = "/v2/models/flights/infer"
 
 
 @pytest.fixture(scope="module")
-def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketServer]:
-    with serving(binary, tmp_path_factory.mktemp("v2")) as there:
+def server(binary: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with served(published(binary, tmp_path_factory.mktemp("v2"))) as there:
         yield there
 
 
 @pytest.fixture(scope="module")
-def client(server: SocketServer) -> Iterator[triton.InferenceServerClient]:
+def client(server: Running) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(f"127.0.0.1:{server.port}") as there:
         yield there
 
