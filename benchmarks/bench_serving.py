@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import distribution
@@ -156,7 +157,13 @@ def _peers(folder: Path, data: Path, graph: Path, bodies: Path, first: Any, ours
         if not python:
             found.append(skipped("serving", what, f"{variable} names no Python; {quoted}", reach=reach))
             continue
-        rate = peer(Asking(python, folder, data, graph, bodies, first, PORT, SECONDS))
+        try:
+            rate = peer(Asking(python, folder, data, graph, bodies, first, PORT, SECONDS))
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            found.append(
+                skipped("serving", what, f"{' '.join(str(error).split())[:300]}; {quoted}", reach=reach)
+            )
+            continue
         ratio = ours.rate / rate
         found.append(_row(what, ours.rate, "/s", f"{name} {rate:,.0f}", ratio, reach, ratio >= least))
     return found

@@ -29,7 +29,7 @@ SAVE_MLFLOW = (
     + """
 import mlflow.sklearn
 
-mlflow.sklearn.save_model(model, sys.argv[2])
+mlflow.sklearn.save_model(model, sys.argv[2], serialization_format="cloudpickle")
 """
 )
 SAVE_PICKLE = (
@@ -137,4 +137,8 @@ def _bento(asking: Asking, code: str, model: Path) -> float:
 
 def _train(asking: Asking, code: str, into: Path) -> None:
     command = [asking.python, "-c", code, str(asking.data), str(into)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(
+            f"its model was not trained: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
+        )
