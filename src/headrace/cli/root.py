@@ -40,6 +40,7 @@ COMMANDS = {
     "log": "headrace.cli.log:log",
     "label": "headrace.cli.label:label",
     "review": "headrace.cli.review:review",
+    "alerts": "headrace.cli.alerts:alerts",
     "reproduce": "headrace.cli.reproduce:reproduce",
     "report": "headrace.cli.report:report",
     "doc": "headrace.cli.doc:doc",

@@ -22,6 +22,7 @@ _UNITS = {
     )
     for unit in names.split()
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
@@ -33,6 +34,20 @@ def system_clock() -> datetime:
 def iso(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: sorts as text in the order of time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC, exactly.
+
+    >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000000
+    """
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(moment: int) -> datetime:
+    """The aware moment, in UTC, of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=moment)
 
 
 def parse_duration(text: str) -> timedelta:

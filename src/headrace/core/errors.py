@@ -97,6 +97,10 @@ class StoreError(HeadraceError):
     """The store can't do what was asked (full disk, unwritable folder, locked for too long)."""
 
 
+class Undelivered(HeadraceError):
+    """A receiver of alerts did not take a message. It is kept, and sent again."""
+
+
 class NoAnswer(HeadraceError):
     """Neither a release nor a fallback could answer; each problem says why one could not."""
 

@@ -11,6 +11,7 @@ from headrace.core.artifact import Artifact
 from headrace.core.event import Draft, Event
 from headrace.core.online import Fact, Filled, Found, Freshness, Kept, Outcome, Place, Stream
 from headrace.core.review import Counts, Item, Label, Load, Period, Reviewed, State
+from headrace.core.watching import Message
 
 if TYPE_CHECKING:
     import numpy as np
@@ -294,5 +295,17 @@ class ReviewQueue(Protocol):
 
         Raises:
             StoreError: the medium refused; nothing was forgotten.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Where alerts go. The same message may come twice; its id tells."""
+
+    def send(self, message: Message) -> None:
+        """Hand the message over; when this returns, the receiver has it.
+
+        Raises:
+            Undelivered: the receiver did not take it; whoever sends tries again later.
         """
         ...

@@ -91,6 +91,15 @@ class AlertState(StrEnum):
     RESOLVED = "resolved"
 
 
+class Told(StrEnum):
+    """Why somebody hears of an alert."""
+
+    OPENED = "opened"
+    GOES_ON = "goes on"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
 @dataclass(frozen=True)
 class AlertView:
     """An alert as the ledger tells it.
@@ -156,6 +165,8 @@ def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
                 seen=max(old.seen, p["seen"]),
                 windows=old.windows + 1,
                 why=p.get("why") or old.why,
+                # Resolved too early: it goes on.
+                state=AlertState.OPEN if old.state is AlertState.RESOLVED else old.state,
                 changed=e.time,
             )
         elif e.kind in ("alert.acknowledged", "alert.resolved"):
@@ -164,3 +175,20 @@ def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
                 found[e.subject], state=state, changed=e.time, by=e.actor, reason=p.get("reason", "")
             )
     return found
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a receiver is told. id: the same message has the same id, however often it is sent. time: ISO."""
+
+    id: str
+    time: str
+    told: Told
+    project: str
+    alert: AlertView
+
+    @property
+    def subject(self) -> str:
+        """One line."""
+        urgent = "!" if self.alert.harms and self.told is not Told.RESOLVED else ""
+        return f"{urgent}[{self.project}] {self.told.value}: {self.alert.title}"

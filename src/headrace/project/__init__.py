@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headrace.project.alerting import Alerting
 from headrace.project.base import STORE_DIR
 from headrace.project.experiments import Experimenting
 from headrace.project.exporting import Exporting
@@ -16,7 +17,9 @@ from headrace.project.tokens import Tokens
 from headrace.project.work import Working
 
 
-class Project(Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting, Scheduling):
+class Project(
+    Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting, Scheduling, Alerting
+):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
     Args:

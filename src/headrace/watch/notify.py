@@ -1,0 +1,157 @@
+"""Who hears of which alert when; and handing messages over until they are taken.
+
+Which messages are due follows from the alerts alone; the outbox remembers which were queued and sent. A
+process that dies in between queues the same messages again, under the same ids.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from headrace.core.clock import Clock, from_micros, iso, micros
+from headrace.core.codec import from_json, to_json
+from headrace.core.errors import HeadraceError
+from headrace.core.ports import Sink
+from headrace.core.watching import AlertState, AlertView, Message, Told
+from headrace.stores.outbox import Outbox, Posted
+
+FIRST_US, LONGEST_US = 5_000_000, 3_600_000_000
+"""What was not taken is tried again after this long, then after twice as long, and so on, to the longest."""
+_RECENT_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Who hears of alerts. name: unique, and no secret. make: the sink; it may raise where a setting is
+    missing. high: only of what harms. after_us: only of alerts that nobody acknowledged for so long."""
+
+    name: str
+    make: Callable[[], Sink]
+    high: bool = False
+    after_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a round of sending came to: messages taken; receivers that did not take theirs, and why."""
+
+    sent: int
+    trouble: Mapping[str, str]
+
+
+def queue(
+    outbox: Outbox,
+    alerts: Iterable[AlertView],
+    receivers: Sequence[Receiver],
+    *,
+    project: str,
+    cool_down_us: int,
+    now: datetime,
+) -> int:
+    """Put into the outbox what has become due by now; how many messages were new.
+
+    Raises:
+        StoreError: the outbox can't be written.
+    """
+    new = 0
+    for alert in alerts:
+        for receiver in receivers:
+            if receiver.high and not alert.harms:
+                continue
+            for told, number in _due(alert, receiver, outbox, cool_down_us, now):
+                name = _name(alert, told, number)
+                message = Message(name, alert.changed, told, project, alert)
+                new += outbox.put(name, [receiver.name], to_json(message), micros(now))
+    return new
+
+
+def deliver(outbox: Outbox, receivers: Sequence[Receiver], clock: Clock) -> Delivered:
+    """Hand over what is due. A receiver that fails once is left alone until its next turn, so that one that
+    hangs keeps nobody else waiting for longer than one attempt.
+
+    Raises:
+        StoreError: the outbox can't be read or written.
+    """
+    known = {r.name: r for r in receivers}
+    trouble: dict[str, str] = {}
+    sent = 0
+    for posted in outbox.due(micros(clock())):
+        name = posted.receiver
+        if name not in trouble:
+            try:
+                if name not in known:
+                    trouble[name] = "the spec names this receiver no more"
+                else:
+                    known[name].make().send(from_json(posted.body, Message))
+            except HeadraceError as error:
+                trouble[name] = error.problems[0].what + (
+                    f": {error.problems[0].why}" if error.problems[0].why else ""
+                )
+        now = micros(clock())
+        if name in trouble:
+            outbox.mark(_later(posted, trouble[name], now))
+        else:
+            outbox.mark(replace(posted, sent=now, tries=posted.tries + 1, trouble=""))
+            sent += 1
+    return Delivered(sent, trouble)
+
+
+def _due(
+    alert: AlertView, receiver: Receiver, outbox: Outbox, cool_down_us: int, now: datetime
+) -> list[tuple[Told, int]]:
+    """What of an alert a receiver is to hear that it was not sent yet; the number tells reminders apart."""
+    opened, changed = _micros(alert.opened), _micros(alert.changed)
+    is_open, resolved = alert.state is AlertState.OPEN, alert.state is AlertState.RESOLVED
+    first = Told.OPENED if receiver.after_us is None else Told.ESCALATED
+    heard = outbox.has(f"{alert.alert}-{first.value}", receiver.name)
+    due: list[tuple[Told, int]] = []
+    if not heard:
+        if receiver.after_us is None:
+            # What came and went between two looks is told all the same; older history is not.
+            fresh = not resolved or micros(now) - changed < _RECENT_US
+        else:
+            fresh = is_open and micros(now) - opened >= receiver.after_us
+        if not fresh:
+            return []
+        due.append((first, 0))
+    reminder = (changed - opened) // cool_down_us if is_open and cool_down_us else 0
+    if reminder and heard:
+        due.append((Told.GOES_ON, reminder))
+    if resolved:
+        due.append((Told.RESOLVED, alert.windows))
+    return [d for d in due if not outbox.has(_name(alert, *d), receiver.name)]
+
+
+def _name(alert: AlertView, told: Told, number: int) -> str:
+    return f"{alert.alert}-{told.value.replace(' ', '-')}" + (f"-{number}" if number else "")
+
+
+def _later(posted: Posted, trouble: str, now: int) -> Posted:
+    wait = min(FIRST_US << min(posted.tries, 20), LONGEST_US)
+    # Spread by a quarter, the same way every time, so that many messages don't come back at once.
+    spread = zlib.crc32(f"{posted.id}{posted.receiver}{posted.tries}".encode()) / 2**32
+    due = now + round(wait * (0.75 + 0.5 * spread))
+    return replace(posted, due=due, tries=posted.tries + 1, trouble=trouble)
+
+
+def _micros(moment: str) -> int:
+    return micros(datetime.fromisoformat(moment))
+
+
+def described(outbox: Outbox) -> list[dict[str, object]]:
+    """The messages, newest last, for people and scripts."""
+    return [
+        {
+            "message": p.id,
+            "receiver": p.receiver,
+            "queued": iso(from_micros(p.queued)),
+            "sent": "" if p.sent is None else iso(from_micros(p.sent)),
+            "tries": p.tries,
+            "next": "" if p.sent is not None else iso(from_micros(p.due)),
+            "trouble": p.trouble,
+        }
+        for p in outbox.all()
+    ]

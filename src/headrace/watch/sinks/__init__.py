@@ -1,0 +1,1 @@
+"""Where alerts go: the log, webhooks, e-mail, Slack-compatible webhooks."""

@@ -1,0 +1,5 @@
+"""The projects of these tests."""
+
+from spine import clock, finished, fresh
+
+__all__ = ["clock", "finished", "fresh"]

@@ -1,0 +1,189 @@
+"""Who hears of what, and that nothing is lost while a receiver is down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.core.clock import iso, micros
+from headrace.core.errors import StoreError, Undelivered, UserError
+from headrace.core.ports import Sink
+from headrace.core.watching import AlertState, AlertView, Family, Message
+from headrace.stores.outbox import Outbox
+from headrace.watch.notify import Receiver, deliver, described, queue
+
+DAY_US = 86_400_000_000
+BEGAN = datetime(2025, 11, 21, 12, tzinfo=UTC)
+
+
+class Heard:
+    """A receiver that is down at times."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.down = False
+        self.tried = 0
+
+    def send(self, message: Message) -> None:
+        self.tried += 1
+        if self.down:
+            raise Undelivered("down", why="no route")
+        self.messages.append(message)
+
+    @property
+    def told(self) -> list[str]:
+        return [f"{m.alert.alert} {m.told.value}" for m in self.messages]
+
+
+class Desk:
+    """An outbox, a clock and receivers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.outbox = Outbox(folder / "outbox.db")
+        self.now = BEGAN
+        self.heard = Heard()
+
+    def receiver(self, name: str = "hook", **changes: Any) -> Receiver:
+        return Receiver(name, lambda: self.heard, **changes)
+
+    def round(self, alerts: Sequence[AlertView], *receivers: Receiver, after: timedelta = timedelta()) -> Any:
+        self.now += after
+        to = receivers or (self.receiver(),)
+        queue(self.outbox, alerts, to, project="flights", cool_down_us=DAY_US, now=self.now)
+        return deliver(self.outbox, to, lambda: self.now)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def alert(name: str = "a1", **changes: Any) -> AlertView:
+    at = micros(BEGAN)
+    opened = AlertView(
+        name, "r1", "champion", "data drift: delay", Family.DRIFT, ("drift",), ({"family": "drift"},),
+        at - DAY_US, at, iso(BEGAN), changed=iso(BEGAN),
+    )  # fmt: skip
+    return replace(opened, **changes)
+
+
+READABLE = {"readings": ({"family": "drift", "check": "ks", "of": "delay", "value": 0.3},)}
+
+
+def test_an_alert_is_told_once(desk: Desk) -> None:
+    for _ in range(3):
+        desk.round([alert()], after=timedelta(minutes=1))
+    assert desk.heard.told == ["a1 opened"]
+
+
+def test_nothing_is_made_before_something_is_told(desk: Desk) -> None:
+    desk.round([])
+    assert not desk.outbox.path.exists() and described(desk.outbox) == []
+
+
+def test_none_is_lost_while_the_receiver_is_down(desk: Desk) -> None:
+    desk.heard.down = True
+    many = [alert(f"a{i}") for i in range(20)]
+    told = desk.round(many)
+    assert told.sent == 0 and told.trouble == {"hook": "down: no route"}
+    assert desk.heard.tried == 1, "one that is down is not asked twenty times"
+    for _ in range(10):
+        desk.round(many, after=timedelta(minutes=7))
+    assert desk.heard.tried < 12, "it is tried again at growing distances"
+    desk.heard.down = False
+    for _ in range(4):
+        desk.round(many, after=timedelta(hours=1))
+    assert sorted(desk.heard.told) == sorted(f"a{i} opened" for i in range(20))
+
+
+def test_the_others_hear_while_one_is_down(desk: Desk) -> None:
+    broken = Heard()
+    broken.down = True
+    down = Receiver("down", lambda: broken)
+    told = desk.round([alert()], down, desk.receiver())
+    assert told.sent == 1 and desk.heard.told == ["a1 opened"]
+
+
+def test_a_setting_that_is_missing_is_told_and_the_message_kept(desk: Desk) -> None:
+    def unset() -> Sink:
+        raise UserError("ALERTS_URL is not set")
+
+    told = desk.round([alert()], Receiver("hook", unset))
+    assert told.trouble == {"hook": "ALERTS_URL is not set"}
+    desk.round([alert()], after=timedelta(minutes=1))
+    assert desk.heard.told == ["a1 opened"]
+
+
+def test_a_receiver_that_the_spec_names_no_more_hears_nothing(desk: Desk) -> None:
+    desk.heard.down = True
+    desk.round([alert()])
+    desk.heard.down = False
+    told = desk.round([], desk.receiver("another"), after=timedelta(hours=1))
+    assert told.sent == 0 and "no more" in told.trouble["hook"]
+
+
+def test_only_harm_is_told_where_that_is_wanted(desk: Desk) -> None:
+    high = desk.receiver(high=True)
+    desk.round([alert()], high)
+    assert desk.heard.told == []
+    desk.round([alert(families=("drift", "performance"))], high)
+    assert desk.heard.told == ["a1 opened"]
+
+
+def test_what_nobody_acknowledges_is_escalated(desk: Desk) -> None:
+    late = desk.receiver("boss", after_us=4 * 3_600_000_000)
+    desk.round([alert()], late, after=timedelta(hours=3))
+    assert desk.heard.told == []
+    desk.round([alert()], late, after=timedelta(hours=2))
+    desk.round([alert()], late, after=timedelta(hours=2))
+    assert desk.heard.told == ["a1 escalated"]
+    acknowledged = alert("a2", state=AlertState.ACKNOWLEDGED)
+    desk.round([acknowledged], late, after=timedelta(hours=9))
+    assert desk.heard.told == ["a1 escalated"]
+
+
+def test_what_goes_on_is_told_again_after_the_cool_down_unless_somebody_sees_to_it(desk: Desk) -> None:
+    desk.round([alert()])
+    soon = alert(changed=iso(BEGAN + timedelta(hours=5)), windows=6)
+    desk.round([soon], after=timedelta(hours=5))
+    assert desk.heard.told == ["a1 opened"]
+    later = alert(changed=iso(BEGAN + timedelta(hours=30)), windows=31)
+    for _ in range(2):
+        desk.round([later], after=timedelta(hours=13))
+    desk.round([replace(later, state=AlertState.ACKNOWLEDGED)], after=timedelta(hours=40))
+    assert desk.heard.told == ["a1 opened", "a1 goes on"]
+
+
+def test_what_is_over_is_told_to_those_who_heard_of_it(desk: Desk) -> None:
+    late = desk.receiver("boss", after_us=3_600_000_000)
+    desk.round([alert()], desk.receiver(), late)
+    over = alert(state=AlertState.RESOLVED, changed=iso(BEGAN + timedelta(minutes=5)))
+    desk.round([over], desk.receiver(), late, after=timedelta(hours=2))
+    assert desk.heard.told == ["a1 opened", "a1 resolved"], "nothing was escalated"
+
+
+def test_what_came_and_went_between_two_looks_is_told(desk: Desk) -> None:
+    desk.round([alert(state=AlertState.RESOLVED)])
+    assert desk.heard.told == ["a1 opened", "a1 resolved"]
+
+
+def test_what_was_over_long_ago_is_not_told_to_a_new_receiver(desk: Desk) -> None:
+    desk.round([alert(state=AlertState.RESOLVED)], after=timedelta(days=3))
+    assert desk.heard.told == []
+
+
+def test_a_message_arrives_as_it_was(desk: Desk) -> None:
+    sent = alert(**READABLE, why={"lines": ["since noon"]})
+    desk.round([sent])
+    assert desk.heard.messages[0].alert == sent
+
+
+def test_a_file_of_somebody_elses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "outbox.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="outbox"):
+        Outbox(tmp_path / "outbox.db").due(1)
