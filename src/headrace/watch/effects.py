@@ -1,0 +1,81 @@
+"""What a change of one column did to answers: the packaged graph asked again, with the column as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.schema import NULL_TEXT, Type
+from headrace.summary.bins import FIRST, NULL, Bins, ColumnBins
+from headrace.watch.why import Effect, undone
+
+
+class Graph(Protocol):
+    """A packaged graph, as `graph.run.Runner` is one."""
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], rows: int) -> Mapping[str, NDArray[Any]]:
+        """Outputs by name, each [rows, ...]."""
+        ...
+
+
+def effect(
+    graph: Graph,
+    feeds: Mapping[str, NDArray[Any]],
+    bins: Bins,
+    column: str,
+    codes: NDArray[np.uint8],
+    before: NDArray[Any],
+    *,
+    names: tuple[str, ...] = (),
+    seed: int = 0,
+) -> Effect | None:
+    """The mean answer with the column as it is, and as it was; None where its values can't be given back:
+    moments, and texts that are kept as digests.
+
+    The other columns stay as they are: what moved together with it is not taken back.
+
+    Args:
+        feeds: what the graph reads of the window's rows, by raw column.
+        codes: the column's codes of these rows; before: counts of the codes in the reference.
+        names: the classes, where there are more than two; the answer is of that which moved most.
+    """
+    of = bins.column(column)
+    if column not in feeds or of.type is Type.TIME or of.hashed or not len(codes):
+        return None
+    rows = len(codes)
+    was = _values(of, undone(bins, column, codes, before, seed), feeds[column])
+    now, without = _means(graph.run(feeds, rows)), _means(graph.run({**feeds, column: was}, rows))
+    answer = max(now, key=lambda name: abs(now[name] - without[name]))
+    told = answer if not isinstance(answer, int) else f"probability of {names[answer]}"
+    return Effect(column, told, now[answer], without[answer], rows)
+
+
+def _means(outputs: Mapping[str, NDArray[Any]]) -> dict[str | int, float]:
+    """The mean prediction; or the mean probability, of each class where there are several."""
+    if "probability" not in outputs:
+        return {"prediction": float(np.mean(outputs["prediction"]))}
+    told = np.asarray(outputs["probability"], dtype=np.float64)
+    if told.ndim == 1:
+        return {"probability": float(told.mean())}
+    return dict(enumerate(told.mean(axis=0).tolist()))
+
+
+def _values(of: ColumnBins, codes: NDArray[np.int64], kept: NDArray[Any]) -> NDArray[Any]:
+    """Raw values of codes: the middle of a bin, the category itself; what has none stays as it is."""
+    made = kept.copy()
+    for code in np.unique(codes).tolist():
+        rows = codes == code
+        if code == NULL:
+            made[rows] = NULL_TEXT if of.type is Type.TEXT else np.nan
+        elif FIRST <= code < of.high:
+            at = code - FIRST
+            if of.type is Type.NUMBER:
+                made[rows] = (of.edges[at] + of.edges[at + 1]) / 2
+            elif of.type is Type.BOOL:
+                made[rows] = float(of.categories[at] == "true")
+            elif not of.categories[at].startswith("#"):
+                made[rows] = of.categories[at]
+    return made
