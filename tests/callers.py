@@ -40,14 +40,20 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Broken:
-    """A connection that broke under a request, or could not be made. since: when it was opened, or the
-    request before was sent on it; port: the caller's own (0: none)."""
+    """A connection that broke under a request, or could not be made. idle: seconds from the request before
+    (or from its opening) to this one; port: the caller's own (0: none)."""
 
     at: float
     opened: float
-    since: float
+    idle: float
     port: int
     how: str
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the server was not free to close it. One that ends closes connections on which nothing
+        comes for a while, and a request may be on its way then."""
+        return self.idle < GRACE
 
 
 @dataclass
@@ -79,9 +85,8 @@ class Callers:
 
     @property
     def dropped(self) -> list[Broken]:
-        """What broke although the server was not free to close it: a connection on which nothing comes for a
-        while is closed by a server that ends, and a request may be on its way to it then."""
-        return [b for b in self.broken if b.at - b.since < GRACE]
+        """What broke although the server was not free to close it."""
+        return [b for b in self.broken if b.dropped]
 
     def __enter__(self) -> Callers:
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -135,7 +140,7 @@ class Callers:
                 head, content = await line.ask(body)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             line.close()
-            return Broken(time.monotonic(), line.opened, line.since, line.mine, type(error).__name__)
+            return Broken(time.monotonic(), line.opened, line.idle, line.mine, type(error).__name__)
         at = time.monotonic()
         self.told.append(_told(at, at - began, head, content, self.also))
         return None
@@ -147,25 +152,27 @@ class _Line:
 
     port: int
     opened: float = 0.0
-    since: float = 0.0
+    idle: float = 0.0
     mine: int = 0
+    _since: float = 0.0
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, body: bytes) -> tuple[bytes, bytes]:
         """Head and body of the answer."""
         if self._streams is None or self._streams[0].at_eof():
             self.close()
-            self.opened = self.since = time.monotonic()
-            self.mine = 0
+            self.opened = self._since = time.monotonic()
+            self.idle, self.mine = 0.0, 0
             self._streams = await asyncio.open_connection("127.0.0.1", self.port)
             self.mine = self._streams[1].get_extra_info("sockname")[1]
         reader, writer = self._streams
         sent = time.monotonic()
+        self.idle = sent - self._since
         writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
         content = await reader.readexactly(length)
-        self.since = sent
+        self._since = sent
         if b"connection: close" in head:
             self.close()
         return head, content

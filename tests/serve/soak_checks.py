@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from callers import Broken, Callers, Told
 from soak_faults import Kill, Memory
@@ -84,12 +85,13 @@ def of_kept(
     ]
 
 
-def of_statuses(story: Story, told: Sequence[Told]) -> list[Check]:
-    """Refusals: those of a full disk, and all others."""
+def of_statuses(story: Story, told: Sequence[Told], *, timed: bool) -> list[Check]:
+    """Refusals: those of a full disk, and all others. timed: they end soon after there is room."""
+    most = _GOES_ON if timed else math.inf
     odd = [t for t in told if t.status not in (200, 429, 503) or (t.status != 200 and not t.soon)]
     refused = [t for t in told if t.status == 503 and t.soon]
     busy = sum(t.status == 429 and t.soon for t in told)
-    rooms = [(t, _room(story, t)) for t in refused]
+    rooms = [(t, _room(story, t, most)) for t in refused]
     shed = [t.at - room for t, room in rooms if room is not None]
     odd += [t for t, room in rooms if room is None]
     others = Counter(f"{t.status} {t.why}" for t in odd)
@@ -97,7 +99,7 @@ def of_statuses(story: Story, told: Sequence[Told]) -> list[Check]:
     what = f"503 with Retry-After while the disk was full ({seconds:.0f} s)"
     found = f"{len(shed):,}, the last {max(shed, default=0.0):.1f} s after there was room"
     disk = (
-        Check(what, found, f"> 0, ≤ {_GOES_ON:g} s", bool(shed))
+        Check(what, found, f"> 0, ≤ {most:g} s" if timed else "> 0", bool(shed))
         if story.full
         else Check("a full disk", f"left out: {story.no_disk}", "", None)
     )
@@ -111,40 +113,43 @@ def of_statuses(story: Story, told: Sequence[Told]) -> list[Check]:
     ]
 
 
-def _room(story: Story, told: Told) -> float | None:
-    """When there was room again, of a refusal for a disk that was full."""
+def _room(story: Story, told: Told, most: float) -> float | None:
+    """When there was room again, of a refusal for a disk that was full until at most so long before."""
     if _LOG not in told.why:
         return None
-    return next((room for full, room in story.full if full <= told.at <= room + _GOES_ON), None)
+    return next((room for full, room in story.full if full <= told.at <= room + most), None)
 
 
 def of_broken(broken: Sequence[Broken], kills: Sequence[Kill]) -> list[Check]:
-    """Broken requests: those on connections of killed workers, and all others."""
+    """Broken requests: those on connections of killed workers or closed idle by those that ended, and all
+    others."""
 
     def excused(b: Broken) -> bool:
         return any(b.opened <= k.at and b.port in k.ports for k in kills)
 
-    theirs = Counter(b.how for b in broken if not excused(b))
+    theirs = Counter(b.how for b in broken if b.dropped and not excused(b))
     mine = len(broken) - theirs.total()
     spoken = ", ".join(f"{n} × {how}" for how, n in theirs.items()) or "0"
     return [
-        Check("workers killed", str(len(kills)), "> 1", len(kills) > 1),
-        Check("requests broken by that, asked again", f"{mine:,}", "", None),
+        Check("workers killed", str(len(kills)), "> 0", bool(kills)),
+        Check("requests broken by their end, asked again", f"{mine:,}", "", None),
         Check("other broken requests", spoken, "0", not theirs),
     ]
 
 
-def of_changes(story: Story, turns: int) -> list[Check]:
-    """Canaries, the reload, and the workers that are left."""
+def of_changes(story: Story, turns: int, *, timed: bool) -> list[Check]:
+    """Canaries, the reload, and the workers that are left. timed: seconds are judged too."""
+    most = f"≤ {OFF:g} s" if timed else ""
     off = [
-        Check(f"from breach to the canary's last answer ({mood})", f"{s:.1f} s", f"≤ {OFF:g} s", s <= OFF)
+        Check(f"from breach to the canary's last answer ({mood})", f"{s:.1f} s", most, not timed or s <= OFF)
         for mood, s in story.breaches.items()
     ]
+    late = Check("answers by a canary that was taken off", str(story.late), "0" if timed else "", None)
     early = "; ".join(story.early) or "none"
     return [
         *off,
         Check("canaries taken off without reason", early, "none", not story.early),
-        Check("answers by a canary that was taken off", str(story.late), "0", not story.late),
+        replace(late, ok=not story.late) if timed else late,
         Check("reloads", str(story.reloads), str(turns), story.reloads == turns),
         Check("workers in the end", str(story.workers), str(WORKERS), story.workers == WORKERS),
     ]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from serve_releases import Release
+from served import wait_until
 from test_answer import same
 from test_batch import expected, plain_rows, write_csv, write_json
 
@@ -164,13 +166,20 @@ def test_another_batch_is_not_mixed_in(binary: Release, tmp_path: Path) -> None:
         run(binary, str(tmp_path / "in" / "*.csv"), tmp_path / "none")
 
 
-def start(release: Release, source: Path, folder: Path, workers: int, rows: int) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(
+    release: Release, source: Path, folder: Path, workers: int, rows: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A batch in a process of its own, until the block ends."""
     store: Any = release.store
     kept = release.store.put(to_json(release.manifest)).digest
     arguments = [str(store.root), str(source), str(folder), kept, str(workers), str(rows)]
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, "-c", RUN, *arguments], env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -179,27 +188,38 @@ def test_killed_again_and_again_every_row_is_there_once(
 ) -> None:
     rows = plain_rows(1200)
     source = parquet(tmp_path / "in.parquet", rows, groups=20)
-    folder, draw, kills = tmp_path / "out", random.Random(workers), 0
+    draw, expected_answers = random.Random(workers), expected(binary, rows)
+    for turn in range(10):  # on a machine that is busy, a batch may be done before it is killed
+        folder = tmp_path / f"out{turn}"
+        grown = killed_until_it_is_done(binary, source, folder, workers, draw)
+        assert grown == sorted(grown)
+        assert same(answers(folder), expected_answers)
+        assert [r["row"] for r in output(folder)] == list(range(1, 1201))
+        # Workers that lost their leader end by themselves.
+        wait_until(lambda there=folder: not list(there.glob(".part-*")))
+        if len(grown) >= 2:
+            return
+    raise AssertionError("it was never killed")
+
+
+def killed_until_it_is_done(
+    release: Release, source: Path, folder: Path, workers: int, draw: random.Random
+) -> list[int]:
+    """How many parts were done after each time that it was killed."""
     grown: list[int] = []
     while True:
-        process = start(binary, source, folder, workers, 40)
-        # Killed when some parts more are done than before, at any point of the next.
-        parts = len(list(folder.glob("part-*.parquet"))) if folder.exists() else 0
-        while process.poll() is None and len(list(folder.glob("part-*.parquet"))) < parts + 8:
-            time.sleep(0.01)
-        time.sleep(draw.random() * 0.05)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        if process.wait(timeout=60) == 0:
-            break
+        with started(release, source, folder, workers, 40) as process:
+            # Killed when some parts more are done than before, at any point of the next.
+            parts = len(list(folder.glob("part-*.parquet"))) if folder.exists() else 0
+            while process.poll() is None and len(list(folder.glob("part-*.parquet"))) < parts + 8:
+                time.sleep(0.01)
+            time.sleep(draw.random() * 0.05)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            if (code := process.wait(timeout=60)) == 0:
+                return grown
+        assert code == -signal.SIGKILL
         grown.append(len(json.loads((folder / "_batch.json").read_bytes())["done"]))
-    assert kills >= 2
-    assert grown == sorted(grown)
-    assert same(answers(folder), expected(binary, rows))
-    assert [r["row"] for r in output(folder)] == list(range(1, 1201))
-    time.sleep(0.3)  # workers that lost their leader end by themselves
-    assert not list(folder.glob(".part-*"))
 
 
 def children(pid: int) -> list[int]:
@@ -212,13 +232,28 @@ def children(pid: int) -> list[int]:
 def test_a_worker_that_dies_is_replaced(binary: Release, tmp_path: Path) -> None:
     rows = plain_rows(2000)
     source = parquet(tmp_path / "in.parquet", rows, groups=20)
-    process = start(binary, source, tmp_path / "out", 2, 40)
-    while not (there := children(process.pid)) or not list((tmp_path / "out").glob("part-*.parquet")):
-        assert process.poll() is None
+    for turn in range(10):  # on a machine that is busy, a batch may be done before it is seen
+        folder = tmp_path / f"out{turn}"
+        with started(binary, source, folder, 2, 40) as process:
+            killed = a_worker_is_killed(process, folder)
+            assert process.wait(timeout=120) == 0
+        assert [r["row"] for r in output(folder)] == list(range(1, 2001))
+        if killed:
+            return
+    raise AssertionError("no worker was killed")
+
+
+def a_worker_is_killed(process: subprocess.Popen[bytes], folder: Path) -> bool:
+    """Whether one could be, while there was work to do."""
+    while process.poll() is None:
+        there = children(process.pid)
+        parts = len(list(folder.glob("part-*.parquet")))
+        if there and parts:
+            with suppress(ProcessLookupError):
+                os.kill(there[0], signal.SIGKILL)
+                return parts < 40
         time.sleep(0.01)
-    os.kill(there[0], signal.SIGKILL)
-    assert process.wait(timeout=120) == 0
-    assert [r["row"] for r in output(tmp_path / "out")] == list(range(1, 2001))
+    return False
 
 
 def test_what_a_worker_finds_wrong_is_told(binary: Release, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from headrace.serve.desk.breaker import Circuit
 from headrace.serve.desk.desk import Asked
 from headrace.serve.live import Served
 
-QUICK = Plan(deadline_us=300_000)
+QUICK = Plan(deadline_us=1_000_000)
 
 
 def failing(of: Served, error: Exception) -> Served:
@@ -43,7 +43,7 @@ def hanging(of: Served, gate: threading.Event) -> Served:
     begin = around.begin
 
     def wait(taken: Any) -> Any:
-        gate.wait(20)
+        gate.wait(60)
         return begin(taken)
 
     around.begin, around.blocks = wait, True
@@ -129,7 +129,7 @@ def test_a_release_that_fails_again_and_again_is_not_asked(binary: Release) -> N
 def test_the_deadline_holds_for_a_release_that_hangs(binary: Release) -> None:
     """Its callers get the champion's answer while it still hangs; who asks another waits for nothing."""
     gate = threading.Event()
-    plan = Plan(deadline_us=2_000_000)
+    plan = Plan(deadline_us=4_000_000)
     slow = hanging(served(binary, planned(binary, plan), name="new"), gate)
     there = desk(served(binary, planned(binary, plan)), slow, arms=[canary("new")])
 
@@ -295,14 +295,15 @@ def _noting(of: Served, asked: list[str]) -> Served:
     return replace(of, around=around)
 
 
-def explaining(of: Served, gate: threading.Event) -> Served:
-    """The same, but reasons take until the gate is open."""
+def explaining(of: Served, gate: threading.Event, begun: threading.Event) -> Served:
+    """The same, but reasons take until the gate is open; `begun` is set when the first are asked for."""
     around = _copy(of)
     decide = around.decide
 
     def wait(feeds: Any, rows: int, *, explain: int = 0) -> Any:
         if explain:
-            gate.wait(20)
+            begun.set()
+            gate.wait(60)
         return decide(feeds, rows)
 
     around.decide = wait
@@ -310,15 +311,15 @@ def explaining(of: Served, gate: threading.Event) -> Served:
 
 
 def test_batches_wait_for_no_reasons(binary: Release) -> None:
-    gate = threading.Event()
-    there = desk(explaining(served(binary, planned(binary, Plan(deadline_us=5_000_000))), gate))
+    gate, begun = threading.Event(), threading.Event()
+    there = desk(explaining(served(binary, planned(binary, Plan(deadline_us=20_000_000))), gate, begun))
 
     async def run() -> None:
         asked = [asyncio.create_task(there.answer([ROW], Asked(perf_counter(), explain=5))) for _ in range(4)]
-        await asyncio.sleep(0.05)
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
         told = await there.answer(requests(300), Asked(perf_counter()))
-        assert {a["by"] for a in told} == {"model"}
-        assert not any(a.done() for a in asked)
+        assert {a["by"] for a in told} == {"model"}, "answered within its deadline, the gate still closed"
         gate.set()
         assert all(a["by"] == "model" for (a,) in await asyncio.gather(*asked))
 
@@ -332,9 +333,9 @@ def test_reasons_that_waited_for_others_are_not_the_release_s_fault(
     binary: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that ran count; those before whose turn the time was up open no circuit."""
-    monkeypatch.setattr(chain, "EXPLAINED", 0.3)
+    monkeypatch.setattr(chain, "EXPLAINED", 2.0)
     gate = threading.Event()
-    there = desk(explaining(served(binary, planned(binary, fallback=(True,))), gate))
+    there = desk(explaining(served(binary, planned(binary, fallback=(True,))), gate, threading.Event()))
 
     async def run() -> list[Any]:
         asked = [there.answer([ROW], Asked(perf_counter(), explain=5)) for _ in range(8)]

@@ -1,4 +1,4 @@
-"""The soak in a minute; `make soak` takes ten."""
+"""The soak in a minute, which counts; `make soak` takes ten, and measures too."""
 
 from __future__ import annotations
 

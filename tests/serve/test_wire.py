@@ -317,11 +317,15 @@ def test_who_does_not_read_is_not_read_from_and_let_go() -> None:
             writer.write(asked)
         while not server.wire.connections:
             await asyncio.sleep(0.01)
+        (there,) = server.wire.connections
+        deaf = False
         while server.wire.connections:
-            await asyncio.sleep(0.05)
+            deaf = deaf or not there._transport.is_reading()
+            await asyncio.sleep(0.01)
+        assert deaf, "no more was read of who does not read"
         writer.transport.abort()
 
-    run(work, slow=0.5)
+    run(work, slow=1.0)
 
 
 def test_more_connections_than_are_borne_get_a_503() -> None:
