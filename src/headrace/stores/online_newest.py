@@ -2,7 +2,9 @@
 
 Most who ask, ask about now: then the newest row of a key is the answer, if all rows of the key were known by
 that moment (`seen` is when the last of them was). The table of newest rows is small: a hundred keys are found
-there in two thirds of the time that a hundred searches through all rows take.
+there in two thirds of the time that a hundred searches through all rows take. Where the first key has rows
+that were known later than asked, the question is about the past, and most likely of the other keys too: then
+all of them are searched for, which answers for any moment.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ _OF_KEY = (
 )
 _ONE = "SELECT payload FROM row " + _OF_KEY.format(*"????")
 _EACH = f"SELECT (SELECT payload FROM row {_OF_KEY.format('?1', 'q.k', 'q.m', 'q.m')}) FROM q"
+_EACH_AT = f"SELECT (SELECT payload FROM row {_OF_KEY.format('?1', 'q.k', '?2', '?2')}) FROM q"
+_SEEN = "SELECT seen FROM latest WHERE stream = ? AND key = ?"
 _LATEST = "SELECT key, payload, seen FROM latest WHERE stream = ? AND key IN ({})"
 _ADD = "INSERT OR IGNORE INTO row VALUES (?,?,?,?,?,?)"
 _ADD_LATEST = (
@@ -38,10 +42,12 @@ _REPLACE_LATEST = (
     'WHERE stream = ?1 AND key = ?2 AND ("on", known, pos) < (?3, ?4, ?5)'
 )
 _NOBODY = (b"", NULL_TIME)
+_NO_ROW = (None, NULL_TIME)
 
 # A row's payload, with its times in it: a subquery gives one column alone.
 _packed = msgspec.msgpack.Encoder().encode
 _found = msgspec.msgpack.Decoder(Found).decode
+_list_found = msgspec.msgpack.Decoder(list[Found]).decode
 
 
 def read_newest(db: sqlite3.Connection, stream: int, asks: Sequence[tuple[bytes, int]]) -> list[Found | None]:
@@ -57,21 +63,22 @@ def read_newest(db: sqlite3.Connection, stream: int, asks: Sequence[tuple[bytes,
 
 
 def _many(db: sqlite3.Connection, stream: int, asks: Sequence[tuple[bytes, int]]) -> list[Found | None]:
+    seen = db.execute(_SEEN, (stream, asks[0][0])).fetchone()
+    if seen is not None and seen[0] > asks[0][1]:
+        return _searched(db, stream, asks)
     # Few sizes of statement, so that each is prepared once; what is asked too much finds nothing.
     spare = _size(len(asks)) - len(asks)
     keys = [key for key, _ in asks]
     rows = db.execute(_latest(len(asks) + spare), (stream, *keys, *[b""] * spare))
     newest = {key: (payload, seen) for key, payload, seen in rows}
-    answers: list[Found | None] = [None] * len(asks)
+    packed: list[bytes | None] = []
     earlier = []
     for i, (key, moment) in enumerate(asks):
-        held = newest.get(key)
-        if held is None:
-            continue
-        if held[1] <= moment:
-            answers[i] = _found(held[0])
-        else:
+        payload, seen = newest.get(key, _NO_ROW)
+        packed.append(payload if seen <= moment else None)
+        if seen > moment:
             earlier.append(i)
+    answers = _all_found(packed)
     if earlier:
         for i, found in zip(earlier, _searched(db, stream, [asks[i] for i in earlier]), strict=True):
             answers[i] = found
@@ -80,10 +87,24 @@ def _many(db: sqlite3.Connection, stream: int, asks: Sequence[tuple[bytes, int]]
 
 def _searched(db: sqlite3.Connection, stream: int, asks: Sequence[tuple[bytes, int]]) -> list[Found | None]:
     """The same, of moments at which not all rows of the key were known."""
-    size = _size(len(asks))
-    values = [stream, *chain.from_iterable(asks), *_NOBODY * (size - len(asks))]
-    rows = db.execute(_search(size), values).fetchall()[: len(asks)]
-    return [None if r[0] is None else _found(r[0]) for r in rows]
+    size, moment = _size(len(asks)), asks[0][1]
+    if all(m == moment for _, m in asks):
+        values = [stream, moment, *(k for k, _ in asks), *[b""] * (size - len(asks))]
+        rows = db.execute(_search_at(size), values).fetchall()
+    else:
+        values = [stream, *chain.from_iterable(asks), *_NOBODY * (size - len(asks))]
+        rows = db.execute(_search(size), values).fetchall()
+    return _all_found([r[0] for r in rows[: len(asks)]])
+
+
+def _all_found(packed: Sequence[bytes | None]) -> list[Found | None]:
+    """Rows unpacked: as one list, which takes two thirds of the time of one by one."""
+    some = [p for p in packed if p is not None]
+    found = _list_found(b"\xdd" + len(some).to_bytes(4, "big") + b"".join(some))
+    if len(some) == len(packed):
+        return [*found]
+    each = iter(found)
+    return [None if p is None else next(each) for p in packed]
 
 
 def _size(asks: int) -> int:
@@ -99,6 +120,12 @@ def _latest(size: int) -> str:
 def _search(size: int) -> str:
     marks = ",".join(f"(?{2 * i + 2},?{2 * i + 3})" for i in range(size))
     return f"WITH q(k, m) AS (VALUES {marks}) {_EACH}"
+
+
+@cache
+def _search_at(size: int) -> str:
+    marks = ",".join(f"(?{i + 3})" for i in range(size))
+    return f"WITH q(k) AS (VALUES {marks}) {_EACH_AT}"
 
 
 def add_newest(db: sqlite3.Connection, rows: Sequence[Row]) -> None:

@@ -131,6 +131,11 @@ class OnlineStoreExam:
             assert [None if f is None else (f.on, f.known, f.payload) for f in found] == [
                 None if r is None else (r[0], r[1], r[4].places[0].payload) for r in expected
             ]
+        for moment in (EARLIEST, -100, 0, 250, 790, LATEST):  # many keys at one moment, each in front once
+            for first in range(len(KEYS) + 1):
+                turned = [*KEYS, b"nobody"][first:] + [*KEYS, b"nobody"][:first]
+                asks = [(k, moment) for k in turned]
+                assert store.newest("rows", asks) == [store.newest("rows", [a])[0] for a in asks]
 
     def test_a_fact_counts_once(self, tmp_path: Path) -> None:
         store = self.opened(tmp_path)

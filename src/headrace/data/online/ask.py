@@ -5,7 +5,7 @@ This room needs numpy and msgspec alone: serving imports it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.core.feed import Newest, Window
 from headrace.core.history import History
+from headrace.core.online import Found
 from headrace.core.ports import OnlineStore
 from headrace.core.schema import Type
 from headrace.data.cells import Value
@@ -47,27 +48,50 @@ class Rows:
         self._stream = newest.stream.name
         self._timed = bool(newest.times)
         self._ttl = ttl_us if self._timed else None
+        self._decode = _decoder(self.columns)
 
     def find(self, keys: Sequence[Sequence[Value]], moments: Sequence[int | None]) -> list[Looked]:
         """The newest row of each key that was known at its moment (UTC microseconds; None: at none), as
         `LookupTable.find` gives it. Times in keys and values are UTC microseconds."""
-        asks, spots = [], []
-        for i, (parts, moment) in enumerate(zip(keys, moments, strict=True)):
-            key = key_of(parts)
-            at = moment if self._timed else _ALWAYS
-            if key is not None and at is not None:
-                asks.append((key, at))
-                spots.append(i)
+        at = moments if self._timed else [_ALWAYS] * len(moments)
+        asked = list(zip(map(key_of, keys), at, strict=True))
+        asks = [(key, moment) for key, moment in asked if key is not None and moment is not None]
+        told = self._store.newest(self._stream, asks)
+        if len(asks) == len(keys) and None not in told:
+            found = [f for f in told if f is not None]
+            if self._fresh(asks, found):
+                return self._values(found)
         answers = [_MISSING] * len(keys)
-        columns, ttl = self.columns, self._ttl
-        for i, ask, found in zip(spots, asks, self._store.newest(self._stream, asks), strict=True):
-            if found is None:
-                continue
-            if ttl is not None and ask[1] - found[1] > ttl:
-                answers[i] = _STALE
-            else:
-                answers[i] = (dict(zip(columns, _unpack(found[0]), strict=True)), "")
+        spots = [i for i, a in enumerate(asked) if None not in a]
+        for i, ask, one in zip(spots, asks, told, strict=True):
+            if one is not None:
+                answers[i] = self._values([one])[0] if self._fresh([ask], [one]) else _STALE
         return answers
+
+    def _fresh(self, asks: Sequence[tuple[bytes, int]], found: Sequence[Found]) -> bool:
+        """Whether surely no row is too old: of several rows, the oldest at the latest moment."""
+        if self._ttl is None or not found:
+            return True
+        return max([at for _, at in asks]) - min([f[1] for f in found]) <= self._ttl
+
+    def _values(self, found: Sequence[Found]) -> list[Looked]:
+        """Rows by column: decoded as one list, which is quicker than one by one."""
+        packed = b"\xdd" + len(found).to_bytes(4, "big") + b"".join([f[0] for f in found])
+        return [(row, "") for row in self._decode(packed)]
+
+
+def _decoder(columns: tuple[str, ...]) -> Callable[[bytes], Iterable[dict[str, Value]]]:
+    """What makes rows by column of a list of lists of values, as wide as there are columns.
+
+    A record with named fields becomes a dictionary in a third of the time that it takes to pair names with
+    values; names that can't be fields are paired.
+    """
+    if all(c.isidentifier() and not c.startswith("__") for c in columns):
+        fields = [(c, Any) for c in columns]
+        row = msgspec.defstruct("Row", fields, array_like=True, forbid_unknown_fields=True)
+        decode = msgspec.msgpack.Decoder(list[row]).decode  # type: ignore[valid-type]  # made just now
+        return lambda packed: map(msgspec.structs.asdict, decode(packed))
+    return lambda packed: [dict(zip(columns, values, strict=True)) for values in _unpack(packed)]
 
 
 class Histories:
