@@ -82,7 +82,8 @@ def split(
         time: shares count rows from the latest backwards, durations count back from the latest row
             (test) or from the test's start (validation). Rows of one moment stay together, the cut that
             comes closest to the share is taken. `gap` leaves out the rows less than a gap before the
-            start of a later part: validation and test keep their size, train pays.
+            start of a later part: validation and test keep their size, train pays. `history` leaves out
+            the rows so long before the newest row of train.
         random, stratified: the very rows of scikit-learn's `train_test_split(rows, test_size=test,
             random_state=seed[, stratify=strata])` over the usable rows, then a second one with
             `test_size=ceil(validation * usable rows)` over those left. Null is a stratum of its own.
@@ -119,7 +120,18 @@ def split(
         raise ValueError(f"a split by {spec.by} needs its values")
     if units is None and spec.by == "time" and times is not None:
         units = time_blocks(times, _micros(spec.block), zone)
-    return _finish(parts, usable, np.arange(n, dtype=np.int64) if units is None else units)
+    old = 0
+    if spec.history is not None and times is not None:
+        old = _forget(parts, times, _micros(spec.history))
+    return _finish(parts, usable, np.arange(n, dtype=np.int64) if units is None else units, old)
+
+
+def _forget(parts: NDArray[np.int8], times: NDArray[np.int64], history: int) -> int:
+    """Leave out training rows that lie further back than `history`; how many. The newest always stays."""
+    train = parts == TRAIN
+    old = train & (times < times[train].max() - history) if train.any() else train
+    parts[old] = DROPPED
+    return int(np.count_nonzero(old))
 
 
 def _same_length(n: int, arrays: Mapping[str, Values | None]) -> None:
@@ -128,10 +140,10 @@ def _same_length(n: int, arrays: Mapping[str, Values | None]) -> None:
             raise ValueError(f"{name} has {len(values)} values for {n} rows")
 
 
-def _finish(parts: NDArray[np.int8], usable: NDArray[np.bool_], units: NDArray[np.int64]) -> Split:
+def _finish(parts: NDArray[np.int8], usable: NDArray[np.bool_], units: NDArray[np.int64], old: int) -> Split:
     counts = {name: int(np.count_nonzero(parts == code)) for code, name in enumerate(PARTS)}
     null = int(parts.size - np.count_nonzero(usable))
-    left_out = {"target null": null, "gap": parts.size - null - sum(counts.values())}
+    left_out = {"target null": null, "history": old, "gap": parts.size - null - old - sum(counts.values())}
     return Split(parts, units, counts, {reason: k for reason, k in left_out.items() if k})
 
 

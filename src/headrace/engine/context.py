@@ -30,11 +30,23 @@ def silent(stage: str, text: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
+class Caused:
+    """What a run was started by, where no person did. title: as its name says it, `retrain: drift of wind`.
+    job, cause: the job, and what called for it. holds: its release goes no further than challenger; whoever
+    started it decides who lets it answer."""
+
+    title: str
+    job: str
+    cause: str
+    holds: bool = False
+
+
+@dataclass(frozen=True)
 class Context:
     """One run's surroundings. `root` is the project's folder. `pinned` are snapshots that are used instead
     of reading the tables again: the artifacts are in the store. `given` is a model that takes the place of
-    the spec's candidates. `loaded` is what handles on rows hold in memory together: emptied when a stage
-    ends, and gone with the context."""
+    the spec's candidates. `caused` is what started it (None: a person). `loaded` is what handles on rows
+    hold in memory together: emptied when a stage ends, and gone with the context."""
 
     root: Path
     store: Store
@@ -45,6 +57,7 @@ class Context:
     progress: Progress = silent
     pinned: Mapping[str, Snapshot] = field(default_factory=dict)
     given: Given | None = None
+    caused: Caused | None = None
     loaded: Loaded = field(default_factory=Loaded, compare=False, repr=False)
 
     @property

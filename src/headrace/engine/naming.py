@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace._version import __version__
-from headrace.core.codec import from_json, from_plain, to_json
+from headrace.core.codec import from_json, from_plain, to_json, to_plain
 from headrace.core.digest import digest_bytes
 from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
@@ -42,6 +42,7 @@ def origin(ctx: Context) -> dict[str, Any]:
         "modules": modules,
         "version": __version__,
         "given": given,
+        **({"caused": to_plain(ctx.caused)} if ctx.caused is not None else {}),
     }
 
 
@@ -144,6 +145,11 @@ def name_run(new: System, store: Store, parent: RunView | None) -> str:
     return name_of(new, old)
 
 
+def titled(ctx: Context, name: str) -> str:
+    """A run's name with what started it, where no person did."""
+    return name if ctx.caused is None else f"{ctx.caused.title} ({name})"
+
+
 def renamed(ctx: Context, name: str, made: Made) -> str:
     """The name of a run that ends, now that its tables are known; `name` where they were never read."""
     snapshots = snapshots_made(made)
@@ -152,4 +158,4 @@ def renamed(ctx: Context, name: str, made: Made) -> str:
     seen = runs(ctx.store.read(kinds=RUN_KINDS))
     run = seen[ctx.run]
     system = system_of(ctx.store, run, snapshots)
-    return name_run(system, ctx.store, seen.get(run.parent)) if system is not None else name
+    return titled(ctx, name_run(system, ctx.store, seen.get(run.parent))) if system is not None else name

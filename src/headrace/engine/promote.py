@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from headrace.core.codec import from_plain, to_json
 from headrace.core.digest import digest
-from headrace.core.errors import GateBlocked
+from headrace.core.errors import AwaitingApproval, GateBlocked
 from headrace.core.evidence import Evidence, Verdict
 from headrace.core.views import Releases, ReleaseView, State
 from headrace.engine import contest, releases, skew, speed
@@ -65,6 +65,12 @@ def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None, timed:
     enforce(ctx, verdicts)
     against = champion.release if champion else ""
     releases.challenge(ctx.store, release.release, against=against, actor=ctx.actor, clock=clock)
+    if ctx.caused is not None and ctx.caused.holds:
+        raise AwaitingApproval(
+            f"release {release.release} passed every gate, and is a challenger",
+            why=f"it was made by {ctx.caused.job}, and the policy says how it comes to answer",
+            fix="see `headrace jobs list`",
+        )
     if allow_self:
         releases.approve(ctx.store, release.release, by=ctx.actor, clock=clock)
     releases.promote(ctx.store, release.release, actor=ctx.actor, clock=clock)

@@ -212,3 +212,18 @@ def rollback(store: Store, *, actor: str, reason: str, clock: Clock) -> ReleaseV
         return [Draft("release.rolled_back", previous, iso(clock()), actor, payload)], previous
 
     return _moved(store, decide)
+
+
+def retire(store: Store, release: str, *, actor: str, reason: str, clock: Clock) -> ReleaseView:
+    """Take the champion out of service: what the spec names as fallback answers alone.
+
+    Raises:
+        UserError: the release is not the champion.
+    """
+
+    def decide(state: Releases) -> tuple[list[Draft], str]:
+        if state.champion is None or state.champion.release != release:
+            raise UserError(f"{release} is not the champion", fix="`headrace release list` shows who is")
+        return [Draft("release.retired", release, iso(clock()), actor, {"reason": reason})], release
+
+    return _moved(store, decide)

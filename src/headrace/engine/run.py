@@ -18,7 +18,7 @@ from headrace.engine.context import Context, Output
 from headrace.engine.environment import record
 from headrace.engine.gates import enforce, judge_all
 from headrace.engine.memo import Ran, run_stage, stage_key
-from headrace.engine.naming import declared, name_run, origin, parent_of, renamed
+from headrace.engine.naming import declared, name_run, origin, parent_of, renamed, titled
 from headrace.engine.plan import Step, steps
 from headrace.engine.promote import ask_before_the_seal, promote_run
 from headrace.engine.result import RunResult, Trail
@@ -43,7 +43,7 @@ def begin(ctx: Context) -> tuple[Context, str]:
     def payload(earlier: Mapping[str, RunView]) -> dict[str, Any]:
         nonlocal named
         parent = parent_of(earlier)
-        named = name_run(system, ctx.store, parent)
+        named = titled(ctx, name_run(system, ctx.store, parent))
         return {
             "name": named,
             "spec": spec,

@@ -225,6 +225,19 @@ class LabelBook:
             (waiting,) = db.execute("SELECT count(*) FROM label WHERE id IS NULL").fetchone()
         return int(newest), int(waiting)
 
+    def unseen(self, after: int, until: int) -> tuple[int, int | None]:
+        """How many predictions have labels that arrived in `after < arrived <= until` (UTC microseconds), and
+        when the first of these did. Raises as `labels`."""
+        if not self._path.exists():
+            return 0, None
+        with self._open() as db:
+            count, first = db.execute(
+                "SELECT count(DISTINCT id), min(arrived) FROM label "
+                "WHERE arrived > ? AND arrived <= ? AND id IS NOT NULL AND value <> 'null'",
+                (after, until),
+            ).fetchone()
+        return int(count), first
+
     def waiting(self) -> list[Label]:
         """The labels that were sent by inputs and not matched yet. Raises as `labels`."""
         return list(self._labels("id IS NULL"))

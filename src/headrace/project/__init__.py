@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headrace.project.acting import Acting
 from headrace.project.alerting import Alerting
 from headrace.project.base import STORE_DIR
 from headrace.project.experiments import Experimenting
@@ -18,7 +19,17 @@ from headrace.project.work import Working
 
 
 class Project(
-    Working, Looking, Routing, Serving, Tokens, Reviewing, Experimenting, Exporting, Scheduling, Alerting
+    Acting,
+    Working,
+    Looking,
+    Routing,
+    Serving,
+    Tokens,
+    Reviewing,
+    Experimenting,
+    Exporting,
+    Scheduling,
+    Alerting,
 ):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.core.errors import GateBlocked, HeadraceError, NotFound, Problem, UserError
 from headrace.core.spec import LOCK_NAME, ParsedLock, ParsedSpec, parse_lock
 from headrace.core.views import RunView
-from headrace.engine.context import Context, Progress, silent
+from headrace.engine.context import Caused, Context, Progress, silent
 from headrace.engine.result import RunResult
 from headrace.project.asking import timer_of, ways_of
 from headrace.project.base import ProjectBase
@@ -62,6 +62,7 @@ class Working(ProjectBase):
         model: str = "",
         spec: ParsedSpec | None = None,
         tracking: str | None = None,
+        caused: Caused | None = None,
         progress: Progress = silent,
         raises: bool = True,
     ) -> RunResult:
@@ -75,6 +76,7 @@ class Working(ProjectBase):
             spec: another spec than the one in the file.
             tracking: a mirror of the run, such as `mlflow:http://localhost:5000` (default: the variable
                 `HEADRACE_TRACKING`).
+            caused: what started it, where no person did.
             progress: told of every stage.
             raises: False gives a run that failed as a result too, with its `problems`, stages and exit code.
 
@@ -103,7 +105,7 @@ class Working(ProjectBase):
             compiled = check(parsed, self.root, pinned)
             given = self._given(model) if model else None
             context = Context(
-                self.root, self.store, parsed, self._clock, self.actor, "", progress, pinned, given
+                self.root, self.store, parsed, self._clock, self.actor, "", progress, pinned, given, caused
             )
             waive_all(context, waive, compiled.expectations)
         except HeadraceError as error:

@@ -197,6 +197,8 @@ class SplitSpec(Model):
     """Share of rows (or, by time, a duration) that goes behind the seal."""
     gap: Duration | None = None
     """By time: rows this close before a later part are left out."""
+    history: Duration | None = None
+    """By time: rows longer than this before the newest training row are left out."""
     on: str | None = None
     """Stratified: column or expression whose values are the strata (default: the target)."""
     group: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from headrace.core.clock import parse_duration
 from headrace.core.errors import did_you_mean
 from headrace.core.schema import Type
 from headrace.engine.checking.checker import Checker
@@ -119,6 +120,10 @@ def check_split(check: Checker, events: Mapping[str, Type]) -> None:
             check.add(f"split.{role}: no column {column!r}", "split", role, fix=did_you_mean(column, events))
     if split.gap is not None and split.by != "time":
         check.add("split.gap only works by time", "split", "gap", fix="remove it, or split by time")
+    if split.history is not None and split.by != "time":
+        check.add("split.history only works by time", "split", "history", fix="remove it, or split by time")
+    if split.history is not None and not parse_duration(split.history):
+        check.add("split.history is no time at all", "split", "history", fix="write one, such as 180 days")
     if split.on is not None and split.by != "stratified":
         check.add(
             "split.on only works with by: stratified", "split", "on", fix="remove it, or use by: stratified"
