@@ -142,6 +142,8 @@ def artifacts(manifest: Manifest, *, online: bool) -> tuple[str, ...]:
         named += [past.graph, *([] if table in there else [past.artifact])]
     if manifest.review is not None:
         named.append(manifest.review.graph)
+    if manifest.watch is not None:
+        named += manifest.watch.artifacts
     return tuple(dict.fromkeys(d for d in named if d))
 
 

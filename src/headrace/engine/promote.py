@@ -24,6 +24,7 @@ from headrace.engine.serve_plan import serve_plan
 from headrace.engine.skew import Ways
 from headrace.engine.speed import Timed
 from headrace.engine.stages.ingest import privacy_of, snapshots_of
+from headrace.engine.watch_plan import watch_plan
 from headrace.release.manifest import Manifest, Serving, Standing, TestEstimate
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "lightgbm", "scikit-learn", "duckdb", "pyarrow", "sqlglot")
@@ -198,6 +199,7 @@ def _manifest(ctx: Context, name: str, trail: Trail) -> Manifest:
         columns=dict(spec.problem.columns),
         plan=dataclasses.replace(plan, speed=trail.speed),
         review=review_plan(ctx, made),
+        watch=watch_plan(ctx, made, serving),
     )
 
 

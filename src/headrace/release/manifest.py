@@ -14,6 +14,7 @@ from headrace.core.schema import Snapshot, Type
 from headrace.core.task import Task
 from headrace.metrics.worth import Worth
 from headrace.release.plan import Plan
+from headrace.release.watching import WatchPlan
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,8 @@ class Serving:
 @dataclass(frozen=True)
 class Manifest:
     """Everything that can be said of a release, in one frozen record. `columns` are what described columns
-    mean, by name; `plan` is how it wants to be served."""
+    mean, by name; `plan` is how it wants to be served, `watch` what is watched of it (None: it was made when
+    nothing was)."""
 
     project: str
     run: str
@@ -227,3 +229,33 @@ class Manifest:
     privacy: Privacy = field(default_factory=Privacy)
     plan: Plan = field(default_factory=Plan)
     review: ReviewPlan | None = None
+    watch: WatchPlan | None = None
+
+
+def bare(serving: Serving, plan: Plan) -> Manifest:
+    """As much of a manifest as answering needs, of a release that is none yet."""
+    return Manifest(
+        project="",
+        run="",
+        name="",
+        made="",
+        author="",
+        serving=serving,
+        target="",
+        metric="",
+        spec="",
+        spec_digest="",
+        model="",
+        features={},
+        seed=0,
+        leaderboard=(),
+        validation={},
+        test=None,
+        verdicts=(),
+        snapshots={},
+        stages={},
+        commit="",
+        dirty=False,
+        libraries={},
+        plan=plan,
+    )

@@ -32,10 +32,10 @@ MOST_BLOCKS = 512
 
 @dataclass(frozen=True)
 class SliceError:
-    """How well a slice was predicted: `value` of the metric with its interval; None where too few rows."""
+    """How well a slice (`depot = north`) was predicted: `value` of the metric with its interval; None where
+    too few rows."""
 
     name: str
-    group: str
     rows: int
     value: float | None = None
     low: float | None = None

@@ -18,6 +18,7 @@ from headrace.engine.checking.lint import check_lint
 from headrace.engine.checking.plans import check_plans
 from headrace.engine.checking.review import check_review
 from headrace.engine.checking.serve import check_serve
+from headrace.engine.checking.watching import check_watch
 from headrace.engine.compile import Typed
 from headrace.engine.measures import find_metric
 
@@ -38,6 +39,7 @@ def check_meanings(check: Checker, typed: Typed) -> None:
     check_review(check, typed)
     check_serve(check, typed)
     check_canary(check)
+    check_watch(check, typed.types)
 
 
 def _check_metrics(check: Checker) -> None:
