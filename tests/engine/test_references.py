@@ -1,0 +1,182 @@
+"""What traffic is compared with: made with the release, of rows that the model was not fitted on."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spine import AUTHOR, begin
+from worlds import homes, wine
+
+from headrace.core.codec import from_plain, to_plain
+from headrace.core.errors import SpecError
+from headrace.core.schema import Type
+from headrace.engine import references, releases
+from headrace.engine.context import Context
+from headrace.engine.watch_plan import per_month
+from headrace.project import Project
+from headrace.release.manifest import Manifest
+from headrace.release.watching import WatchPlan
+from headrace.summary.bins import UNKNOWN
+from headrace.summary.counts import count_codes
+from headrace.summary.reference import Reference, ReferenceRows, read_reference, read_rows
+
+FEATURES = """features:
+  hour: hour(at)
+  depot: depot
+  far: distance > 25
+  wind: weather.wind
+  gust: {aggregate: max(wind), over: weather, by: depot, window: 6 h}
+  chill: {python: "features.py:chill", of: [weather.wind, distance]}
+"""
+CODE = """
+import pyarrow.compute as pc
+
+
+def chill(batch):
+    return pc.multiply(batch["weather.wind"], batch["distance"])
+"""
+WATCH = """
+watch:
+  window: 6 h
+  least: 50
+  ignore: [distance]
+  slices: [depot, "distance > 25", courier]
+  costs: {machine_hour: 0.2, per_1000: 1, unit: EUR}
+  health: {silent: 2 h}
+alerts: {budget: 1 / week}
+"""
+
+
+def manifest_of(project: Project) -> Manifest:
+    result = project.run()
+    assert result.status == "released", result.problems
+    return releases.load_manifest(project.store, releases.find(releases.view(project.store), result.release))
+
+
+def read(project: Project, plan: WatchPlan) -> tuple[Reference, ReferenceRows]:
+    data = project.store.get(plan.reference).read_bytes()
+    assert len(data) < 100_000
+    return read_reference(data), read_rows(project.store.get(plan.rows).read_bytes())
+
+
+def adds_up(reference: Reference, rows: ReferenceRows) -> None:
+    """Rows, blocks and the whole tell the same, as no row is left out of these small tables."""
+    whole = reference.made()
+    kept = count_codes(reference.bins, rows.codes)
+    assert (kept.codes == whole.codes).all() and rows.rows == whole.rows == rows.sizes.sum()
+    assert (rows.blocks.sum(axis=0) == whole.codes).all()
+    for name in reference.bins.names:
+        told = int(whole.of(reference.bins, name).sum())
+        assert told == (reference.parts["validation"] if name in reference.outputs else reference.rows)
+    assert (np.diff(rows.time) >= 0).all() and rows.answered.sum() == reference.parts["validation"]
+    first = reference.bins.index(reference.outputs[0])
+    assert ((rows.codes[:, first] == UNKNOWN) == ~rows.answered).all()
+    assert not (rows.codes[:, :first] == UNKNOWN).any()
+
+
+def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "p"
+    project = begin(folder, ("ship_at: 0.3", "ship_at: 0.1"))
+    text = (folder / "headrace.yaml").read_text()
+    start, end = text.index("features:"), text.index("models:")
+    (folder / "headrace.yaml").write_text(text[:start] + FEATURES + text[end:] + WATCH)
+    (folder / "features.py").write_text(CODE)
+    manifest = manifest_of(project)
+    plan = manifest.watch
+    assert plan is not None
+    reference, rows = read(project, plan)
+    adds_up(reference, rows)
+    types = {c.name: c.type for c in reference.bins.columns}
+    assert types == {f.name: f.type for f in manifest.serving.fields} | {
+        "prediction": Type.BOOL,
+        "probability": Type.NUMBER,
+    }
+    assert {f.source for f in manifest.serving.fields} == {"event", "weather", "history", "python"}
+    assert {"at", "history.gust", "python.chill"} < set(types)
+    assert reference.metric == "f1" and reference.value is not None and reference.low is not None
+    assert (plan.window_us, plan.least, plan.ignore) == (6 * 3_600_000_000, 50, ("distance",))
+    assert plan.slices == ("depot", "distance > 25") and project.store.has(plan.graph)
+    assert "courier" in plan.not_sliced["courier"]
+    assert plan.budget == pytest.approx(4.348, abs=1e-3) and plan.health.silent_us == 7_200_000_000
+    assert plan.prices is not None and (plan.prices.per_1000, plan.prices.unit) == (1.0, "EUR")
+    # No row of the test has been looked at: by time they come last.
+    with (folder / "data" / "parcels.csv").open(newline="") as f:
+        times = sorted(datetime.fromisoformat(r["at"]) for r in csv.DictReader(f) if r["late"])
+    sealed = times[-(len(times) // 5) + 5]
+    assert reference.last is not None and reference.last < sealed.timestamp() * 1e6
+    # The same work is the same bytes, also where it is read in two passes.
+    context = Context(project.root, project.store, project.spec(), project._clock, AUTHOR, run="")
+    made = {s.name: s.output for s in project.run().stages}
+    assert references.make_reference(context, made) == (plan.reference, plan.rows)
+    monkeypatch.setattr(references, "BINNED", 200)
+    other, kept = references.make_reference(context, made)
+    two = read_reference(project.store.get(other).read_bytes())
+    adds_up(two, read_rows(project.store.get(kept).read_bytes()))
+    assert two.rows == reference.rows
+    project.store.close()  # type: ignore[attr-defined]
+
+
+def test_more_than_two_classes(tmp_path: Path) -> None:
+    project = wine(tmp_path)
+    manifest = manifest_of(project)
+    plan = manifest.watch
+    assert plan is not None
+    reference, rows = read(project, plan)
+    adds_up(reference, rows)
+    plain: dict[str, Any] = to_plain(manifest)
+    plain.pop("watch")
+    assert from_plain(plain, Manifest).watch is None  # as manifests were before
+    assert reference.outputs == ("prediction", *(f"probability[class_{i}]" for i in range(3)))
+    assert set(reference.bins.column("prediction").categories) == {"class_0", "class_1", "class_2"}
+    assert rows.score.shape == (rows.rows, 3) and not rows.timed
+    right = rows.decision[rows.answered] == rows.truth[rows.answered]
+    assert right.mean() > 0.7 and reference.first is None
+    assert plan.zone == "UTC" and plan.graph == ""
+    project.store.close()  # type: ignore[attr-defined]
+
+
+def test_regression(tmp_path: Path, housing: Path) -> None:
+    project = homes(tmp_path, housing, {"evaluate": {"slices": ["ocean_proximity"]}}, rows=600)
+    plan = manifest_of(project).watch
+    assert plan is not None
+    reference, rows = read(project, plan)
+    adds_up(reference, rows)
+    assert reference.outputs == ("prediction",)
+    assert reference.bins.column("prediction").type is Type.NUMBER and (rows.decision == -1).all()
+    kept = rows.answered
+    assert np.corrcoef(rows.score[kept], rows.truth[kept])[0, 1] > 0.5
+    assert any(s.value is not None and s.low is not None for s in reference.slices)
+    project.store.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("watch", "told"),
+    [
+        ("{ignore: [distnace]}", "there is no column 'distnace'"),
+        ("{slices: [depto]}", "depto"),
+        ("{slices: [at]}", "a time, which has no groups"),
+        ("{window: 0 h}", "no time at all"),
+        ("{keep: 1 h}", "less than a window"),
+        ("{costs: {per_1000: 1, unit: EUR}}", "nothing adds to"),
+        ("{costs: {prediction: 1}}", "no currency"),
+        ("{off: [drfit]}", "drfit"),
+        ("{least: 1}", "watch.least"),
+        ("{rows: 3}", "watch.rows"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path: Path, watch: str, told: str) -> None:
+    project = begin(tmp_path / "p", ("models: [tree]", f"models: [tree]\nwatch: {watch}"), rows=60)
+    with pytest.raises(SpecError) as error:
+        project.check()
+    assert any(told in p.what for p in error.value.problems), error.value.problems
+    assert all("headrace.yaml:" in p.where for p in error.value.problems)
+
+
+def test_budgets_are_alarms_a_month() -> None:
+    assert per_month("0.5 per month") == 0.5
+    assert per_month("2 / day") == pytest.approx(2 * 30.4375)
