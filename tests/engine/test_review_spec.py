@@ -141,8 +141,7 @@ def test_a_condition_is_asked_of_what_a_server_knows(tmp_path: Path) -> None:
         }
         for _ in range(300)
     ]
-    feeds = answerer.encode(rows)
-    answerer.complete(rows, feeds)
+    feeds, _ = answerer.complete(rows, answerer.encode(rows))
     answers = answerer.decide(feeds, len(rows))
     attention = Attention(manifest.review, found.release, manifest.serving.task, project.store)
     looks = attention.look([str(n) for n in range(300)], answers, ["model"] * 300, feeds)

@@ -5,8 +5,8 @@ Equal values give the very feeds that `graph.encode.encode_batch` gives for a sn
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from operator import itemgetter
@@ -74,10 +74,12 @@ class RowEncoder:
         self._required = tuple(n for n in self._types if n in set(required))
         self._names = tuple(self._types)
         of = {kind: [n for n in self._names if self._types[n] is kind] for kind in Type}
-        self._order = (*of[Type.NUMBER], *of[Type.BOOL], *of[Type.TEXT], *of[Type.TIME])
-        self._pick = itemgetter(*self._order) if len(self._order) > 1 else None
+        self.order = (*of[Type.NUMBER], *of[Type.BOOL], *of[Type.TEXT], *of[Type.TIME])
+        self._pick = itemgetter(*self.order) if len(self.order) > 1 else None
         numbers, floats = len(of[Type.NUMBER]), len(of[Type.NUMBER]) + len(of[Type.BOOL])
+        self.floats = floats
         self._cuts = (numbers, floats, floats + len(of[Type.TEXT]))
+        self._seen: set[tuple[type, ...]] = set()  # what the types of rows' values were, where they are sound
 
     def encode(self, rows: Sequence[Mapping[str, Any]], *, where: str = "") -> dict[str, np.ndarray]:
         """Feeds for `rows`, in order; every column of the schema is there, also for no rows at all.
@@ -92,11 +94,35 @@ class RowEncoder:
     def plain(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray] | None:
         """As `encode`, where every row is complete and nothing else is in it; None where anything is out of
         the ordinary, or wrong."""
-        if not rows or self._pick is None:
+        if len(rows) == 1:
+            row = self.row(rows[0])
+            return None if row is None else row.arrays()
+        wide = len(self._names)
+        if self._pick is None or {*map(type, rows)} != {dict} or {*map(len, rows)} != {wide}:
             return None
-        return self._encode_one(rows[0]) if len(rows) == 1 else self._encode_plain(rows, self._pick)
+        try:
+            columns = list(zip(*map(self._pick, rows), strict=True))
+        except KeyError:
+            return None
+        number, boolean, text = self._cuts
+        if not (
+            _NUMBERS.issuperset(map(type, chain.from_iterable(columns[:number])))
+            and _BOOLS.issuperset(map(type, chain.from_iterable(columns[number:boolean])))
+            and _TEXTS.issuperset(map(type, chain.from_iterable(columns[boolean:text])))
+            and not any(NULL_TEXT in "".join([v for v in c if v is not None]) for c in columns[boolean:text])
+        ):
+            return None
+        for at in range(text, wide):
+            columns[at] = tuple([self._moment(v) for v in columns[at]])
+            if None in columns[at]:
+                return None
+        try:
+            floats = np.array(columns[:boolean], dtype=np.float64)
+        except OverflowError:
+            return None
+        return None if np.isinf(floats).any() else self.arrays(columns, floats)
 
-    def _encode_one(self, row: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+    def row(self, row: Any) -> Row | None:
         """One complete, well-typed row in microseconds; None where anything is out of the ordinary."""
         if type(row) is not dict or len(row) != len(self._names) or self._pick is None:
             return None
@@ -105,64 +131,43 @@ class RowEncoder:
         except KeyError:
             return None
         number, boolean, text = self._cuts
-        words = values[boolean:text]
-        if not (
-            _NUMBERS.issuperset(map(type, values[:number]))
-            and _BOOLS.issuperset(map(type, values[number:boolean]))
-            and _TEXTS.issuperset(map(type, words))
-        ):
-            return None
-        if math.inf in values[:number] or -math.inf in values[:number]:
-            return None
-        moments = [self._moment(v) for v in values[text:]]
-        if None in moments or NULL_TEXT in "".join([v for v in words if v is not None]):
-            return None
-        try:
-            floats = np.array(values[:boolean], dtype=np.float64)  # None becomes NaN
-        except OverflowError:
-            return None
-        texts = np.array([NULL_TEXT if v is None else v for v in words], dtype=object)
-        times = np.array(moments, dtype=np.int64)
-        # One array a type, its rows as the columns: an array a column would cost four times as much.
-        cells = chain(floats.reshape(-1, 1), texts.reshape(-1, 1), times.reshape(-1, 1))
-        return dict(zip(self._order, cells, strict=True))
-
-    def _encode_plain(
-        self, rows: Sequence[Mapping[str, Any]], pick: Callable[[Any], tuple[Any, ...]]
-    ) -> dict[str, np.ndarray] | None:
-        """Complete, well-typed rows, column by column; None where anything is out of the ordinary."""
-        wide = len(self._names)
-        if any(type(row) is not dict or len(row) != wide for row in rows):
-            return None
-        try:
-            columns = list(zip(*map(pick, rows), strict=True))
-        except KeyError:
-            return None
-        number, boolean, text = self._cuts
-        feeds: dict[str, np.ndarray] = {}
-        for at, (name, column) in enumerate(zip(self._order, columns, strict=True)):
-            if at >= text:
-                moments = [self._moment(v) for v in column]
-                if None in moments:
-                    return None
-                feeds[name] = np.array(moments, dtype=np.int64)
-                continue
-            plain = _NUMBERS if at < number else _BOOLS if at < boolean else _TEXTS
-            if not plain.issuperset(map(type, column)):
+        kinds = tuple(map(type, values))
+        if kinds not in self._seen:
+            if not (
+                _NUMBERS.issuperset(kinds[:number])
+                and _BOOLS.issuperset(kinds[number:boolean])
+                and _TEXTS.issuperset(kinds[boolean:text])
+            ):
                 return None
-            if at < boolean:
-                try:
-                    feeds[name] = np.array(column, dtype=np.float64)  # None becomes NaN
-                except OverflowError:
-                    return None
-                if np.isinf(feeds[name]).any():
-                    return None
-            else:
-                if NULL_TEXT in "".join([v for v in column if v is not None]):
-                    return None
-                feeds[name] = texts = np.empty(len(column), dtype=object)
-                texts[:] = [NULL_TEXT if v is None else v for v in column] if None in column else column
-        return feeds
+            if len(self._seen) < _MOST_SEEN:
+                self._seen.add(kinds)
+        for value in values[:number]:
+            if value is not None and (value > _LARGEST or value < -_LARGEST):
+                return None
+        for value in values[boolean:text]:
+            if value is not None and NULL_TEXT in value:
+                return None
+        if text < len(values):
+            moments = [self._moment(v) for v in values[text:]]
+            if None in moments:
+                return None
+            values = (*values[:text], *moments)
+        return Row(self, values)
+
+    def arrays(self, columns: Sequence[Sequence[Any]], floats: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of checked values, in this encoder's order, as feeds. floats: the values of numbers and
+        truths, column after column (None becomes NaN)."""
+        _, boolean, text = self._cuts
+        rows = len(columns[0])
+        # One array a type, its rows as the columns: an array a column would cost four times as much.
+        feeds = [*floats.reshape(-1, rows)]
+        for column in columns[boolean:text]:
+            texts = np.empty(rows, dtype=object)
+            texts[:] = [NULL_TEXT if v is None else v for v in column] if None in column else column
+            feeds.append(texts)
+        if text < len(columns):
+            feeds += [*np.array(columns[text:], dtype=np.int64)]
+        return dict(zip(self.order, feeds, strict=True))
 
     def _moment(self, value: Any) -> int | None:
         """UTC microseconds of a plain time; None where the slow path has to look."""
@@ -255,6 +260,43 @@ class RowEncoder:
         return column, wrong
 
 
+class Row(Mapping[str, np.ndarray]):
+    """A plain row as feeds, which become arrays when one is asked for: those of rows that are answered
+    together are made together."""
+
+    __slots__ = ("_encoder", "_made", "cells")
+
+    def __init__(self, encoder: RowEncoder, cells: tuple[Any, ...]) -> None:
+        self.cells = cells
+        self._encoder = encoder
+        self._made: dict[str, np.ndarray] | None = None
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._encoder.order)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The feeds."""
+        if self._made is None:
+            floats = np.array(self.cells[: self._encoder.floats], dtype=np.float64)
+            self._made = self._encoder.arrays([(c,) for c in self.cells], floats)
+        return self._made
+
+    @staticmethod
+    def joined(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+        """The feeds of several rows of one encoder."""
+        encoder = rows[0]._encoder
+        columns = list(zip(*[r.cells for r in rows], strict=True))
+        return encoder.arrays(columns, np.array(columns[: encoder.floats], dtype=np.float64))
+
+
+_LARGEST = sys.float_info.max
+_MOST_SEEN = 1024
 _NUMBERS = frozenset({int, float, type(None)})
 _BOOLS = frozenset({bool, type(None)})
 _SEPARATORS = frozenset({"", "T", "t", " "})

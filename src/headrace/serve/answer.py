@@ -111,12 +111,15 @@ class Answerer:
         feeds, _ = self._read(rows)
         return feeds, self._runner.run(feeds, len(rows))
 
-    def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-        """The columns that a caller sends, by name, as the graph reads them: treated.
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> Feeds:
+        """The columns that a caller sends, by name, as the graph reads them: treated. Those of one row may be
+        no arrays yet (`Row`).
 
         Raises:
             DataError: every missing, unknown or wrongly typed field of every row, at once.
         """
+        if len(rows) == 1 and not self._treated and (row := self._encoder.row(rows[0])) is not None:
+            return row
         feeds = self._encoder.plain(rows)
         if feeds is None:
             sent = rows
@@ -132,19 +135,19 @@ class Answerer:
             feeds[name] = self._treat(name, how, rows, feeds)
         return feeds
 
-    def complete(self, rows: Sequence[Mapping[str, Any]], feeds: dict[str, NDArray[Any]]) -> Notes:
-        """Add to what `encode` gave of these rows all that the server fills in: lookups, histories, what the
-        release's own functions compute. Returns what could not be looked up.
+    def complete(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> tuple[Feeds, Notes]:
+        """What `encode` gave of these rows, and all that the server fills in: lookups, histories, what the
+        release's own functions compute. And what could not be looked up.
 
         Raises:
             UserCodeError: a function of the user's raised.
         """
         notes = Notes()
         if self._filled:
-            feeds.update(self._find(rows, feeds, notes))
+            feeds = {**feeds, **self._find(rows, feeds, notes)}
         if self._functions.functions:
-            feeds.update(self._functions.compute(feeds, len(rows), "rows[{}]".format))
-        return notes
+            feeds = {**feeds, **self._functions.compute(feeds, len(rows), "rows[{}]".format)}
+        return feeds, notes
 
     def decide(self, feeds: Feeds, rows: int, *, explain: int = 0) -> list[dict[str, Any]]:
         """What the graph says of complete feeds; as `answer` has it, without its notes.
@@ -171,10 +174,9 @@ class Answerer:
                 answer["why"] = self._told(reasons)
         return answers
 
-    def _read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, NDArray[Any]], Notes]:
+    def _read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Feeds, Notes]:
         """JSON-like rows as the graph reads them, treated and looked up; and what could not be looked up."""
-        feeds = self.encode(rows)
-        return feeds, self.complete(rows, feeds)
+        return self.complete(rows, self.encode(rows))
 
     def _told(self, reasons: Reasons) -> dict[str, Any]:
         """Contributions, ready for JSON."""

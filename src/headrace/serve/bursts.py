@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.graph.rows import Row
+
 FEW = 8
 """Rows of a request up to which it joins others."""
 TOGETHER = 64
@@ -187,10 +189,16 @@ def _answer(group: Sequence[_Asked]) -> None:
 
 def _alone(asked: _Asked) -> None:
     try:
-        asked.future.set_result(asked.decider.decide(asked.feeds, asked.rows))
+        asked.future.set_result(asked.decider.decide(_joined([asked]), asked.rows))
     except Exception as error:  # noqa: BLE001  handed to whoever waits
         asked.future.set_exception(error)
 
 
-def _joined(group: Sequence[_Asked]) -> Mapping[str, NDArray[Any]]:
-    return {name: np.concatenate([a.feeds[name] for a in group]) for name in group[0].feeds}
+def _joined(group: Sequence[_Asked]) -> Feeds:
+    parts = [a.feeds for a in group]
+    rows = [p for p in parts if isinstance(p, Row)]
+    if len(rows) == len(parts):
+        return rows[0].arrays() if len(rows) == 1 else Row.joined(rows)
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

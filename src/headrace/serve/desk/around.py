@@ -89,20 +89,24 @@ class Around:
         Raises:
             UserCodeError: a function of the release's owner raised.
         """
-        before, complete = self._before, self._answerer.complete
+        before, complete = self._before, self._complete
         if before is None:
-            return Begun(taken, taken, complete(taken.rows, taken.feeds))
+            return Begun(taken, taken, complete(taken))
         rows = len(taken.rows)
-        notes = Notes() if self._early else complete(taken.rows, taken.feeds)
+        notes = Notes() if self._early else complete(taken)
         first = before.first(taken.feeds, rows) if taken.first is None else taken.first
         spots = [i for i in range(rows) if first[i] < 0]
         every = len(spots) == rows
         rest = taken if every else taken.of(spots)
         if self._early and spots:
-            notes = complete(rest.rows, rest.feeds)
+            notes = complete(rest)
             if not every:
                 notes = notes.at(spots)
         return Begun(taken, rest, notes, None if every else spots, first)
+
+    def _complete(self, taken: Taken) -> Notes:
+        taken.feeds, notes = self._answerer.complete(taken.rows, taken.feeds)
+        return notes
 
     def decide(self, feeds: Feeds, rows: int, *, explain: int = 0) -> list[Answer]:
         """The model's answers for complete feeds, and the rules after it: what a rule overruled has `by`, and
@@ -134,7 +138,8 @@ class Around:
         if begun.spots is not None and self._before is not None:
             decided, by = self._merged(self._before, begun.first, decided, by)
             rows = len(begun.first)
-            feeds = {n: _spread(v, begun.spots, rows) for n, v in feeds.items()} | begun.taken.feeds
+            feeds = {n: _spread(v, begun.spots, rows) for n, v in feeds.items()}
+            feeds = {**feeds, **begun.taken.feeds}
         begun.notes.tell(decided)
         return Answers(decided, by, feeds)
 

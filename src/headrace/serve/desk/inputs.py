@@ -20,7 +20,7 @@ from headrace.release.manifest import Serving
 from headrace.release.plan import InputPolicy
 from headrace.serve.answer import Answerer
 
-Feeds = dict[str, NDArray[Any]]
+Feeds = Mapping[str, NDArray[Any]]
 MOST_CATEGORIES = 200
 """As many categories as a schema names: where it names so many there may have been more."""
 _LONGEST, _MOST_UNKNOWN = 60, 20
@@ -198,6 +198,7 @@ class Inputs:
             )  # fmt: skip
         nulled = [(i, name) for i, kind, name in odd if how.get(kind) == "default"]
         if nulled:
+            feeds = dict(feeds)
             changed: list[Mapping[str, Any]] = list(rows)
             for i, name in nulled:
                 changed[i] = {**changed[i], name: None}

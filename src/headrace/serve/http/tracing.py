@@ -111,12 +111,12 @@ class TracedAnswerer(Answerer):
         super().warm()
         self._tracer = self._tracing.tracer
 
-    def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> Feeds:
         """See `Answerer.encode`."""
         with self._tracer.start_as_current_span("decode", attributes={"rows": len(rows)}):
             return super().encode(rows)
 
-    def complete(self, rows: Sequence[Mapping[str, Any]], feeds: dict[str, NDArray[Any]]) -> Notes:
+    def complete(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> tuple[Feeds, Notes]:
         """See `Answerer.complete`."""
         with self._tracer.start_as_current_span("lookup", attributes={"rows": len(rows)}):
             return super().complete(rows, feeds)
