@@ -1,6 +1,7 @@
 """Entries as Arrow tables and back. Columns are typed by what is in them; each table by itself.
 
-Beside `FIXED` there is `input.NAME` for every column that was sent and `answer.NAME` for what was answered.
+Beside `FIXED` there is `input.NAME` for every column that was sent, `filled.NAME` for those that the server
+filled in, and `answer.NAME` for what was answered.
 A column holds truths, whole numbers, doubles, texts, lists of texts, or numbers by name (a map); where it
 holds several of these, or anything else, JSON as text, which the field's metadata says.
 """
@@ -38,7 +39,7 @@ FIXED: Mapping[str, pa.DataType] = {
 }
 """The columns that every table has. `segment` is the file that the writer wrote the entry to."""
 
-INPUT, ANSWER = "input.", "answer."
+INPUT, FILLED, ANSWER = "input.", "filled.", "answer."
 _OWN = frozenset({"id", "release", "arm", "by", "route"})
 _NUMBERS = pa.map_(pa.string(), pa.float64())
 _TEXTS = pa.list_(pa.string())
@@ -59,6 +60,9 @@ def to_table(entries: Sequence[Answered], segment: str) -> pa.Table:
         fields.append(pa.field(name, kind))
         arrays.append(pa.array(values, kind))
     for field, array in _named(INPUT, [e.inputs for e in entries]):
+        fields.append(field)
+        arrays.append(array)
+    for field, array in _named(FILLED, [e.filled for e in entries]):
         fields.append(field)
         arrays.append(array)
     told = [{k: v for k, v in e.answer.items() if k not in _OWN} for e in entries]
@@ -108,17 +112,17 @@ def _as_json(values: Iterable[Any]) -> Array:
 
 
 def to_entries(table: pa.Table) -> list[Answered]:
-    """What `to_table` was given; what was null there is left out of inputs and answers."""
+    """What `to_table` was given; what was null there is left out of inputs, filled columns and answers."""
     fixed: dict[str, list[Any]] = {}
     for name in FIXED:
         column = table.column(name)
         fixed[name] = (column.cast(pa.int64()) if name == "time" else column).to_pylist()
-    inputs, answers = _rows(table, INPUT), _rows(table, ANSWER)
+    inputs, filled, answers = (_rows(table, part) for part in (INPUT, FILLED, ANSWER))
     found = []
     for i in range(table.num_rows):
         values = {n: fixed[n][i] for n in FIXED if n != "segment"}
         values["flags"] = tuple(values["flags"])
-        found.append(Answered(**values, inputs=inputs[i], answer=answers[i]))
+        found.append(Answered(**values, inputs=inputs[i], answer=answers[i], filled=filled[i]))
     return found
 
 
@@ -135,7 +139,7 @@ def _rows(table: pa.Table, prefix: str) -> list[dict[str, Any]]:
 
 
 def true_name(field: Field) -> str:
-    """The name of the input or of the part of the answer that a column holds."""
+    """The name of the raw column or of the part of the answer that a column holds."""
     told = (field.metadata or {}).get(_NAME)
     return told.decode() if told is not None else field.name.partition(".")[2]
 

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from headrace.core.errors import UserError
-from headrace.logs.columns import ANSWER, FIXED, INPUT, concat, is_json, to_table, unites
+from headrace.logs.columns import ANSWER, FILLED, FIXED, INPUT, concat, is_json, to_table, unites
 from headrace.logs.compact import segment_tables
 from headrace.logs.label_tables import LabelTables
 from headrace.logs.parts import Parts, load, reading
@@ -138,8 +138,8 @@ def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Tabl
 
 
 def _names(columns: Iterator[str]) -> Mapping[str, str]:
-    """What columns are called in queries: `input_NAME`; parts of an answer by their own names, where no other
-    column has them."""
+    """What columns are called in queries: `input_NAME`, `filled_NAME`; parts of an answer by their own names,
+    where no other column has them."""
     taken = {RENAMED.get(n, n) for n in FIXED}
     there = list(columns)
     names = {n: RENAMED.get(n, n) for n in FIXED if n in there}
@@ -149,6 +149,8 @@ def _names(columns: Iterator[str]) -> Mapping[str, str]:
             names[column] = f"answer_{short}" if short.lower() in taken else short
         elif column.startswith(INPUT):
             names[column] = f"input_{column.removeprefix(INPUT)}"
+        elif column.startswith(FILLED):
+            names[column] = f"filled_{column.removeprefix(FILLED)}"
     return names
 
 

@@ -27,7 +27,7 @@ from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
 from headrace.serve.batch import open_for
 from headrace.serve.batch_plan import BatchPlan, Part
-from headrace.serve.desk.entries import unit_of
+from headrace.serve.desk.entries import filled_in, unit_of
 from headrace.serve.source import Chunk
 
 ROUTE, ARM = "batch", "batch"
@@ -69,12 +69,12 @@ def _log_part(
     count = 0
     try:
         for chunk in source.chunks():
-            inputs = _inputs(answerer, chunk)
+            inputs, filled = _inputs(answerer, chunk)
             now = int((clock() - _EPOCH) / timedelta(microseconds=1))
             rows = [int(r) for i, r in enumerate(chunk.rows) if i not in chunk.bad]
             entries = [
-                _entry(manifest, plan, part, row, now, sent, *next(answers))
-                for row, sent in zip(rows, inputs, strict=True)
+                _entry(manifest, plan, part, row, now, sent, *next(answers), filled.get(i, {}))
+                for i, (row, sent) in enumerate(zip(rows, inputs, strict=True))
             ]
             _kept(writer, entries)
             count += len(entries)
@@ -92,6 +92,7 @@ def _entry(
     sent: Mapping[str, Any],
     answer: Mapping[str, Any],
     by: str,
+    filled: Mapping[str, Any],
 ) -> Answered:
     unit = manifest.plan.unit
     changed = max(i.changed for i in plan.inputs) // 1_000_000  # a moment that stays the same
@@ -106,6 +107,7 @@ def _entry(
         by,
         sent,
         answer,
+        filled=filled,
     )
 
 
@@ -126,8 +128,9 @@ def _kept(writer: LogWriter, entries: list[Answered]) -> None:
         raise met[0] if isinstance(met[0], StoreError) else StoreError(str(met[0]))
 
 
-def _inputs(answerer: Answerer, chunk: Chunk) -> list[dict[str, Any]]:
-    """What was sent in a chunk's good rows, by column: hashed and masked as training had it."""
+def _inputs(answerer: Answerer, chunk: Chunk) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]]]:
+    """What was sent in a chunk's good rows, by column: hashed and masked as training had it; and what was
+    filled in, by row."""
     columns = dict(chunk.columns)
     count = len(chunk.rows)
     if chunk.bad:
@@ -137,11 +140,14 @@ def _inputs(answerer: Answerer, chunk: Chunk) -> list[dict[str, Any]]:
         count = int(good.sum())
     kept = {name: _values(columns[name].to_pylist(), kind) for name, kind in answerer.types.items()}
     treated = answerer.serving.treated
-    if treated and count:
+    added = [(f.name, f.type) for f in answerer.serving.fields if f.source != "event"]
+    filled: dict[int, dict[str, Any]] = {}
+    if (treated or added) and count:
         feeds = answerer.feeds(columns, count, "row {}".format)
+        filled = filled_in(feeds, added) if added else {}
         kept |= {n: [None if v == NULL_TEXT else v for v in feeds[n].tolist()] for n in treated if n in kept}
     names = list(kept)
-    return [dict(zip(names, row, strict=True)) for row in zip(*kept.values(), strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*kept.values(), strict=True)], filled
 
 
 def _values(values: list[Any], kind: Type) -> list[Any]:

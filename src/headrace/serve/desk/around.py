@@ -39,17 +39,19 @@ class Begun:
 @dataclass(eq=False)
 class Answers:
     """Answers of rows, what gave each (the model, or a rule), and the rows' columns as far as they are
-    known."""
+    known. spots: the rows for which columns were filled in (None: for all)."""
 
     answers: list[Answer]
     by: list[str]
     feeds: Feeds
+    spots: list[int] | None = None
 
 
 class Around:
     """Answers rows of one release, rules included. Safe for use by several threads.
 
     blocks: whether `begin` may take as long as it likes, because code of the release's owner runs there.
+    filled: the raw columns that the graph reads and no caller sends, with their types.
     """
 
     def __init__(self, store: Store, manifest: Manifest, answerer: Answerer) -> None:
@@ -57,6 +59,7 @@ class Around:
         self.inputs = Inputs(answerer, plan.inputs)
         self.fallbacks = Fallbacks(store, plan.fallback, serving)
         self.blocks = bool(serving.functions)
+        self.filled = tuple((f.name, f.type) for f in serving.fields if f.source != "event")
         self._answerer = answerer
         self._before, self._after = load_rules(store, plan.before), load_rules(store, plan.after)
         # What reads only what was sent is asked before anything is looked up, or the owner's code is called.
@@ -141,7 +144,7 @@ class Around:
             feeds = {n: _spread(v, begun.spots, rows) for n, v in feeds.items()}
             feeds = {**feeds, **begun.taken.feeds}
         begun.notes.tell(decided)
-        return Answers(decided, by, feeds)
+        return Answers(decided, by, feeds, begun.spots if self._early else None)
 
     def _merged(
         self, before: Rules, first: list[int], decided: list[Answer], by: list[str]

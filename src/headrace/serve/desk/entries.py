@@ -7,7 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from headrace.core.answered import MODEL, Answered
+from headrace.core.clock import from_micros, iso
+from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.serve.desk.around import Answers
 from headrace.serve.desk.inputs import Taken
 from headrace.serve.live import Served
@@ -37,6 +41,7 @@ def entries_of(
     are in them as the release's privacy policy has them."""
     kept, given, by, flags = served.around.inputs.kept, answers.answers, answers.by, taken.flags
     unit = served.manifest.plan.unit
+    filled = filled_in(answers.feeds, served.around.filled, answers.spots) if served.around.filled else {}
     now = time.time_ns() // 1000
     begin, chance = f"{now // 1000:012x}", os.urandom(10 * len(rows)).hex()
     entries = []
@@ -59,9 +64,34 @@ def entries_of(
                 took_us,
                 False,
                 of[at] if of else "",
+                filled.get(row, {}),
             )
         )
     return entries
+
+
+def filled_in(
+    feeds: Mapping[str, Any], columns: Sequence[tuple[str, Type]], spots: Sequence[int] | None = None
+) -> dict[int, dict[str, Any]]:
+    """By row, what the server filled in of these columns, as JSON has it: null where nothing was found.
+    spots: rows where anything was (None: all). Nothing where a column is not there: no model was asked."""
+    if not all(name in feeds for name, _ in columns):
+        return {}
+    names = [name for name, _ in columns]
+    values = zip(*(told(feeds[name], kind) for name, kind in columns), strict=True)
+    rows = {row: dict(zip(names, found, strict=True)) for row, found in enumerate(values)}
+    return rows if spots is None else {row: rows[row] for row in spots}
+
+
+def told(values: NDArray[Any], kind: Type) -> list[Any]:
+    """A raw column as JSON has it: times as text in UTC."""
+    plain = values.tolist()
+    if kind is Type.TEXT:
+        return [None if v == NULL_TEXT else v for v in plain]
+    if kind is Type.TIME:
+        return [None if v == NULL_TIME else iso(from_micros(v)) for v in plain]
+    known = [None if v != v else v for v in plain]
+    return known if kind is Type.NUMBER else [None if v is None else v != 0 for v in known]
 
 
 def shown(entry: Answered, answer: Mapping[str, Any]) -> dict[str, Any]:
