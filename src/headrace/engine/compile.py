@@ -23,6 +23,7 @@ from headrace.engine.checking.encoders import add_cycles, check_grouping, type_e
 from headrace.engine.checking.functions import expression_of_function, type_functions
 from headrace.engine.checking.history import check_hidden, expression_of, shown_of, type_histories
 from headrace.engine.checking.tables import check_split, check_tables
+from headrace.engine.live_target import target_text
 from headrace.expr import Expr, parse
 from headrace.features.clean import cleaned_types
 
@@ -129,7 +130,7 @@ def type_spec(check: Checker) -> Typed:
     def expression(text: str, columns: Mapping[str, Type], *path: str | int) -> Expr | None:
         return check.attempt(lambda: parse(text, columns, zone=zone), *path)
 
-    target = expression(spec.problem.target, events, "problem", "target")
+    target = expression(target_text(spec.problem.target, events), events, "problem", "target")
     strata = expression(spec.split.on, events, "split", "on") if spec.split.on else None
     histories, filled = type_histories(check, target)
     types |= filled

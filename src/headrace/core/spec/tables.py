@@ -103,6 +103,9 @@ class Data(Model):
     """The zone of times without one, and the one that `hour()` and its like speak of."""
     tables: Annotated[dict[Name, TableSpec], Field(min_length=1)]
     """Every table by name."""
+    live: bool = False
+    """Answers of the prediction log whose truth is known are rows of the events table, too: what was sent,
+    with the label as its target. Needs `id`."""
     expect: tuple[str, ...] = ()
     """SQL booleans that must hold, with `unique()`, `null_share()` and `share()`."""
     pii: dict[str, TextOrPii] = {}

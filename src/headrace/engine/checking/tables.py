@@ -43,6 +43,13 @@ def check_tables(check: Checker, events: Mapping[str, Type]) -> None:
             "time",
             fix="name a column of timestamps, or write them as ISO 8601 in the source",
         )
+    if data.live and data.id is None:
+        check.add(
+            "data.live needs data.id",
+            *("data", "live"),
+            why="an answered event may stand in the table, too, and is one row",
+            fix="name the column that identifies an event: id: …",
+        )
     if data.lead is not None and data.time is None:
         check.add("data.lead needs data.time", "data", "lead", fix="name the column with the event's time")
     for name, table in data.tables.items():

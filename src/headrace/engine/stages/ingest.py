@@ -18,6 +18,7 @@ from headrace.data.privacy.key import Key
 from headrace.data.privacy.scan import Scan, scan
 from headrace.data.snapshot import fingerprint, snapshot
 from headrace.data.versions import newest
+from headrace.engine import live_rows
 from headrace.engine.ages import fresh, fresh_rules
 from headrace.engine.compile import Compiled, compile_spec, rules_of
 from headrace.engine.context import Context, Made, Output, Stage
@@ -55,7 +56,13 @@ def _slice(ctx: Context) -> Any:
         "assumptions": [a.model_dump(mode="json") for a in ctx.spec.problem.assumptions],
         "pii": [ctx.spec.model_dump(mode="json", include={"data": {"pii"}}), _key(ctx).fingerprint],
         "forward_fill": {n: list(c) for n, c in ctx.spec.clean.forward_fill.items()},
+        **({"live": live_rows.fingerprint(ctx.root)} if _takes_live(ctx) else {}),
     }
+
+
+def _takes_live(ctx: Context) -> bool:
+    """Whether labelled answers join the events; a pinned snapshot holds those of its day."""
+    return ctx.spec.data.live and ctx.spec.data.events not in ctx.pinned
 
 
 def _key(ctx: Context) -> Key:
@@ -148,6 +155,9 @@ def _snapshots(ctx: Context, taken: str) -> tuple[dict[str, Snapshot], list[Scan
             wanted = ctx.spec.clean.forward_fill.get(name, ())
             read, cells = forward_fill(read, table, wanted, store=ctx.store, scratch=ctx.store.scratch())
             filled |= {f"{name}.{column}": count for column, count in cells.items()}
+            if name == data.events and _takes_live(ctx):
+                tell("taking labelled answers", i, len(data.tables))
+                read = live_rows.with_live(ctx, read)
             read = _dated(ctx, read)
         snapshots[name] = read
     return snapshots, scans, filled

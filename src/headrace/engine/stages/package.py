@@ -26,6 +26,7 @@ from headrace.engine.checking.functions import declared_functions
 from headrace.engine.checking.history import declared_histories
 from headrace.engine.checking.tables import keys_of
 from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.live_target import TRUTH
 from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
 from headrace.engine.requests import as_requests
@@ -181,7 +182,7 @@ def _source(ctx: Context, made: Made, table: str) -> Source:
     data = ctx.spec.data
     spec = data.tables[table]
     return Source(
-        columns=snapshots_of(made)[table].types(),
+        columns={n: t for n, t in snapshots_of(made)[table].types().items() if n != TRUTH},
         zone=spec.zone or ctx.zone,
         id=data.id if table == data.events else None,
         treated=_treated(ctx, made, table),
