@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Coroutine
-from contextvars import Context
 from email.utils import formatdate
 from functools import partial
 from time import perf_counter, time
@@ -283,25 +281,20 @@ class Connection(asyncio.Protocol):
         if isinstance(reply, Reply):
             self._write(reply, request)
             return
-        done = begin(reply, partial(self._wait, request, entered))
+        # Not cancelled when the caller leaves: what was begun is answered and logged.
+        done = begin(reply, partial(self._later, request, entered.counts))
         if done is not None:
             self._write(done[0], request)
-
-    def _wait(
-        self, request: Request, entered: Entered, coming: Coroutine[Any, Any, Reply], context: Context
-    ) -> None:
+            return
         self._busy = True
-        self._wire.waiting += entered.counts
-        # Not cancelled when the caller leaves: what was begun is answered and logged.
-        rest = self._later(coming, request, entered)
-        self._task = self._wire.loop.create_task(rest, context=context)
+        wire.waiting += entered.counts
 
-    async def _later(self, coming: Coroutine[Any, Any, Reply], request: Request, entered: Entered) -> None:
-        try:
-            reply = await coming
-        finally:
-            self._busy = False
-            self._wire.waiting -= entered.counts
+    def _later(self, request: Request, counts: bool, reply: Reply | None) -> None:
+        self._busy = False
+        self._wire.waiting -= counts
+        if reply is None:
+            self.abort()
+            return
         self._write(reply, request)
         self._go_on()
 
