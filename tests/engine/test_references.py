@@ -12,18 +12,21 @@ import pytest
 from spine import AUTHOR, begin
 from worlds import homes, wine
 
+from headrace.core.clock import micros
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.errors import SpecError
 from headrace.core.schema import Type
 from headrace.engine import references, releases
 from headrace.engine.context import Context
 from headrace.engine.watch_plan import per_month
+from headrace.logs.read import tables
 from headrace.project import Project
 from headrace.release.manifest import Manifest
 from headrace.release.watching import WatchPlan
 from headrace.summary.bins import UNKNOWN
-from headrace.summary.counts import count_codes
+from headrace.summary.counts import count, count_codes, no_rows
 from headrace.summary.reference import Reference, ReferenceRows, read_reference, read_rows
+from headrace.watch.chunks import of_table
 
 FEATURES = """features:
   hour: hour(at)
@@ -79,6 +82,34 @@ def adds_up(reference: Reference, rows: ReferenceRows) -> None:
     assert not (rows.codes[:, :first] == UNKNOWN).any()
 
 
+def counted_again(
+    project: Project, manifest: Manifest, reference: Reference, rows: ReferenceRows, folder: Path
+) -> None:
+    """The validation rows, answered as a batch and logged, are counted as in the reference: what is logged
+    is what the graph read, column by column."""
+    mine = set(rows.time[rows.answered].tolist())
+    with (project.root / "data" / "parcels.csv").open(newline="") as f:
+        read = [r for r in csv.DictReader(f) if micros(datetime.fromisoformat(r["at"])) in mine and r["late"]]
+    assert len(read) == len(mine)
+    with (folder / "in.csv").open("w", newline="") as f:
+        out = csv.DictWriter(f, ["at", "depot", "distance"], extrasaction="ignore")
+        out.writeheader()
+        out.writerows(read)
+    project.score(folder / "in.csv", folder / "out", log=True)
+    sources = {f.name: "input" if f.source == "event" else "filled" for f in manifest.serving.fields}
+    bins, counts = reference.bins, no_rows(reference.bins)
+    for table in tables(project.root / ".headrace" / "log"):
+        chunk = of_table(table)
+        columns = {
+            c.name: chunk.values(sources.get(c.name, "answer"), c.name, c.type, "UTC") for c in bins.columns
+        }
+        counts = counts + count(bins, {n: v for n, v in columns.items() if v is not None}, chunk.rows)
+    assert counts.rows == len(read)
+    own = count_codes(bins, rows.codes[rows.answered])
+    for name in bins.names:
+        assert counts.of(bins, name).tolist() == own.of(bins, name).tolist(), name
+
+
 def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "p"
     project = begin(folder, ("ship_at: 0.3", "ship_at: 0.1"))
@@ -104,6 +135,7 @@ def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytes
     assert "courier" in plan.not_sliced["courier"]
     assert plan.budget == pytest.approx(4.348, abs=1e-3) and plan.health.silent_us == 7_200_000_000
     assert plan.prices is not None and (plan.prices.per_1000, plan.prices.unit) == (1.0, "EUR")
+    counted_again(project, manifest, reference, rows, tmp_path)
     # No row of the test has been looked at: by time they come last.
     with (folder / "data" / "parcels.csv").open(newline="") as f:
         times = sorted(datetime.fromisoformat(r["at"]) for r in csv.DictReader(f) if r["late"])

@@ -23,7 +23,7 @@ from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import StoreError
 from headrace.core.ports import Store
 from headrace.core.spelled import spelled
-from headrace.logs.columns import INPUT, plain_values, true_name
+from headrace.logs.columns import FILLED, INPUT, plain_values, true_name
 from headrace.logs.compact import Compacted, Tell, sweep, take
 from headrace.logs.frames import HEADER
 from headrace.logs.labels import LabelBook
@@ -40,8 +40,8 @@ _STEP = 0.05
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom to erase: rows whose input `column` has one of these values as text (the first is the name; others
-    are how the log has it, hashed), and with `units` those that were drawn by one of them."""
+    """Whom to erase: rows whose `column`, sent or filled in, has one of these values as text (the first is
+    the name; others are how the log has it, hashed), and with `units` those drawn by one of them."""
 
     column: str
     values: tuple[str, ...]
@@ -129,7 +129,7 @@ def _ids(folder: Path, part: Part, subject: Subject) -> list[str]:
 
 
 def _is_about(field: pa.Field[pa.DataType], subject: Subject) -> bool:
-    return field.name.startswith(INPUT) and true_name(field) == subject.column
+    return field.name.startswith((INPUT, FILLED)) and true_name(field) == subject.column
 
 
 def _about(table: pa.Table, subject: Subject) -> list[bool]:
