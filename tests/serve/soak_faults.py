@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from served import Running
 
@@ -27,16 +28,13 @@ class Kill:
 
 
 @dataclass
-class Killer:
-    """Kills the oldest worker again and again, as long as the block lasts. spared: lives."""
+class _Beside:
+    """Does something in a thread beside the block, as long as that lasts."""
 
     server: Running
-    every: float
-    kills: list[Kill] = field(default_factory=list)
-    spared: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Killer:
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
@@ -44,6 +42,18 @@ class Killer:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Killer(_Beside):
+    """Kills the oldest worker again and again, as long as the block lasts. spared: lives."""
+
+    every: float
+    kills: list[Kill] = field(default_factory=list)
+    spared: int = 0
 
     def spare(self) -> None:
         """Let the worker live that is the youngest now."""
@@ -105,24 +115,13 @@ def by_age(server: Running) -> list[int]:
 
 
 @dataclass
-class Memory:
+class Memory(_Beside):
     """Resident megabytes of a server's processes, every second as long as the block lasts: the supervisor's,
     the largest worker's, and each one's."""
 
-    server: Running
     supervisor: list[float] = field(default_factory=list)
     largest: list[float] = field(default_factory=list)
     each: dict[int, list[float]] = field(default_factory=dict)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Memory:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(1.0):

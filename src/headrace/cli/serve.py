@@ -104,8 +104,10 @@ def serve(
 @contextmanager
 def _shared(folder: Path) -> Iterator[Path]:
     """A folder for what the workers share; those of servers that are gone go."""
+    from headrace.stores.files import alive
+
     for old in folder.iterdir() if folder.is_dir() else ():
-        if old.name.isdigit() and not _lives(int(old.name)):
+        if old.name.isdigit() and not alive(int(old.name)):
             shutil.rmtree(old, ignore_errors=True)
     mine = folder / str(os.getpid())
     mine.mkdir(parents=True, exist_ok=True)
@@ -113,13 +115,3 @@ def _shared(folder: Path) -> Iterator[Path]:
         yield mine
     finally:
         shutil.rmtree(mine, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

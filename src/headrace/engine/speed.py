@@ -49,8 +49,8 @@ class Timed(Protocol):
         rows: Sequence[Mapping[str, Any]],
         *,
         together: int,
-        requests: int = 300,
-        seconds: float = 2.0,
+        requests: int,
+        seconds: float,
     ) -> Speed: ...
 
 
@@ -102,10 +102,8 @@ def _measured(ctx: Context, made: Made, timed: Timed, plan: Plan, serving: Servi
     requests = recorded or _generated(ctx, made, sent)
     batch = ctx.spec.serve is not None and ctx.spec.serve.mode == "batch"
     together = BATCH if batch else 1
-    if quick:
-        found = timed(serving, plan, requests, together=together, requests=100, seconds=0.3)
-    else:
-        found = timed(serving, plan, requests, together=together)
+    most, seconds = (100, 0.3) if quick else (300, 2.0)
+    found = timed(serving, plan, requests, together=together, requests=most, seconds=seconds)
     return dataclasses.replace(found, sent="recorded" if recorded else "validation")
 
 

@@ -121,18 +121,29 @@ def size_of(path: Path) -> int:
         return 0
 
 
+def opened(path: Path) -> int | None:
+    """A segment to read from; None where it is gone, as its writer wrote nothing to it.
+
+    Raises:
+        StoreError: the file can't be read.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise trouble(error, "read the prediction log", path) from error
+
+
 def is_open(path: Path) -> bool:
     """Whether a living process holds the segment. False where it is gone.
 
     Raises:
         StoreError: the file can't be looked at.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    fd = opened(path)
+    if fd is None:
         return False
-    except OSError as error:
-        raise trouble(error, "read the prediction log", path) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

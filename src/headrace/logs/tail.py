@@ -10,7 +10,7 @@ from headrace.core.answered import Answered
 from headrace.logs.frames import HEADER, Frame, scan
 from headrace.logs.parts import FILE, Parts, load, reading
 from headrace.logs.read import EVERYTHING, Wanted, part_tables, part_tables_of
-from headrace.logs.segment import is_open, segments, trouble
+from headrace.logs.segment import is_open, opened, segments
 
 
 @dataclass
@@ -100,12 +100,9 @@ class Tail:
 
     def _follow(self, path: Path) -> _Open | None:
         """Begin to follow a segment; None where its writer removed it, as it wrote nothing to it."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        fd = opened(path)
+        if fd is None:
             return None
-        except OSError as error:
-            raise trouble(error, "read the prediction log", path) from error
         self._open[path.name] = found = _Open(path, fd)
         return found
 

@@ -49,8 +49,8 @@ def timer_of(store: Store, clock: Clock) -> Timed:
         rows: Sequence[Mapping[str, Any]],
         *,
         together: int,
-        requests: int = 300,
-        seconds: float = 2.0,
+        requests: int,
+        seconds: float,
     ) -> Speed:
         from headrace.serve.timing import time_release
 

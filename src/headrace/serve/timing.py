@@ -17,7 +17,7 @@ import numpy as np
 from headrace.core.clock import Clock
 from headrace.core.errors import DataError, HeadraceError
 from headrace.core.ports import Store
-from headrace.release.manifest import Manifest, Serving
+from headrace.release.manifest import Serving, bare
 from headrace.release.plan import Plan, Speed
 from headrace.serve.desk.desk import Asked, Desk
 from headrace.serve.live import Live, load
@@ -35,9 +35,9 @@ def time_release(
     rows: Sequence[Mapping[str, Any]],
     clock: Clock,
     *,
-    together: int = 1,
-    requests: int = 300,
-    seconds: float = 2.0,
+    together: int,
+    requests: int,
+    seconds: float,
 ) -> Speed:
     """Time a release that is not served yet, rules included; what it falls back to is not asked.
 
@@ -48,8 +48,8 @@ def time_release(
         DataError: a row does not fit.
         HeadraceError: the release failed.
     """
-    bare = replace(plan, fallback=(), deadline_us=_LONG_US)
-    desk = Desk(Live.pinned(load(store, "timed", _manifest(serving, bare), clock)))
+    patient = replace(plan, fallback=(), deadline_us=_LONG_US)
+    desk = Desk(Live.pinned(load(store, "timed", bare(serving, patient), clock)))
     if not rows:
         raise DataError("there are no rows to send")
     bodies = [
@@ -99,32 +99,3 @@ async def _once(desk: Desk, body: bytes) -> float:
     if answers[0]["fallback"]:
         raise HeadraceError("the release did not answer")
     return took
-
-
-def _manifest(serving: Serving, plan: Plan) -> Manifest:
-    """As much of a manifest as answering needs."""
-    return Manifest(
-        project="",
-        run="",
-        name="",
-        made="",
-        author="",
-        serving=serving,
-        target="",
-        metric="",
-        spec="",
-        spec_digest="",
-        model="",
-        features={},
-        seed=0,
-        leaderboard=(),
-        validation={},
-        test=None,
-        verdicts=(),
-        snapshots={},
-        stages={},
-        commit="",
-        dirty=False,
-        libraries={},
-        plan=plan,
-    )

@@ -179,7 +179,7 @@ def sweep(folder: Path) -> None:
             continue
         with contextlib.suppress(OSError):  # somebody else sweeps too
             if match[1] == _host() and os.name == "posix":
-                stale = not _alive(int(match[2]))
+                stale = not alive(int(match[2]))
             else:
                 stale = now - path.stat().st_mtime > _STALE_SECONDS
             if stale and path.is_dir() and not path.is_symlink():
@@ -188,7 +188,8 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether there is such a process on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -49,7 +49,7 @@ class OwnFile:
 
     def trouble(self, error: sqlite3.Error, doing: str, place: Path) -> StoreError:
         """A SQLite error met while `doing`, as the store's error."""
-        told = sqlite_trouble(error, doing, place)
+        told = sqlite_trouble(error, doing, place, self.what)
         if isinstance(told, Corrupt):
             return Corrupt(
                 f"can't {doing}", where=str(place), why="the database is damaged", fix=self.damaged

@@ -24,17 +24,17 @@ _OS_TROUBLE = {
 
 _LEAST = 64 * 1024
 
-_SQLITE_TROUBLE = {
+_SQLITE_TROUBLE = {  # {what} is the file's kind, {file} its name
     sqlite3.SQLITE_FULL: _OS_TROUBLE[errno.ENOSPC],
-    sqlite3.SQLITE_READONLY: ("the ledger is read-only", "choose a folder that this user can write to"),
+    sqlite3.SQLITE_READONLY: ("the {what} is read-only", "choose a folder that this user can write to"),
     sqlite3.SQLITE_PERM: _OS_TROUBLE[errno.EACCES],
     sqlite3.SQLITE_CANTOPEN: (
-        "the ledger's file can't be opened",
+        "the file of the {what} can't be opened",
         "check that the folder exists and that this user can read it and write to it",
     ),
     sqlite3.SQLITE_BUSY: (
-        "another process held the ledger locked for too long",
-        "find out which process holds it open (`fuser ledger.db`), or try again",
+        "another process held the {what} locked for too long",
+        "find out which process holds it open (`fuser {file}`), or try again",
     ),
     sqlite3.SQLITE_IOERR: (
         "the disk failed to read or write",
@@ -46,7 +46,7 @@ _SQLITE_TROUBLE = {
     ),
     sqlite3.SQLITE_CORRUPT: (
         "the database is damaged",
-        "restore the ledger from a backup; `sqlite3 ledger.db .recover` shows what can still be read",
+        "restore it from a backup; `sqlite3 {file} .recover` shows what can still be read",
     ),
 }
 
@@ -59,11 +59,13 @@ def os_trouble(error: OSError, doing: str, place: Path) -> StoreError:
     return StoreError(f"can't {doing}", where=str(place), why=why, fix=fix)
 
 
-def sqlite_trouble(error: sqlite3.Error, doing: str, place: Path) -> StoreError:
-    """A SQLite error met while `doing`, as the store's error; `Corrupt` where the file is damaged."""
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = (code or 0) & 0xFF
-    why, fix = _SQLITE_TROUBLE.get(primary, (str(error), "check the ledger's file and the disk"))
+def sqlite_trouble(error: sqlite3.Error, doing: str, place: Path, what: str = "ledger") -> StoreError:
+    """A SQLite error met while `doing`, as the store's error; `Corrupt` where the file is damaged. what: the
+    kind of file."""
+    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    why, fix = str(error), "check the file and the disk"
+    if primary in _SQLITE_TROUBLE:
+        why, fix = (text.format(what=what, file=place.name) for text in _SQLITE_TROUBLE[primary])
     if primary == sqlite3.SQLITE_CANTOPEN and not os.access(place.parent, os.W_OK):
         why, fix = _OS_TROUBLE[errno.EACCES]  # what SQLite couldn't open is a file that it has to make
     if primary == sqlite3.SQLITE_IOERR and _is_full(place.parent):
