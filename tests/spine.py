@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from headrace.cli.root import cli
 from headrace.project import Project
 
 AUTHOR = "author@example.com"
@@ -156,6 +158,14 @@ def finished(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, clock: Cl
     project = Project(folder, clock=clock, actor=AUTHOR)
     yield project
     project.store.close()  # type: ignore[attr-defined]  # the embedded store's
+
+
+def command(where: Project | Path | None, *words: str, **environment: str) -> Result:
+    """What a command does in a project's folder (None: in none), as if it were typed. What it raises beside
+    what it tells is raised."""
+    root = where.root if isinstance(where, Project) else where
+    there = [] if root is None else ["-C", str(root)]
+    return CliRunner().invoke(cli, [*words, *there], env=environment, catch_exceptions=False)
 
 
 def statuses(result: Any) -> dict[str, str]:

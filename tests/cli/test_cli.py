@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
-from spine import STAGES, begin, edit_rows, edit_spec
+from spine import STAGES, begin, command, edit_rows, edit_spec
 
 from headrace.cli.release import release
 from headrace.cli.root import COMMANDS, Root, cli
@@ -20,9 +20,7 @@ from headrace.project import Project
 
 
 def headrace(project: Project | Path, *arguments: str) -> Result:
-    folder = project.root if isinstance(project, Project) else project
-    environment = {"HEADRACE_USER": "author@example.com"}
-    return CliRunner().invoke(cli, [*arguments, "-C", str(folder)], env=environment)
+    return command(project, *arguments, HEADRACE_USER="author@example.com")
 
 
 def real(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -48,12 +46,12 @@ def every_command() -> dict[str, click.Command]:
 
 @pytest.mark.parametrize("name", sorted(every_command()))
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    command = every_command()[name]
-    result = CliRunner().invoke(cli, [*name.split(), "--help"])
+    found = every_command()[name]
+    result = command(None, *name.split(), "--help")
     assert result.exit_code == 0
-    assert command.help, name
+    assert found.help, name
     assert f"Example: headrace {name}" in " ".join(result.output.split())
-    options = {o for p in command.params for o in p.opts}
+    options = {o for p in found.params for o in p.opts}
     assert "-C" in options
     if name not in ("serve", "schema"):
         assert "--json" in options
@@ -70,13 +68,13 @@ def test_the_commands_that_are_promised_are_there() -> None:
 
 
 def test_an_unknown_command_gets_a_hint() -> None:
-    result = CliRunner().invoke(cli, ["runn"])
+    result = command(None, "runn")
     assert result.exit_code == 2
     assert "no command 'runn'; did you mean 'run' or 'runs'?" in result.stderr
-    result = CliRunner().invoke(cli, ["release", "aprove"])
+    result = command(None, "release", "aprove")
     assert result.exit_code == 2
     assert "no command 'aprove'; did you mean 'approve' or 'promote'?" in result.stderr
-    assert CliRunner().invoke(cli, ["run", "--jsn"]).exit_code == 2
+    assert command(None, "run", "--jsn").exit_code == 2
 
 
 def test_a_released_run_in_a_real_process(tmp_path: Path) -> None:
@@ -287,12 +285,12 @@ def test_audit_names_what_is_broken(finished: Project) -> None:
 
 
 def test_schema_is_json_and_fits_the_spec(tmp_path: Path) -> None:
-    said = json.loads(CliRunner().invoke(cli, ["schema"]).stdout)
+    said = json.loads(command(None, "schema").stdout)
     assert said["title"] == "headrace.yaml"
     file = tmp_path / "headrace.schema.json"
-    assert CliRunner().invoke(cli, ["schema", "-o", str(file)]).exit_code == 0
+    assert command(None, "schema", "-o", str(file)).exit_code == 0
     assert json.loads(file.read_text()) == said
-    into_nothing = CliRunner().invoke(cli, ["schema", "-o", str(tmp_path / "no" / "file.json")])
+    into_nothing = command(None, "schema", "-o", str(tmp_path / "no" / "file.json"))
     assert into_nothing.exit_code == 2
     assert "no/file.json" in into_nothing.stderr
 
@@ -300,13 +298,13 @@ def test_schema_is_json_and_fits_the_spec(tmp_path: Path) -> None:
 def test_a_drafted_project_checks_and_runs(tmp_path: Path) -> None:
     source = begin(tmp_path / "source").root / "data" / "parcels.csv"
     folder = tmp_path / "drafted"
-    said = CliRunner().invoke(cli, ["init", str(folder), "--from", str(source), "--target", "late", "--json"])
+    said = command(None, "init", str(folder), "--from", str(source), "--target", "late", "--json")
     assert said.exit_code == 0, said.stderr
     assert "headrace.yaml" in json.loads(said.stdout)["files"]
     assert json.loads(headrace(folder, "check", "--json").stdout)["ok"]
-    again = CliRunner().invoke(cli, ["init", str(folder), "--from", str(source), "--target", "late"])
+    again = command(None, "init", str(folder), "--from", str(source), "--target", "late")
     assert again.exit_code == 2
-    wrong = CliRunner().invoke(cli, ["init", str(tmp_path / "w"), "--from", str(source), "--target", "lat"])
+    wrong = command(None, "init", str(tmp_path / "w"), "--from", str(source), "--target", "lat")
     assert wrong.exit_code == 2
     assert "did you mean 'late'" in wrong.stderr
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from click.testing import CliRunner
+from spine import command
 
-from headrace.cli.root import cli
 from headrace.project import Project
 
 
 def call(*arguments: str, code: int = 0) -> str:
-    done = CliRunner().invoke(cli, ["profile", *arguments])
+    done = command(None, "profile", *arguments)
     assert done.exit_code == code, done.output
     return done.output
 

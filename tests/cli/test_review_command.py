@@ -6,15 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner
+from spine import command
 from worlds import wine
 
-from headrace.cli import root
 from headrace.project import Project
 
 
 def call(project: Project, *args: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(root.cli, ["review", *args, "-C", str(project.root)], catch_exceptions=False)
+    done = command(project, "review", *args)
     return done.exit_code, done.stdout, done.stderr
 
 

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from spine import command
 
-from headrace.cli import root
 from headrace.core.tokens import find
 from headrace.project import Project
 
@@ -20,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *args: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(root.cli, ["token", *args, "-C", str(folder)], catch_exceptions=False)
+    done = command(folder, "token", *args)
     return done.exit_code, done.stdout, done.stderr
 
 

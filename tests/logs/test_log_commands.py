@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from spine import begin, clock, edit_spec, fresh
+from spine import begin, clock, command, edit_spec, fresh
 from written import everything, write
 
-from headrace.cli.root import cli
 from headrace.data.privacy.redact import hash_text
 from headrace.logs.labels import MOST
 from headrace.project import Project
@@ -23,12 +21,8 @@ NOW = int(datetime(2026, 1, 15, 12, tzinfo=UTC).timestamp() * 1e6)
 KEY = "a key of sixteen bytes or more"
 
 
-def headrace(project: Project, *arguments: str) -> Result:
-    return CliRunner().invoke(cli, [*arguments, "-C", str(project.root)])
-
-
 def said(project: Project, *arguments: str) -> str:
-    done = headrace(project, *arguments)
+    done = command(project, *arguments)
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -51,7 +45,7 @@ def test_questions(logged: Project) -> None:
     rows = list(csv.reader(io.StringIO(said(logged, "log", "query", sql, "--csv"))))
     assert rows == [["input_customer", "n"], *[[f"c{i}", "8"] for i in range(5)]]
     assert "c4" in said(logged, "log", "query", sql)
-    refused = headrace(logged, "log", "query", "DROP TABLE predictions")
+    refused = command(logged, "log", "query", "DROP TABLE predictions")
     assert refused.exit_code == 2
 
 
@@ -59,7 +53,7 @@ def test_newest_answers(logged: Project) -> None:
     lines = said(logged, "log", "tail", "--last", "36500 days").splitlines()
     assert [json.loads(line)["took_us"] for line in lines] == list(range(40))
     assert said(logged, "log", "tail", "--last", "1 us") == ""
-    assert headrace(logged, "log", "tail", "--last", "soon").exit_code == 2
+    assert command(logged, "log", "tail", "--last", "soon").exit_code == 2
 
 
 def test_what_there_is(logged: Project) -> None:
@@ -77,19 +71,19 @@ def test_compacting_keeping_and_the_audit(logged: Project) -> None:
     assert "40 answers were older" in said(logged, "log", "compact")
     assert everything(logged.log_folder) == []
     said(logged, "audit")
-    assert headrace(logged, "log", "compact", "--keep", "long").exit_code == 2
+    assert command(logged, "log", "compact", "--keep", "long").exit_code == 2
 
 
 def test_a_changed_part_fails_the_audit(logged: Project) -> None:
     (part,) = logged.log_folder.rglob("*.parquet")
     part.write_bytes(b"PAR1")
-    done = headrace(logged, "audit")
+    done = command(logged, "audit")
     assert done.exit_code == 1
     assert "broken: log part" in done.stdout
 
 
 def test_erasing(logged: Project) -> None:
-    unnamed = headrace(logged, "log", "erase", "c3")
+    unnamed = command(logged, "log", "erase", "c3")
     assert unnamed.exit_code == 2
     assert "--column" in unnamed.output
     edit_spec(logged, ("split:", "serve: {log: {subject: customer}}\nsplit:"))
@@ -111,12 +105,12 @@ def test_labels_from_a_file(logged: Project, tmp_path: Path) -> None:
     before = ("--as-of", "2026-01-15 00:00:00")
     assert json.loads(said(logged, "log", "query", sql, "--json", *before))["rows"] == [[0, None]]
     file.write_text("id,label,weight\nx,1,-1\n")
-    refused = headrace(logged, "label", str(file))
+    refused = command(logged, "label", str(file))
     assert refused.exit_code == 2
     assert "expected a number above 0" in refused.stderr
     many = [f"p{i},1,{-1 if i == MOST + 1 else 1}" for i in range(MOST + 2)]
     file.write_text("\n".join(["id,label,weight", *many]) + "\n")
-    assert f"refused: [{MOST + 1}].weight" in headrace(logged, "label", str(file)).stderr
+    assert f"refused: [{MOST + 1}].weight" in command(logged, "label", str(file)).stderr
 
 
 def test_columns_that_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +137,7 @@ def test_columns_that_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert project.audit().ok
     file = tmp_path / "odd.csv"
     file.write_text(f"id,label\n{answered(1).id},n/a\n{answered(2).id},1\n{answered(2).id},0\n")
-    refused = headrace(project, "label", str(file))
+    refused = command(project, "label", str(file))
     assert refused.exit_code == 2
     assert "1 new, 1 corrected" in refused.stdout
     assert "refused: [0].label: 'n/a' is no truth of what is predicted" in refused.stderr

@@ -12,11 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from asgi_client import Client, answered
-from click.testing import CliRunner
-from spine import begin, edit_spec
+from spine import begin, command, edit_spec
 from worlds import homes, wine
 
-from headrace.cli.root import cli
 from headrace.core.codec import from_json
 from headrace.core.errors import DataError
 from headrace.explain.record import Explanations
@@ -164,14 +162,14 @@ def test_what_a_request_may_ask(finished: Project) -> None:
 def test_the_command(finished: Project) -> None:
     out = finished.root / "out.csv"
     source = str(some_rows(finished, "parcels.csv"))
-    given = ["predict", source, "-o", str(out), "-C", str(finished.root)]
-    result = CliRunner().invoke(cli, [*given, "--explain", "--top", "2"])
+    given = ["predict", source, "-o", str(out)]
+    result = command(finished, *given, "--explain", "--top", "2")
     assert result.exit_code == 0, result.output
     with out.open(newline="") as f:
         rows = list(csv.DictReader(f))
     assert list(rows[0])[-5:] == ["why_1", "why_2", "why_base", "why_rest", "release"]
     assert any(r["why_1"].startswith(("weather.wind = ", "at = ", "depot = ")) for r in rows)
-    refused = CliRunner().invoke(cli, [*given, "--top", "2"])
+    refused = command(finished, *given, "--top", "2")
     assert refused.exit_code != 0 and "--explain" in refused.output
 
 

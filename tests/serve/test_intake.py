@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 from asgi_client import Client, answered
-from click.testing import CliRunner
 from online_world import Tables, released, tables
-from spine import AUTHOR, Clock
+from spine import AUTHOR, Clock, command
 
-from headrace.cli.root import cli
 from headrace.core.errors import UserError
 from headrace.data.privacy.redact import hash_text
 from headrace.engine.materialize import materialize
@@ -273,11 +271,11 @@ def test_snapshots_are_not_loaded_where_the_store_has_all(project: Project) -> N
 
 
 def test_the_command(project: Project) -> None:
-    done = CliRunner().invoke(cli, ["materialize", "-C", str(project.root), "--json"])
+    done = command(project, "materialize", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)
     assert [(m["table"], m["filled"], m["rows"]) for m in told] == [("parcels", 0, 0), ("weather", 0, 0)]
-    shown = CliRunner().invoke(cli, ["materialize", "-C", str(project.root)])
+    shown = command(project, "materialize")
     assert shown.output.splitlines()[0].split()[:2] == ["table", "streams"]
 
 

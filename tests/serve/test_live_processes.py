@@ -85,7 +85,7 @@ def test_a_ramp_goes_up_by_itself_and_ends_with_a_champion(
     project, champion, challenger = canaried
     with serving(project.root, 2) as server, callers_of(server.port, 2 * RATE) as callers:
         project.set_route(canary=challenger, ramp=(0.5, 1), bake="2 s", guardrails=GUARDRAILS)
-        wait_until(lambda: project.releases().champion.release == challenger, 120)  # type: ignore[union-attr]
+        wait_until(lambda: project.releases().champion.release == challenger, 120)  # type: ignore[union-attr]  # there is one
         promoted = time.monotonic()
         wait_for_all(callers, lambda t: (t.arm, t.release) == ("champion", challenger))
         late = [t.at - promoted for t in callers.told if t.release != challenger or t.arm != "champion"]

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from canary_world import events
-from click.testing import CliRunner, Result
-from spine import edit_spec
+from spine import command, edit_spec
 
-from headrace.cli.root import cli
 from headrace.core.answered import Answered
 from headrace.core.clock import iso
 from headrace.core.errors import NotFound, SpecError, UserError
@@ -29,10 +27,6 @@ from headrace.project import Project
 World = tuple[Project, str, str]
 
 
-def command(project: Project, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["route", *words, "-C", str(project.root)], catch_exceptions=False)
-
-
 def test_a_canary_is_set_goes_up_and_is_taken_off(canaried: World) -> None:
     project, champion, challenger = canaried
     assert project.routes() == {DEFAULT: Route()}
@@ -40,7 +34,7 @@ def test_a_canary_is_set_goes_up_and_is_taken_off(canaried: World) -> None:
     assert route.canary == Arm(challenger, 0.05, Role.CANARY)
     assert route.ramp["shares"] == [0.05, 0.25, 0.5, 1.0]
     assert route.ramp["bake"] == "1 h"
-    assert "score_drift <= 0.25" in route.ramp["guardrails"]  # type: ignore[operator]
+    assert "score_drift <= 0.25" in route.ramp["guardrails"]  # type: ignore[operator]  # they are a list
     assert len(route.salt) == 32
     paused = project.pause_route()
     assert (paused.paused, paused.since, paused.number) == (True, route.since, route.number)
@@ -56,7 +50,7 @@ def test_a_canary_is_set_goes_up_and_is_taken_off(canaried: World) -> None:
     assert [e.kind for e in project.route_history()] == [
         "route.set", "route.moved", "route.moved", "route.set", "route.rolled_back"
     ]  # fmt: skip
-    assert project.releases().champion.release == champion  # type: ignore[union-attr]
+    assert project.releases().champion.release == champion  # type: ignore[union-attr]  # there is one
 
 
 def test_what_was_taken_down_needs_a_persons_word(canaried: World) -> None:
@@ -84,7 +78,7 @@ def test_only_what_was_promoted_or_may_be_answers(canaried: World) -> None:
     )
     for named in ({"canary": "raw0"}, {"shadows": {"raw0": 1.0}}):
         with pytest.raises(UserError, match="has not passed its gates"):
-            project.set_route(**named)  # type: ignore[arg-type]
+            project.set_route(**named)  # type: ignore[arg-type]  # of many types
     store.append([Draft("release.challenged", "raw0", now, "me@example.com", {"against": champion})])
     with pytest.raises(UserError, match="raw0 awaits an approval"):
         project.set_route(canary="raw0")
@@ -157,25 +151,28 @@ def test_two_who_set_a_route_at_once_both_are_heard(canaried: World) -> None:
 
 def test_the_command_line(canaried: World) -> None:
     project, champion, challenger = canaried
-    assert "no route was ever set" in command(project, "history").output
+    assert "no route was ever set" in command(project, "route", "history").output
     done = command(
-        project, "set", "--canary", f"{challenger[:6]}:5%", "--ramp", "5,25,50,100", "--bake", "1 h"
+        project, "route", "set", "--canary", f"{challenger[:6]}:5%", "--ramp", "5,25,50,100", "--bake", "1 h"
     )
     assert done.output == "default: canary at 5% (5% → 25% → 50% → 100%)\n"
-    shown = command(project, "show").output
+    shown = command(project, "route", "show").output
     assert f"{champion}  champion    95%" in shown
     assert f"{challenger}  canary       5%" in shown
     assert "no server watches" in shown
-    assert command(project, "pause").output.endswith("paused\n")
-    plain = json.loads(command(project, "resume", "--json").output)
+    assert command(project, "route", "pause").output.endswith("paused\n")
+    plain = json.loads(command(project, "route", "resume", "--json").output)
     assert (plain["paused"], plain["arms"][0]["share"]) == (False, 0.05)
-    told = json.loads(command(project, "show", "--json").output)
+    told = json.loads(command(project, "route", "show", "--json").output)
     assert told["routes"]["default"]["arms"][0]["release"] == challenger
-    assert command(project, "rollback", "--reason", "told so").output == "default: the champion answers\n"
-    history = command(project, "history").output
+    assert (
+        command(project, "route", "rollback", "--reason", "told so").output
+        == "default: the champion answers\n"
+    )
+    history = command(project, "route", "history").output
     assert "told so" in history
     assert "paused" in history
-    assert [e["kind"] for e in json.loads(command(project, "history", "--json").output)][
+    assert [e["kind"] for e in json.loads(command(project, "route", "history", "--json").output)][
         -1
     ] == "route.rolled_back"
     for wrong in (
@@ -184,8 +181,8 @@ def test_the_command_line(canaried: World) -> None:
         ("--canary", f"{challenger}:much"),
         ("--ramp", "a,b"),
     ):
-        assert command(project, "set", *wrong).exit_code == 2
-    assert command(project, "rollback").exit_code == 2
+        assert command(project, "route", "set", *wrong).exit_code == 2
+    assert command(project, "route", "rollback").exit_code == 2
 
 
 def test_check_names_what_can_not_be_held(canaried: World) -> None:
@@ -232,7 +229,7 @@ def test_shadows_are_compared_with_what_was_said(canaried: World) -> None:
     assert (found.release, found.answers, found.agreement) == (challenger, 20, 0.75)
     assert (found.difference, found.apart) == (pytest.approx(0.025), pytest.approx(0.125))
     assert (found.p99_ms, found.returned_p99_ms) == (2.0, 2.0)
-    assert "0.75" in command(project, "show").output
+    assert "0.75" in command(project, "route", "show").output
 
 
 def judged(outcome: Outcome, guardrail: str = "p99 <= 1 s") -> Judged:

@@ -58,7 +58,7 @@ class Server:
             Endpoint("GET", "/breaks", breaks, ""),
             Endpoint("GET", "/refuses", refuses, ""),
         ]
-        self.gate, self.begun = asyncio.Event(), 0
+        self.gate, self.begun, self.port = asyncio.Event(), 0, 0
         self.wire = Wire(Shell(endpoints, most=MOST), limits, asyncio.get_running_loop())
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -91,7 +91,7 @@ def run(work: Callable[[Server], Awaitable[None]], **limits: Any) -> None:
     async def whole() -> None:
         server = Server(Limits(**limits))
         listening = await asyncio.get_running_loop().create_server(server.wire.connection, "127.0.0.1", 0)
-        server.port = listening.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # told to the test
+        server.port = listening.sockets[0].getsockname()[1]
         try:
             await work(server)
         finally:
@@ -527,7 +527,7 @@ def test_the_last_answer_waits_for_a_slow_reader() -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
         writer.write(b"GET /huge HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         await asyncio.sleep(1.5)  # two looks beyond `linger`
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        writer.transport.resume_reading()  # type: ignore[attr-defined]  # a stream's transport reads
         status, _, body = await asyncio.wait_for(answer(reader), 20)
         assert (status, len(body)) == (200, HUGE)
         writer.close()
