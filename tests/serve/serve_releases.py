@@ -156,8 +156,8 @@ def package(
     return join(graph, model_graph(model, task, X.shape[1], threshold), edges={"features": "features"})
 
 
-def publish(store: Store, manifest: Manifest, name: str = "aaaa") -> None:
-    """The ledger's champion from now on."""
+def publish(store: Store, manifest: Manifest, name: str = "aaaa", *, champion: bool = True) -> None:
+    """An approved release of the ledger, and its champion from now on."""
     digest = store.put(to_json(manifest)).digest
     when = "2026-11-21T10:00:00.000000Z"
     store.append(
@@ -165,7 +165,7 @@ def publish(store: Store, manifest: Manifest, name: str = "aaaa") -> None:
             Draft("release.made", name, when, "me", {"manifest": digest, "run": "run-1"}),
             Draft("release.challenged", name, when, "me", {"against": ""}),
             Draft("release.approved", name, when, "me", {}),
-            Draft("release.promoted", name, when, "me", {}),
+            *([Draft("release.promoted", name, when, "me", {})] if champion else []),
         ]
     )
 

@@ -7,19 +7,26 @@ import os
 import shutil
 import signal
 import sqlite3
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import plain_world
 import pytest
 from asgi_client import Client
 from plain_world import row
-from serve_releases import Release
+from serve_releases import Release, publish
 from served import served, wait_until
 from test_metrics import Told, read, value
 
 from headrace.core.clock import system_clock
+from headrace.core.codec import from_json
+from headrace.core.event import Draft
 from headrace.core.places import STORE_DIR
+from headrace.core.routes import DEFAULT
 from headrace.core.views import RELEASE_KINDS, releases
+from headrace.project import Project
+from headrace.release.manifest import Manifest
 from headrace.serve.http.app import assemble
 from headrace.serve.http.health import LATE, Health, late
 from headrace.serve.intakes import Intakes
@@ -39,7 +46,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 def test_what_is_missing_is_said(binary: Release) -> None:
     trouble, notes = [""], [""]
-    health = Health([lambda: trouble[0]], notes=[lambda: notes[0]])
+    health = Health([lambda: trouble[0]], notes=[lambda *, whys: notes[0]])
     live = Live.pinned(load(binary.store, binary.name, binary.manifest, system_clock))
     client = Client(assemble(live, Intakes(binary.store, live), health=health))
     probes = ("/health/ready", "/v2/health/ready", "/v2/models/flights/ready", "/ping")
@@ -54,6 +61,33 @@ def test_what_is_missing_is_said(binary: Release) -> None:
     trouble[0], health.draining = "", True
     assert [client.get(p).status_code for p in probes] == [503] * 4
     assert "headrace_ready 0" in client.get("/metrics").text
+
+
+def test_why_a_release_is_not_loaded_is_for_operators(folder: Path) -> None:
+    """Its first line may be in the words of the owner's code."""
+    store = EmbeddedStore(folder / STORE_DIR)
+    graph = store.put(b"no graph").digest
+    view = releases(store.read(kinds=RELEASE_KINDS)).releases["aaaa"]
+    there = from_json(store.get(view.manifest).read_bytes(), Manifest)
+    broken = replace(there, serving=replace(there.serving, graph=graph))
+    publish(store, broken, "bbbb", champion=False)
+    arms = [{"release": "bbbb", "share": 0.5, "role": "canary"}]
+    route = {"arms": arms, "salt": "salt", "ramp": {}}
+    store.append([Draft("route.set", DEFAULT, "2026-11-21T10:00:01.000000Z", "me", route)])
+    store.close()
+    project = Project(folder)
+    tokens = {r: project.make_token(r, r, lasts=timedelta(days=1)).shown for r in ("caller", "operator")}
+    with served(folder) as server:
+
+        def told(**headers: str) -> str:
+            status, _, answer = server.ask("GET", "/health/ready", headers=headers)
+            assert status == 200
+            return str(answer["trouble"])
+
+        assert told() == told(authorization=f"Bearer {tokens['caller']}") == "['bbbb: not loaded']"
+        why = told(authorization=f"Bearer {tokens['operator']}")
+        assert "bbbb: " in why and "not loaded" not in why
+        assert "release bbbb can't be loaded" in server.said
 
 
 def test_late_is_later_than_a_few_seconds() -> None:

@@ -111,7 +111,7 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
             lambda: late(max(live.behind, guard.behind)),
             lambda: log.state.trouble if isinstance(log, LogWriter) else "",
         ],
-        notes=[lambda: live.trouble],
+        notes=[live.told],
     )
     metrics = Metrics(Path(wanted.shared) if wanted.shared else None, _gauges(live, log))
     metrics.start(loop)

@@ -81,6 +81,10 @@ class Live:
     @property
     def trouble(self) -> str:
         """Why the scene may be older than the ledger, or lacks a release; empty: it is as the ledger says."""
+        return self.told(whys=True)
+
+    def told(self, *, whys: bool) -> str:
+        """`trouble`; without `whys` only what it is: reasons may be in the words of the owner's code."""
         return ""
 
     @property
@@ -134,11 +138,11 @@ class Following(Live):
         for thread in self._threads:
             thread.start()
 
-    @property
-    def trouble(self) -> str:
-        """See `Live.trouble`."""
-        failed = [f"{name}: {why}" for name, (why, _) in dict(self._failed).items()]
-        return "; ".join([*([self._unread] if self._unread else []), *failed])
+    def told(self, *, whys: bool) -> str:
+        """See `Live.told`."""
+        failed = [f"{name}: {why if whys else 'not loaded'}" for name, (why, _) in dict(self._failed).items()]
+        unread = f"the ledger can't be followed{f': {self._unread}' if whys else ''}" if self._unread else ""
+        return "; ".join([*([unread] if unread else []), *failed])
 
     @property
     def behind(self) -> float:
@@ -160,7 +164,7 @@ class Following(Live):
             except Exception as error:  # noqa: BLE001  whatever it is, answering goes on with what is there
                 if not self._unread:
                     _LOG.warning("the ledger can't be followed: %s", error)
-                self._unread = f"the ledger can't be followed: {_line(error)}"
+                self._unread = _line(error)
                 continue
             self._unread = ""
             self._looked = time.monotonic()

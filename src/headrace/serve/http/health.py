@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from headrace.core.errors import Problem
+from headrace.core.tokens import Role
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.endpoint import Call, Endpoint, Reply, json_reply
 from headrace.serve.http.problems import details
@@ -15,6 +17,12 @@ Probe = Callable[[], str]
 """Says what is missing, in a sentence; empty: nothing."""
 
 
+class Note(Protocol):
+    """Says what is not as it should be; empty: nothing. whys: also why, which is for operators."""
+
+    def __call__(self, *, whys: bool) -> str: ...
+
+
 class Health:
     """Whether this process can take traffic: it can when no probe misses anything. What `notes` say is told
     beside it: a challenger that can't be loaded, say, while the champion answers.
@@ -22,7 +30,7 @@ class Health:
     Who drains a process says so: it is not ready from then on, while it answers what still comes.
     """
 
-    def __init__(self, probes: Sequence[Probe] = (), notes: Sequence[Probe] = ()) -> None:
+    def __init__(self, probes: Sequence[Probe] = (), notes: Sequence[Note] = ()) -> None:
         self._probes = tuple(probes)
         self._notes = tuple(notes)
         self.draining = False
@@ -32,9 +40,9 @@ class Health:
         told = ["the process is being stopped"] if self.draining else []
         return told + [said for probe in self._probes if (said := probe())]
 
-    def noted(self) -> list[str]:
+    def noted(self, *, whys: bool) -> list[str]:
         """What is not as it should be, and stands in nobody's way."""
-        return [said for note in self._notes if (said := note())]
+        return [said for note in self._notes if (said := note(whys=whys))]
 
 
 def late(seconds: float) -> str:
@@ -48,12 +56,14 @@ def health_endpoints(desk: Desk, health: Health) -> list[Endpoint]:
     def live(_: Call) -> Reply:
         return json_reply({"status": "ok"})
 
-    def ready(_: Call) -> Reply:
+    def ready(call: Call) -> Reply:
         missing = health.missing()
         if missing:
             return details(503, [Problem(m) for m in missing], {"Retry-After": "1"})
         told = {"status": "ok", "releases": list(desk.live.scene.served)}
-        return json_reply(told | ({"trouble": noted} if (noted := health.noted()) else {}))
+        # Who shows no token may be anybody, also where none is needed. The server's log has the reasons.
+        known = bool(call.caller.name) and Role.OPERATOR in call.caller.roles
+        return json_reply(told | ({"trouble": noted} if (noted := health.noted(whys=known)) else {}))
 
     def show(_: Call) -> Reply:
         return json_reply({"status": "ok", "release": desk.live.scene.champion})
