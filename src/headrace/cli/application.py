@@ -46,6 +46,7 @@ from headrace.serve.worker import Application
 from headrace.stores.embedded import EmbeddedStore
 from headrace.stores.online import SqliteOnlineStore
 from headrace.stores.reviews import SqliteReviews
+from headrace.web.mount import site_of
 
 _LOG = logging.getLogger("headrace.serve")
 
@@ -106,6 +107,8 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         closing.append(_watching(store, wanted, log, clock).close)
     guard = Guard(store, clock, anybody=wanted.anybody, workers=wanted.workers)
     closing.append(guard.close)
+    pages = site_of(wanted.root, store, guard, host=wanted.host, clock=clock)
+    closing.append(pages.close)
     health = Health(
         [
             lambda: late(max(live.behind, guard.behind)),
@@ -129,6 +132,7 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
         room=room,
         book=_book(folder / LOG, live, clock),
         tracing=tracing,
+        more=pages.endpoints(),
         close=lambda: _each(closing),
     )
     limits = Limits(waiting=plan.queue, bytes=max(4 * plan.body, Limits.bytes))

@@ -1,4 +1,4 @@
-"""`headrace release list|show|promote|approve|rollback|history`."""
+"""`headrace release list|show|approve|refuse|promote|rollback|history`."""
 
 from __future__ import annotations
 
@@ -88,6 +88,17 @@ def approve(folder: str, name: str, by: str | None, as_json: bool) -> None:
         click.echo(
             f"approved by {', '.join(view.approved_by)}; next: headrace release promote {view.release}"
         )
+
+
+@release.command(epilog="Example: headrace release refuse 3f2a --reason 'worse for small airports'")
+@in_project
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; kept in the ledger.")
+@click.option("--by", metavar="NAME", help="Who refuses (default: you).")
+@with_json
+def refuse(folder: str, name: str, reason: str, by: str | None, as_json: bool) -> None:
+    """Refuse a release: it retires, and approvals that were given before count no more."""
+    _tell(open_project(folder).refuse(name, reason=reason, by=by), as_json)
 
 
 @release.command(epilog="Example: headrace release promote 3f2a")

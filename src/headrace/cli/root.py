@@ -34,6 +34,7 @@ COMMANDS = {
     "materialize": "headrace.cli.online:materialize",
     "skew": "headrace.cli.skew:skew",
     "serve": "headrace.cli.serve:serve",
+    "ui": "headrace.cli.ui:ui",
     "export": "headrace.cli.export:export",
     "token": "headrace.cli.token:token",
     "ab": "headrace.cli.ab:ab",

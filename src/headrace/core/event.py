@@ -29,6 +29,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "release.made": (1, "a manifest was written: the release is a candidate"),
     "release.challenged": (1, "the candidate passed every gate up to the test: it is a challenger"),
     "release.approved": (1, "a named person approved the release"),
+    "release.refused": (1, "a named person refused the release, and why: approvals before count no more"),
     "release.promoted": (1, "the release became champion"),
     "release.rolled_back": (1, "the champion before was brought back"),
     "release.retired": (1, "the release left service"),

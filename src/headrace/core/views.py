@@ -16,6 +16,7 @@ RELEASE_KINDS = (
     "release.made",
     "release.challenged",
     "release.approved",
+    "release.refused",
     "release.promoted",
     "release.rolled_back",
     "release.retired",
@@ -59,40 +60,48 @@ def runs(events: Iterable[Event]) -> dict[str, RunView]:
     """Every run by its id, oldest first."""
     seen: dict[str, RunView] = {}
     for e in events:
-        if e.kind == "run.started":
-            p = e.payload
-            seen[e.subject] = RunView(
-                run=e.subject,
-                name=p["name"],
-                started=e.time,
-                author=e.actor,
-                spec=p["spec"],
-                parent=p.get("parent", ""),
-                commit=p.get("commit", ""),
-                dirty=p.get("dirty", False),
-                environment=p.get("environment", ""),
-                origin=p.get("origin", {}),
-                script=p.get("script", False),
-                group=p.get("group", ""),
-                tags=p.get("tags", {}),
-            )
-        elif e.subject not in seen:
-            continue
-        elif e.kind == "run.saved":
-            seen[e.subject] = replace(seen[e.subject], logged=e.payload["record"])
-        elif e.kind == "run.noted":
-            seen[e.subject] = _noted(seen[e.subject], e.payload)
-        elif e.kind == "run.finished":
-            seen[e.subject] = replace(
-                seen[e.subject],
-                # Known in full at the end alone: what the tables hold is read on the way.
-                name=e.payload.get("name") or seen[e.subject].name,
-                status=e.payload["status"],
-                finished=e.time,
-                release=e.payload.get("release") or "",
-                summary=e.payload,
-            )
+        after = run_after(seen.get(e.subject), e)
+        if after is not None:
+            seen[e.subject] = after
     return seen
+
+
+def run_after(run: RunView | None, e: Event) -> RunView | None:
+    """A run as it is after an event about it; None while it has not begun, or where the event is no run's."""
+    p = e.payload
+    if e.kind == "run.started":
+        return RunView(
+            run=e.subject,
+            name=p["name"],
+            started=e.time,
+            author=e.actor,
+            spec=p["spec"],
+            parent=p.get("parent", ""),
+            commit=p.get("commit", ""),
+            dirty=p.get("dirty", False),
+            environment=p.get("environment", ""),
+            origin=p.get("origin", {}),
+            script=p.get("script", False),
+            group=p.get("group", ""),
+            tags=p.get("tags", {}),
+        )
+    if run is None:
+        return None
+    if e.kind == "run.saved":
+        return replace(run, logged=p["record"])
+    if e.kind == "run.noted":
+        return _noted(run, p)
+    if e.kind == "run.finished":
+        return replace(
+            run,
+            # Known in full at the end alone: what the tables hold is read on the way.
+            name=p.get("name") or run.name,
+            status=p["status"],
+            finished=e.time,
+            release=p.get("release") or "",
+            summary=p,
+        )
+    return None
 
 
 def _noted(run: RunView, said: Mapping[str, Any]) -> RunView:
@@ -116,7 +125,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """A release as the ledger tells it. `manifest` is the digest of its manifest's bytes."""
+    """A release as the ledger tells it. `manifest` is the digest of its manifest's bytes, `refused` the reason
+    of who refused it last."""
 
     release: str
     manifest: str
@@ -127,6 +137,8 @@ class ReleaseView:
     approved_by: tuple[str, ...] = ()
     self_approved: bool = False
     promoted: str = ""
+    refused_by: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,6 +213,12 @@ def releases(events: Iterable[Event]) -> Releases:
                 approved_by=(*view.approved_by, e.actor),
                 self_approved=view.self_approved or bool(p.get("self")),
             )
+        elif e.kind == "release.refused" and view.state != State.CHAMPION:
+            # Approvals that were given before count no more.
+            seen[e.subject] = replace(
+                view, state=State.RETIRED, approved_by=(), self_approved=False, refused_by=e.actor,
+                refused=p["reason"],
+            )  # fmt: skip
         elif e.kind in ("release.promoted", "release.rolled_back"):
             how = "promotion" if e.kind == "release.promoted" else "rollback"
             _crown(seen, reigns, e, how)

@@ -57,6 +57,12 @@ def promote_run(ctx: Context, name: str, trail: Trail, ways: Ways | None, timed:
     if release.state == State.CHAMPION:
         ctx.progress("promote", "cached", 1, 1)
         return
+    if release.refused and not release.promoted:
+        raise GateBlocked(
+            f"release {release.release} was refused by {release.refused_by}",
+            why=release.refused,
+            fix="change something: the same work is the same release",
+        )
     if release.state == State.RETIRED:
         raise GateBlocked(
             f"release {release.release} was champion before and was taken down",

@@ -10,6 +10,7 @@ from headrace.core.codec import from_json
 from headrace.core.errors import AwaitingApproval, Conflict, GateBlocked, NotFound, UserError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.ports import Store
+from headrace.core.routes import LIVE_KINDS, routes
 from headrace.core.spec import Spec
 from headrace.core.views import RELEASE_KINDS, Releases, ReleaseView, State, releases
 from headrace.release.manifest import Manifest
@@ -132,6 +133,35 @@ def approve(store: Store, name: str, *, by: str, clock: Clock) -> ReleaseView:
     return _moved(store, decide)
 
 
+def refuse(store: Store, name: str, *, by: str, reason: str, clock: Clock) -> ReleaseView:
+    """Write down that `by` refuses a release, and why: it retires, and approvals given before count no more.
+    Its author may: that takes nothing from anybody else's say.
+
+    Raises:
+        NotFound: there is no such release.
+        UserError: no reason is given, it is champion, or on a route.
+    """
+
+    def decide(state: Releases) -> tuple[list[Draft], str]:
+        release = find(state, name)
+        if not reason.strip() or not by.strip():
+            raise UserError("a refusal needs a name and a reason", fix="--reason 'what is wrong with it'")
+        if release.state == State.CHAMPION:
+            raise UserError(
+                f"release {release.release} is champion", fix="roll back instead: headrace release rollback"
+            )
+        on = [n for n, r in routes(store.read(kinds=LIVE_KINDS)).items() if release.release in r.releases]
+        if on:
+            raise UserError(
+                f"release {release.release} is on the route {on[0]}",
+                fix=f"take it off first: headrace route rollback --route {on[0]} --release {release.release}",
+            )
+        told = {"reason": reason.strip()}
+        return [Draft("release.refused", release.release, iso(clock()), by, told)], release.release
+
+    return _moved(store, decide)
+
+
 def promote(store: Store, name: str, *, actor: str, clock: Clock) -> ReleaseView:
     """Make an approved challenger (or a former champion) the champion; the champion before it retires.
 
@@ -158,7 +188,7 @@ def promote(store: Store, name: str, *, actor: str, clock: Clock) -> ReleaseView
             )
         if release.state == State.CHAMPION:
             return [], release.release
-        if release.state == State.CHALLENGER:
+        if not release.promoted:
             _require_compared(store, release, state.champion)
         return [Draft("release.promoted", release.release, iso(clock()), actor, {})], release.release
 

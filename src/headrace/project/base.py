@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import NotFound, SpecError, did_you_mean
@@ -15,6 +16,7 @@ from headrace.core.spec import FILE_NAME, LOCK_NAME, ParsedLock, ParsedSpec, par
 from headrace.core.views import RUN_KINDS, Releases, ReleaseView, RunView, runs
 
 if TYPE_CHECKING:
+    from headrace.engine.tracking.index import Found, RunIndex
     from headrace.release.manifest import Manifest
 
 
@@ -47,6 +49,22 @@ class ProjectBase:
         self._store = store
         self._clock = clock
         self._actor = actor
+        self._indexes: dict[str, RunIndex] = {}
+
+    def acting(self, actor: str) -> Self:
+        """The same project, its store and all, in the name of somebody else."""
+        other = copy.copy(self)
+        other._actor = actor
+        return other
+
+    @property
+    def run_index(self) -> RunIndex:
+        """The index in which runs are found, sorted and paged."""
+        from headrace.engine.tracking.index import RunIndex
+
+        if "" not in self._indexes:
+            self._indexes.setdefault("", RunIndex(self.store, self.root / STORE_DIR))
+        return self._indexes[""]
 
     @property
     def store(self) -> Store:
@@ -110,19 +128,32 @@ class ProjectBase:
         """Every run, oldest first."""
         return tuple(runs(self.store.read(kinds=RUN_KINDS)).values())
 
+    def search_runs(
+        self, where: str = "", *, sort: str = "started", down: bool = True, start: int = 0, most: int = 50
+    ) -> Found:
+        """A page of the runs for which an expression is true (as `find` has it; empty: all), in the order of
+        any of their fields. Quick however many runs there are.
+
+        Raises:
+            UserError: the expression has a mistake, or no run has the field.
+        """
+        return self.run_index.find(where, sort=sort, down=down, start=start, most=most)
+
     def show(self, run: str | None = None) -> RunView:
         """One run (default: the newest).
 
         Raises:
             NotFound: there is no such run.
         """
-        seen = runs(self.store.read(kinds=RUN_KINDS))
-        if not seen:
+        store = self.store
+        newest = next((e.subject for e in store.read(kinds=("run.started",), newest_first=True)), "")
+        if not newest:
             raise NotFound("there are no runs yet", fix="start one with `headrace run`")
-        name = run or next(reversed(seen))
-        if name not in seen:
-            raise NotFound(f"there is no run {name!r}", fix=did_you_mean(name, seen))
-        return seen[name]
+        name = run or newest
+        found = runs(store.read(kinds=RUN_KINDS, subject=name))
+        if name not in found:
+            raise NotFound(f"there is no run {name!r}", fix=did_you_mean(name, [r.run for r in self.runs()]))
+        return found[name]
 
     def releases(self) -> Releases:
         """Every release with its state, and who was champion when."""

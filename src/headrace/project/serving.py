@@ -29,6 +29,16 @@ class Serving(ProjectBase):
 
         return approve(self.store, release, by=by or self.actor, clock=self._clock)
 
+    def refuse(self, release: str, *, reason: str, by: str | None = None) -> ReleaseView:
+        """Refuse a release in the name of `by` (default: the actor), and say why. It retires.
+
+        Raises:
+            UserError: no reason is given, or it is champion.
+        """
+        from headrace.engine.releases import refuse
+
+        return refuse(self.store, release, by=by or self.actor, reason=reason, clock=self._clock)
+
     def promote(self, release: str) -> ReleaseView:
         """Make an approved challenger, or a former champion, the champion.
 

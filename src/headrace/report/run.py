@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from headrace.core.evidence import Verdict
@@ -52,20 +53,42 @@ _HEADS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def run_report(told: RunTold) -> Report:
-    """The page of a run. A pure function of what is told: the same run is the same bytes."""
+@dataclass(frozen=True)
+class RunParts:
+    """What the page of a run is made of. facts: a label and a value each, in plain text; banner: HTML."""
+
+    title: str
+    subtitle: str
+    facts: tuple[tuple[str, str], ...]
+    banner: str
+    sections: tuple[Section, ...]
+
+
+def run_parts(told: RunTold) -> RunParts:
+    """The parts of a run's page. A pure function of what is told."""
     records = read_records(told)
     run = told.run
-    title = f"{told.spec.get('project', '')} {run.run}".strip()
+    return RunParts(
+        f"{told.spec.get('project', '')} {run.run}".strip(),
+        f"{run.name} · {moment(run.started)} · {run.author}",
+        tuple(_tiles(told)),
+        _banner(told),
+        tuple(_sections(told, records)),
+    )
+
+
+def run_report(told: RunTold) -> Report:
+    """The page of a run. A pure function of what is told: the same run is the same bytes."""
+    parts = run_parts(told)
     html = page(
-        title,
-        _sections(told, records),
-        subtitle=f"{run.name} · {moment(run.started)} · {run.author}",
-        facts=_tiles(told),
-        banner=_banner(told),
+        parts.title,
+        parts.sections,
+        subtitle=parts.subtitle,
+        facts=parts.facts,
+        banner=parts.banner,
         side=True,
     )
-    return Report(title, html)
+    return Report(parts.title, html)
 
 
 def _sections(told: RunTold, records: Records) -> list[Section]:

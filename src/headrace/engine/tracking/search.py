@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import UserError
 from headrace.core.schema import Type
 from headrace.core.views import RunView
 from headrace.expr import parse
+from headrace.expr.nodes import Expr
 from headrace.expr.to_sql import to_sql
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FIELDS = {
     "run": Type.TEXT,
@@ -37,10 +42,21 @@ def find_runs(seen: Sequence[RunView], where: str) -> list[RunView]:
     """
     rows = [fields(run) for run in seen]
     types = {**FIELDS, **_types(rows)}
-    expr = parse(where, types, zone="UTC")
+    expr = parse_where(where, types)
+    columns = {name: [row.get(name) for row in rows] for name in expr.columns}
+    return [seen[i] for i in answers(expr, columns, types, len(rows))]
+
+
+def parse_where(where: str, types: Mapping[str, Type]) -> Expr:
+    """The expression, over fields of these types.
+
+    Raises:
+        UserError: it has a mistake, names a field that no run has, or is not true or false.
+    """
+    expr = parse(where, dict(types), zone="UTC")
     if expr.type is not Type.BOOL:
         raise UserError(f"{where!r} is {expr.type.value}, not true or false", fix="compare: metrics.f1 > 0.4")
-    return [run for run, true in zip(seen, _answers(expr, rows, types), strict=True) if true]
+    return expr
 
 
 def fields(run: RunView) -> dict[str, Any]:
@@ -76,36 +92,37 @@ def _types(rows: Iterable[dict[str, Any]]) -> dict[str, Type]:
         for name, value in row.items():
             if name in FIELDS or value is None:
                 continue
-            kind = (
-                Type.BOOL
-                if isinstance(value, bool)
-                else Type.NUMBER
-                if isinstance(value, int | float)
-                else Type.TEXT
-            )
+            kind = type_of(value)
             found[name] = kind if found.get(name, kind) is kind else Type.TEXT
     return found
 
 
-def _answers(expr: Any, rows: Sequence[dict[str, Any]], types: dict[str, Type]) -> list[bool]:
+def type_of(value: Any) -> Type:
+    """The type of a field's value."""
+    if isinstance(value, bool):
+        return Type.BOOL
+    return Type.NUMBER if isinstance(value, int | float) else Type.TEXT
+
+
+def answers(
+    expr: Expr, columns: Mapping[str, Sequence[Any]], types: Mapping[str, Type], rows: int
+) -> NDArray[np.int64]:
+    """The numbers of the rows, ascending, for which an expression over columns is true."""
     import duckdb
+    import numpy as np
     import pyarrow as pa
 
     if not rows:
-        return []
-    columns = {}
-    for name in expr.columns:
-        values = [row.get(name) for row in rows]
-        columns[name] = _column(values, types[name])
-    table = pa.table({**columns, "at_": pa.array(range(len(rows)))})
+        return np.zeros(0, dtype=np.int64)
+    arrays = {name: _column(columns[name], types[name]) for name in expr.columns}
+    table = pa.table({**arrays, "at_": pa.array(range(rows))})
     with duckdb.connect(":memory:", config={"enable_external_access": False}) as db:
         db.register("runs_", table)
-        found = db.execute(f"select at_ from runs_ where {to_sql(expr)}").fetchall()
-    true = {int(row[0]) for row in found}
-    return [i in true for i in range(len(rows))]
+        found = db.execute(f"select at_ from runs_ where {to_sql(expr)} order by at_").fetchnumpy()
+    return np.asarray(found["at_"], dtype=np.int64)
 
 
-def _column(values: list[Any], kind: Type) -> Any:
+def _column(values: Sequence[Any], kind: Type) -> Any:
     import pyarrow as pa
 
     if kind is Type.TIME:
@@ -114,5 +131,5 @@ def _column(values: list[Any], kind: Type) -> Any:
     if kind is Type.TEXT:
         return pa.array([None if v is None else str(v) for v in values], pa.string())
     if kind is Type.BOOL:
-        return pa.array(values, pa.bool_())
+        return pa.array([None if v is None else bool(v) for v in values], pa.bool_())
     return pa.array([None if v is None else float(v) for v in values], pa.float64())

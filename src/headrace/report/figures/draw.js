@@ -1,16 +1,19 @@
 (async function () {
+  // A report carries Plotly packed; pages of the dashboard have loaded it before.
   const packed = document.getElementById('plotly');
-  try {
-    const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-    (0, eval)(await new Response(stream).text());
-  } catch (error) {
-    document.querySelectorAll('.plot').forEach((box) => {
-      box.insertAdjacentText('afterbegin', 'This figure needs a browser of 2023 or newer.');
-    });
-    throw error;
+  if (packed) {
+    try {
+      const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+      (0, eval)(await new Response(stream).text());
+    } catch (error) {
+      document.querySelectorAll('.plot').forEach((box) => {
+        box.insertAdjacentText('afterbegin', 'This figure needs a browser of 2023 or newer.');
+      });
+      throw error;
+    }
+    packed.remove();
   }
-  packed.remove();
   const dark = window.matchMedia('(prefers-color-scheme: dark)');
   const colours = () => {
     const css = getComputedStyle(document.documentElement);
@@ -70,5 +73,6 @@
   window.addEventListener('beforeprint', paper);
   window.addEventListener('afterprint', screen);
   dark.addEventListener('change', all);
+  document.addEventListener('headrace:drawn', all);
   all();
 })();

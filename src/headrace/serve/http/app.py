@@ -60,11 +60,12 @@ def assemble(
     room: Room | None = None,
     book: LabelBook | None = None,
     tracing: Tracing | None = None,
+    more: Sequence[Endpoint] = (),
     close: Callable[[], None] | None = None,
 ) -> Shell:
     """The application over what is live. people: whom the desk asks; room: where reviewers work (None: the
-    server has no queue); book: what keeps labels (None: it takes none). close: called when the server has
-    stopped; None: `live` is closed.
+    server has no queue); book: what keeps labels (None: it takes none). more: further endpoints. close:
+    called when the server has stopped; None: `live` is closed.
 
     Every error is a problem detail (RFC 9457) whose `errors` are `[{what, where, why, fix}, ...]`: 400 for
     what is no JSON, 422 for rows that don't fit (each field is named), 413 for too much, 404 and 405 for
@@ -88,6 +89,7 @@ def assemble(
         *metrics_endpoints(desk, metrics, health),
         *docs_page(desk, lambda: there),
         openapi(desk, lambda: there),
+        *more,
     ]
     shown: Sequence[Endpoint] = [*there, index(desk, lambda: there)]
     return Shell(
