@@ -20,8 +20,9 @@ from headrace.core.views import State
 from headrace.logs.labels import LabelBook
 from headrace.logs.writer import LogWriter
 from headrace.project import Project
-from headrace.serve.guard import Guardian, Lease, left_standing
+from headrace.serve.guard import Guardian, left_standing
 from headrace.serve.guarded import Tally, failed, score, seen, windows
+from headrace.stores.lease import Lease
 
 World = tuple[Project, str, str]
 Answer = Callable[[str, np.random.Generator], dict[str, Any]]
@@ -166,7 +167,7 @@ def test_worth_is_learned_from_labels(canaried: World) -> None:
 def test_one_process_at_a_time_acts_and_death_frees_it(canaried: World) -> None:
     folder = canaried[0].root / ".headrace"
     code = (
-        "import sys, time; from pathlib import Path; from headrace.serve.guard import Lease\n"
+        "import sys, time; from pathlib import Path; from headrace.stores.lease import Lease\n"
         "lease = Lease(Path(sys.argv[1])); print(lease.held(), flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

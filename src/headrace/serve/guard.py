@@ -7,16 +7,13 @@ never with more than was left: how much may begin at a moment follows from the c
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from msgspec import MsgspecError
 
@@ -32,6 +29,7 @@ from headrace.policy.routing import Action, Hold, Move, Promote, Ramp, RollBack,
 from headrace.policy.watch import Watch
 from headrace.serve.guarded import WINDOW_US, windows, worth_seen
 from headrace.serve.ledger import Ledger, Told
+from headrace.stores.lease import Lease
 
 EVERY = 0.25
 """Seconds between two looks."""
@@ -138,36 +136,6 @@ class _Watched:
         for at in range(0, max(len(ours), len(theirs)), _TOGETHER):
             some = slice(at, at + _TOGETHER)
             self.watch.take(number, worth_seen(ours[some]), worth_seen(theirs[some]), _chance(self.route))
-
-
-class Lease:
-    """A lock of the operating system on a file: one process has it, until it dies."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def held(self) -> bool:
-        """Whether it is ours, taken now if it was free."""
-        if self._file is not None:
-            return True
-        file = self._path.open("ab", buffering=0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
-        with suppress(OSError):  # for people who wonder which one it is: a full disk is no reason not to act
-            file.truncate(0)
-            file.write(b"%d\n" % os.getpid())
-        return True
-
-    def free(self) -> None:
-        """Let another have it."""
-        if self._file is not None:
-            self._file.close()
-        self._file = None
 
 
 class Guardian:

@@ -37,6 +37,7 @@ FILE = OwnFile(
             rows INTEGER NOT NULL, digest TEXT NOT NULL, arrived INTEGER NOT NULL, labelled INTEGER NOT NULL,
             UNIQUE (stream, start))""",
         "CREATE INDEX window_stop ON window (stop)",
+        "CREATE INDEX window_waiting ON window (stop) WHERE arrived > 0 AND labelled = 0",
         """CREATE TABLE series (
             id INTEGER PRIMARY KEY, family TEXT NOT NULL, kind TEXT NOT NULL, about TEXT NOT NULL,
             unit TEXT NOT NULL, UNIQUE (family, kind, about, unit))""",
@@ -235,14 +236,18 @@ class WatchFile:
         )
         return [(_int(a), _int(b), _int(c)) for a, b, c in found]
 
-    def windows(self, where: str = "", values: Sequence[object] = ()) -> list[Kept]:
-        """Judged windows in the order of their ends. where: a condition on `w` (window) and `s` (stream)."""
+    def windows(
+        self, where: str = "", values: Sequence[object] = (), *, most: int | None = None
+    ) -> list[Kept]:
+        """Windows in the order of their ends, the newest `most`. where: a condition on `w` (window) and `s`
+        (stream)."""
         condition = f"WHERE {where}" if where else ""
+        limit = "" if most is None else f"LIMIT {int(most)}"
         rows = self.rows(
             f"SELECT {_KEPT} FROM window w JOIN stream s ON s.id = w.stream {condition} "
-            "ORDER BY w.stop, w.start, w.id",
+            f"ORDER BY w.stop DESC, w.start DESC, w.id DESC {limit}",
             values,
-        )
+        )[::-1]
         return [
             Kept(_int(a), str(b), str(c), _int(d), _int(e), _int(f), str(g), _int(h), _int(i))
             for a, b, c, d, e, f, g, h, i in rows
@@ -250,8 +255,13 @@ class WatchFile:
 
     def judged_upto(self, stream: int) -> int | None:
         """The end of a stream's newest window; None where it has none."""
-        found = self.rows("SELECT max(stop) FROM window WHERE stream = ?", (stream,))[0][0]
+        found = self.rows("SELECT max(stop) FROM window WHERE stream = ? AND arrived > 0", (stream,))[0][0]
         return None if found is None else _int(found)
+
+    def number_of(self, stream: int, start: int) -> int | None:
+        """The number of a window that is kept; None where it is not."""
+        found = self.rows("SELECT id FROM window WHERE stream = ? AND start = ?", (stream, start))
+        return _int(found[0][0]) if found else None
 
     def put_window(self, stream: int, start: int, stop: int, rows: int, digest: str) -> int:
         """Keep a window that is being judged, or was; its number."""
@@ -262,6 +272,12 @@ class WatchFile:
             (stream, start, stop, rows, digest),
         )
         return _int(self.rows("SELECT id FROM window WHERE stream = ? AND start = ?", (stream, start))[0][0])
+
+    def drop_unjudged(self) -> None:
+        """Forget windows that were about to be judged when somebody died."""
+        for table in ("reading", "remark"):
+            self.run(f"DELETE FROM {table} WHERE window IN (SELECT id FROM window WHERE arrived = 0)")
+        self.run("DELETE FROM window WHERE arrived = 0")
 
     def forget_before(self, moment: int) -> None:
         """Forget what ended before a moment."""

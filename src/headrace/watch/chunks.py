@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from headrace.core.answered import Answered
 from headrace.core.schema import NULL_TIME, Type
 from headrace.graph.zones import Zone
-from headrace.logs.columns import ANSWER, INPUT, is_json, plain_values, times, true_name
+from headrace.logs.columns import ANSWER, FILLED, INPUT, is_json, plain_values, times, true_name
 
-FILLED = "filled."
-"""How columns of the log's tables begin that the server filled in."""
 _NUMBERS = frozenset({int, float, type(None)})
 _BOOLS = frozenset({bool, type(None)})
 _TEXTS = frozenset({str, type(None)})
@@ -89,7 +87,7 @@ def of_entries(entries: Sequence[Answered]) -> Chunk:
         _noted(told, "missing"),
         _noted(told, "stale"),
         _transposed([e.inputs for e in entries]),
-        _transposed([getattr(e, "filled", {}) for e in entries]),
+        _transposed([e.filled for e in entries]),
         _transposed([e.answer for e in entries]),
         [e.id for e in entries],
     )

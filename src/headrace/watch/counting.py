@@ -47,7 +47,7 @@ class Counting:
         """Spans of a chunk's rows, with their counts."""
         if not chunk.rows:
             return
-        for (release, arm), rows in _apart(chunk, self._arms).items():
+        for (release, arm), rows in apart(chunk, self._arms).items():
             if release not in self._known:
                 self._known[release] = self._ask(release)
             how = self._known[release]
@@ -59,7 +59,7 @@ class Counting:
                 yield Span(release, arm, int(cuts[at]), int(cuts[at + 1]), counts, _traffic(chunk, mine))
 
 
-def _apart(chunk: Chunk, arms: Arms) -> dict[tuple[str, str], NDArray[np.int64]]:
+def apart(chunk: Chunk, arms: Arms) -> dict[tuple[str, str], NDArray[np.int64]]:
     """Rows by release and arm. What another gave in an arm's place is of the arm's release."""
     found: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
     for number, who in enumerate(chunk.who):

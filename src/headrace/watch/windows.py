@@ -131,7 +131,7 @@ def _hungry(
 
 
 def _was_empty(file: WatchFile, stream: int, end: int) -> bool:
-    found = file.windows("w.stream = ? AND w.stop = ?", (stream, end))
+    found = file.windows("w.stream = ? AND w.stop = ? AND w.arrived > 0", (stream, end))
     return bool(found) and found[-1].rows == 0
 
 
@@ -172,7 +172,8 @@ def place_of(file: WatchFile, by_count: Callable[[int], bool]) -> Callable[[int,
         if not by_count(stream):
             return start
         found = file.rows(
-            "SELECT start FROM window WHERE stream = ? AND start <= ? AND stop > ?", (stream, start, start)
+            "SELECT start FROM window WHERE stream = ? AND start <= ? AND stop > ? AND arrived > 0",
+            (stream, start, start),
         )
         return int(str(found[0][0])) if found else start
 

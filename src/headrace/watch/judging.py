@@ -1,0 +1,118 @@
+"""Which readings a window gets: the checks of every family, each asked once its facts are there.
+
+A check is a function of `Facts`. `ARRIVED` are those that ask for answers alone, `LABELLED` those that wait
+for labels. One more is one more line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from headrace.checks.live import cost as costs
+from headrace.checks.live import health as healths
+from headrace.checks.live import quality as qualities
+from headrace.checks.live.health import Service
+from headrace.checks.live.quality import Volume
+from headrace.core.errors import HeadraceError
+from headrace.core.watching import Family, Reading, Window
+from headrace.watch.rows import LiveRows
+from headrace.watch.watched import Watched
+from headrace.watch.windows import Side, Tallied
+
+VOLUME_SHARE = 0.05
+"""What of a window's false alarms the volume may have; the rest is for checks by the alert budget."""
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """All that checks are told of a window.
+
+    rate: false alarms that the window may have, of all checks together. thin: it has fewer answers than a
+    window should: judged for that alone. volume: answers of the whole service over it, past: over windows
+    before it (empty: of an arm whose share of traffic is set by others). service: what servers counted of
+    themselves. rows: reads the window's rows again, evenly chosen ones where it is told how many. kept: a
+    place for bytes by name that are made once, such as thresholds: `kept(name, make)`.
+    """
+
+    watched: Watched
+    side: Side
+    tallied: Tallied
+    rate: float
+    thin: bool
+    volume: Volume
+    past: Sequence[Volume]
+    service: Service
+    rows: Callable[[int | None], LiveRows]
+    kept: Callable[[str, Callable[[], bytes]], bytes]
+
+    @property
+    def window(self) -> Window:
+        """The window."""
+        return self.tallied.window
+
+    @property
+    def champion(self) -> bool:
+        """Whether it is of the champion's arm, to which what concerns the whole service is written."""
+        return self.window.arm == "champion"
+
+
+Check = Callable[[Facts], Iterable[Reading]]
+
+
+def quality(facts: Facts) -> Iterator[Reading]:
+    """Schema, freshness and volume."""
+    plan, of = facts.watched.plan, facts.tallied
+    reference = facts.watched.reference
+    bins = None if reference is None else reference.bins
+    yield from qualities.schema(bins, of.counts, reference, of.traffic, plan.ignore)
+    yield from qualities.freshness(of.traffic, plan.ignore)
+    if facts.champion:
+        yield qualities.volume(facts.volume, facts.past, facts.rate * VOLUME_SHARE)
+        last = of.traffic.last or facts.window.start
+        yield from qualities.silence(facts.window.end - last, plan.health.silent_us, of.window.rows)
+
+
+def health(facts: Facts) -> Iterator[Reading]:
+    """Latency, errors, fallbacks, uptime; of the champion's arm also what servers say."""
+    bounds, traffic = facts.watched.plan.health, facts.tallied.traffic
+    service = facts.service if facts.champion else Service()
+    yield from healths.latency(traffic, bounds.p99_us)
+    yield healths.errors(traffic, service, bounds.errors)
+    yield from healths.fallbacks(traffic, bounds.fallback)
+    if facts.champion:
+        yield from healths.uptime(traffic, facts.window.start, facts.window.end)
+        yield from healths.served(service)
+        yield from healths.gpu()
+
+
+def cost(facts: Facts) -> Iterator[Reading]:
+    """What 1,000 predictions cost; machines are paid for with the champion's."""
+    span, traffic = facts.window.end - facts.window.start, facts.tallied.traffic
+    if facts.champion:
+        yield costs.per_1000(
+            facts.watched.plan.prices, traffic.rows, traffic.reviews, span, facts.service.workers
+        )
+
+
+ARRIVED: Sequence[tuple[Family, Check]] = (
+    (Family.QUALITY, quality),
+    (Family.HEALTH, health),
+    (Family.COST, cost),
+)
+LABELLED: Sequence[tuple[Family, Check]] = ()
+Checks = Mapping[Side, Sequence[tuple[Family, Check]]]
+CHECKS: Checks = {Side.ARRIVED: ARRIVED, Side.LABELLED: LABELLED}
+
+
+def judge(facts: Facts, checks: Checks = CHECKS) -> tuple[Reading, ...]:
+    """The readings of a window. A check that fails says so, and keeps no other from being made."""
+    found: list[Reading] = []
+    for family, check in checks[facts.side]:
+        if family.value in facts.watched.plan.off:
+            continue
+        try:
+            found += check(facts)
+        except HeadraceError as error:
+            found.append(Reading(family, check.__name__, why_none=f"it failed: {error.problems[0].what}"))
+    return tuple(r for r in found if r.family.value not in facts.watched.plan.off)

@@ -1,0 +1,152 @@
+"""Readings in the watch file: a row each, written when a window is judged, read by window or by check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from headrace.core.watching import Family, Reading, Window
+from headrace.stores.watch_file import Kept, WatchFile
+from headrace.watch.windows import window_of
+
+_SELECT = """SELECT r.window, s.family, s.kind, s.about, s.unit, r.value, r.threshold, r.exceeds, r.p, r.low,
+    r.high, r.n, m.place, m.why, m.details
+    FROM reading r JOIN series s ON s.id = r.series
+    LEFT JOIN remark m ON m.series = r.series AND m.window = r.window"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which readings: of windows that end at `start` or later, and at `end` at the latest; of a release, an
+    arm, a family, a check, a column or slice; those that exceed alone. None, or empty: whatever it is."""
+
+    start: int | None = None
+    end: int | None = None
+    release: str = ""
+    arm: str = ""
+    family: str = ""
+    check: str = ""
+    of: str | None = None
+    exceeding: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A reading and its window."""
+
+    window: Window
+    reading: Reading
+
+
+def write(file: WatchFile, window: int, readings: Sequence[Reading]) -> None:
+    """Keep a window's readings in place of those of the same checks. Inside `WatchFile.changing`."""
+    for r in readings:
+        series = _series(file, r)
+        file.run(
+            "INSERT OR REPLACE INTO reading VALUES (?,?,?,?,?,?,?,?,?)",
+            (series, window, r.value, r.threshold, r.exceeds, r.p, r.low, r.high, r.n),
+        )
+        file.run("DELETE FROM remark WHERE series = ? AND window = ?", (series, window))
+        if r.where or r.why_none or r.details:
+            details = msgspec.json.encode(r.details) if r.details else None
+            file.run("INSERT INTO remark VALUES (?,?,?,?,?)", (series, window, r.where, r.why_none, details))
+
+
+def _series(file: WatchFile, r: Reading) -> int:
+    key = (r.family.value, r.check, r.of, r.unit)
+    found = file.rows("SELECT id FROM series WHERE family=? AND kind=? AND about=? AND unit=?", key)
+    if not found:
+        file.run("INSERT INTO series (family, kind, about, unit) VALUES (?,?,?,?)", key)
+        return _series(file, r)
+    return int(str(found[0][0]))
+
+
+def windows(file: WatchFile, asked: Asked, *, most: int | None = None) -> list[Kept]:
+    """Judged windows in the order of their ends; the newest `most`."""
+    where, values = _windows(asked)
+    return file.windows(" AND ".join(["w.arrived > 0", *where]), values, most=most)
+
+
+def readings(file: WatchFile, asked: Asked, *, most: int | None = None) -> Iterator[Found]:
+    """Readings by window, oldest first; of the newest `most` windows."""
+    kept = {k.id: k for k in windows(file, asked, most=most)}
+    if not kept:
+        return
+    series = _wanted(file, asked)
+    oldest, newest = min(kept), max(kept)
+    found = []
+    for number in series:
+        condition = " AND r.exceeds = 1" if asked.exceeding else ""
+        found += [
+            row
+            for row in file.rows(
+                f"{_SELECT} WHERE r.series = ? AND r.window BETWEEN ? AND ?{condition}",
+                (number, oldest, newest),
+            )
+            if row[0] in kept
+        ]
+    order = {k.id: i for i, k in enumerate(kept.values())}
+    for row in sorted(found, key=lambda r: order[int(str(r[0]))]):
+        yield Found(window_of(kept[int(str(row[0]))]), _reading(row))
+
+
+def of_window(file: WatchFile, window: int) -> tuple[Reading, ...]:
+    """All readings of a window, by its number."""
+    found = []
+    for (number,) in file.rows("SELECT id FROM series ORDER BY id"):
+        found += file.rows(f"{_SELECT} WHERE r.series = ? AND r.window = ?", (number, window))
+    return tuple(_reading(row) for row in found)
+
+
+def _wanted(file: WatchFile, asked: Asked) -> list[int]:
+    conditions, values = [], []
+    for column, value in (("family", asked.family), ("kind", asked.check)):
+        if value:
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    if asked.of is not None:
+        conditions.append("about = ?")
+        values.append(asked.of)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    return [int(str(i)) for (i,) in file.rows(f"SELECT id FROM series {where} ORDER BY id", values)]
+
+
+def _windows(asked: Asked) -> tuple[list[str], list[object]]:
+    where: list[str] = []
+    values: list[object] = []
+    for condition, value in (
+        ("w.stop >= ?", asked.start),
+        ("w.stop <= ?", asked.end),
+        ("s.release = ?", asked.release or None),
+        ("s.arm = ?", asked.arm or None),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    return where, values
+
+
+def _reading(row: Sequence[object]) -> Reading:
+    _, family, check, of, unit, value, threshold, exceeds, p, low, high, n, place, why, details = row
+    return Reading(
+        Family(str(family)),
+        str(check),
+        str(of),
+        _float(value),
+        _float(threshold),
+        bool(exceeds),
+        _float(p),
+        _float(low),
+        _float(high),
+        int(str(n)),
+        str(unit),
+        str(place or ""),
+        str(why or ""),
+        msgspec.json.decode(details) if isinstance(details, bytes) else {},
+    )
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
