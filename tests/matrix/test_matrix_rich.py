@@ -35,10 +35,14 @@ ALWAYS: dict[str, Any] = {
     "promote": {"margin": 0.2, "slice_margin": 0.5},
     "limits": {"latency": "200 ms", "size": "50 MB"},
     "context": {"team": 1, "maturity": "starting", "constraints": ["one machine"]},
-    "monitoring": [
-        {"watches": "data", "tool": "headrace data diff", "threshold": "PSI > 0.2", "action": "look"}
-    ],
-    "retraining": {"every": "30 days", "approval": "owner@example.com"},
+    "watch": {"window": "1 day", "off": ["cost"], "health": {"p99": "50 ms"}},
+    "alerts": {"budget": "2 per month", "to": [{"email": "owner@example.com"}]},
+    "policy": {
+        "reactions": [
+            {"on": "any", "do": "retrain", "least": 2},
+            {"on": "schedule", "cron": "0 3 1 * *", "do": "retrain"},
+        ]
+    },
 }
 
 BINARY: dict[str, Any] = {

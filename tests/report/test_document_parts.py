@@ -31,6 +31,7 @@ from headrace.report.document.choices import RULES
 from headrace.report.document.diagram import mermaid, svg
 from headrace.report.document.markdown import code, fenced, plain
 from headrace.report.document.serving import ab_testing, model_serving
+from headrace.report.document.watching import monitoring, retraining_policy
 
 NASTY = "a | b\n\n# c\r\n- d <script>alert('x')</script> `e` *f* [g](http://x) &lt; \\ ~~h~~ $i$ \u2028| j"
 
@@ -214,7 +215,12 @@ def test_fences_and_labels_are_not_left() -> None:
             "the ledger with a mirror",
             "established",
         ),
-        ("scheduler", {"retraining": {"every": "7 days"}}, "cron or CI", "retraining.every: 7 days"),
+        (
+            "scheduler",
+            {"policy": {"reactions": [{"on": "drift", "do": "retrain"}]}},
+            "headrace worker",
+            "policy.reactions: drift",
+        ),
         ("feature store", {}, "none", "every feature is computed"),
     ],
 )
@@ -314,8 +320,7 @@ def test_what_can_t_be_done_yet_is_worded_as_a_plan() -> None:
     text = to_markdown(document_of(design({"experiment": {"primary": "f1"}})))
     for said in (
         "headrace ab start",
-        "headrace does not watch live traffic yet",
-        "headrace does not start runs by itself yet",
+        "Nothing is done by itself: a person starts runs.",
     ):
         assert said in text
 
@@ -352,7 +357,14 @@ def test_what_is_lacking_is_listed_at_the_end_once_and_in_order() -> None:
     document = document_of(design())
     lacks = document.lacks()
     assert len(set(lacks)) == len(lacks)
-    for key in ("problem.ship_at", "problem.use", "serve.p99", "experiment", "retraining", "context.team"):
+    for key in (
+        "problem.ship_at",
+        "problem.use",
+        "serve.p99",
+        "experiment",
+        "policy.reactions",
+        "context.team",
+    ):
         assert key in lacks
     text = to_markdown(document)
     listed = re.findall(r"^- `(.*)`$", text.split("## What is missing")[1], flags=re.M)
@@ -366,3 +378,45 @@ def test_unreadable_tables_are_said() -> None:
     text = to_markdown(document_of(design(features=(feature,), unread="no file parcels.csv")))
     assert "can't be read: no file parcels.csv" in text
     assert "| `distance` | – |" in text
+
+
+# --- watching and acting ---------------------------------------------------------------------------
+
+
+def test_monitoring_tells_tool_threshold_and_action_of_every_family() -> None:
+    told = design(
+        {
+            "watch": {"window": "6 h", "off": ["concept"], "health": {"errors": 0.02}, "labels": "3 days"},
+            "alerts": {"budget": "2 per month", "to": [{"slack": "TEAM_HOOK", "severity": "high"}]},
+            "policy": {
+                "reactions": [
+                    {"on": "performance", "do": "roll back", "within": "7 days"},
+                    {"on": "drift", "do": "retrain", "least": 2},
+                ]
+            },
+            "serve": {"p99": "40 ms"},
+        }
+    )
+    text = part_text(monitoring(told))
+    assert "windows of `6 h`" in text
+    assert "`2 per month` false alarms" in text
+    assert "slack `TEAM_HOOK`: those that do harm" in text
+    lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
+    assert "retrain, after 2 windows in a row" in lines["drift"]
+    assert "roll back, within 7 days of its promotion, else ask" in lines["estimated"]
+    assert lines["quality"].endswith("| by the budget | alert |")
+    assert "not watched (watch.off)" in lines["concept"]
+    assert "`p99 <= 40 ms, errors <= 0.02, fallback <= 0.05`" in lines["health"]
+
+
+def test_the_retraining_policy_tells_what_calls_for_what_and_who_lets_it_through() -> None:
+    reactions = [
+        {"on": "schedule", "cron": "0 3 1 * *", "do": "retrain"},
+        {"on": "labels", "count": 1000, "do": "retrain", "history": "90 days"},
+    ]
+    told = {"policy": {"reactions": reactions, "approval": "none", "canary": False}}
+    text = part_text(retraining_policy(design(told)))
+    assert "| schedule `0 3 1 * *` | retrain |" in text
+    assert "| labels: 1,000 new ones | retrain, with 90 days of history |" in text
+    assert "the gates alone let it through (policy.approval: none)" in text
+    assert "ramp of a canary" not in text

@@ -117,10 +117,9 @@ def _causes(policy: Policy, view: View) -> Iterator[tuple[int, str, str]]:
         # Somebody who acknowledged an alert sees to it; those of other releases are no longer to be mended.
         if alert.state is not AlertState.OPEN or alert.release != view.champion or alert.arm != "champion":
             continue
-        for number, reaction in enumerate(policy.reactions):
-            if fits(reaction, alert):
-                yield number, alert.alert, alert.title
-                break
+        number = _first(policy, alert, view)
+        if number is not None:
+            yield number, alert.alert, alert.title
     for number, reaction in enumerate(policy.reactions):
         if reaction.on == "schedule":
             due = newest_due(reaction.cron, view.zone, view.promoted or view.now, view.now)
@@ -128,6 +127,33 @@ def _causes(policy: Policy, view: View) -> Iterator[tuple[int, str, str]]:
                 yield number, f"schedule {iso(due)}", f"schedule {reaction.cron}"
         elif reaction.on == "labels":
             yield from _labels(number, reaction, view)
+
+
+def _first(policy: Policy, alert: AlertView, view: View) -> int | None:
+    """The first reaction that fits. A rollback that can't be, or comes too late, gives way to a later one; a
+    person is asked where there is none."""
+    fitting = [i for i, reaction in enumerate(policy.reactions) if fits(reaction, alert)]
+    able = [
+        i
+        for i in fitting
+        if policy.reactions[i].do != "roll back" or not _no_way_back(policy.reactions[i], view)
+    ]
+    return next(iter(able or fitting), None)
+
+
+def _no_way_back(reaction: Reaction, view: View) -> str:
+    """Why there is no rolling back without a person; empty where there is nothing against it."""
+    if not view.before:
+        return "no release was champion before this one: say what is to be done"
+    if reaction.within is None or view.promoted is None:
+        return ""
+    since = view.now - view.promoted
+    if since <= parse_duration(reaction.within):
+        return ""
+    told = format_duration(timedelta(seconds=round(since.total_seconds())))
+    return (
+        f"{view.champion} is champion for {told}, longer than {reaction.within}: roll back to {view.before}?"
+    )
 
 
 def _labels(number: int, reaction: Reaction, view: View) -> Iterator[tuple[int, str, str]]:
@@ -148,20 +174,7 @@ def _action(reaction: Reaction, cause: str, reason: str, view: View) -> Action:
     params = {"history": reaction.history} if reaction.history is not None else {}
     do = Do(reaction.do)
     action = Action(do, view.champion, cause, reason, _key(do, view.champion, cause, 1), params)
-    if do is not Do.ROLL_BACK:
-        return action
-    if not view.before:
-        return replace(action, ask="no release was champion before this one: say what is to be done")
-    if reaction.within is not None and view.promoted is not None:
-        since = view.now - view.promoted
-        if since > parse_duration(reaction.within):
-            days = format_duration(timedelta(seconds=round(since.total_seconds())))
-            return replace(
-                action,
-                ask=f"{view.champion} has been champion for {days}, longer than {reaction.within}: "
-                f"roll back to {view.before}?",
-            )
-    return action
+    return replace(action, ask=_no_way_back(reaction, view)) if do is Do.ROLL_BACK else action
 
 
 def _key(do: Do, release: str, cause: str, attempt: int) -> str:

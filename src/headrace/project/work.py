@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -46,12 +47,20 @@ class Working(ProjectBase):
         return check(self.spec(), self.root)
 
     def warnings(self) -> list[Problem]:
-        """What `check` lets pass, and should be known: models whose library is not installed."""
+        """What `check` lets pass, and should be known: models whose library is not installed, environment
+        variables of alerts' receivers that are not set here."""
+        from headrace.engine.checking.policy import variables
         from headrace.learn.registry import missing_libraries
 
         parsed = self.spec()
         found = missing_libraries(parsed.spec.models)
-        return [replace(p, where=parsed.where("models", i)) for i, p in found]
+        told = [replace(p, where=parsed.where("models", i)) for i, p in found]
+        for name, (i, key) in variables(parsed.spec.alerts.to).items():
+            if not os.environ.get(name):
+                place = parsed.where("alerts", "to", i, key)
+                why = "alerts are kept, and reach this receiver once it is"
+                told.append(Problem(f"the environment variable {name} is not set here", place, why))
+        return told
 
     def run(
         self,

@@ -28,7 +28,7 @@ from headrace.core.spec.learning import (
     Tune,
     Uncertainty,
 )
-from headrace.core.spec.plans import Context, ExperimentPlan, Monitor, RetrainingPlan
+from headrace.core.spec.plans import Context, ExperimentPlan
 from headrace.core.spec.scalars import Model, Name
 from headrace.core.spec.serve import Review, Serve
 from headrace.core.spec.tables import Clean, Data, SplitSpec
@@ -84,10 +84,6 @@ class Spec(Model):
     """Which answers a person looks at (default: none)."""
     experiment: ExperimentPlan | None = None
     """The A/B test on live traffic."""
-    monitoring: tuple[Monitor, ...] = ()
-    """What is watched."""
-    retraining: RetrainingPlan | None = None
-    """When the model is trained again."""
     watch: Watch = Watch()
     """What is watched in production."""
     alerts: Alerts = Alerts()

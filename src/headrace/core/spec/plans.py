@@ -1,4 +1,4 @@
-"""What is planned around the model: circumstances, the live experiment, monitoring, retraining.
+"""What is planned around the model: circumstances, and the live experiment.
 
 Declared for the design document. Nothing here changes what a run does.
 """
@@ -70,29 +70,3 @@ class ExperimentPlan(Model):
     """The shortest duration."""
     rollback: str = ""
     """When it is stopped at once."""
-
-
-class Monitor(Model):
-    """One thing that is watched."""
-
-    watches: Literal["data", "model", "concept", "operational"]
-    """What kind of change it sees."""
-    columns: tuple[str, ...] = ()
-    """Raw columns or features that it looks at (default: all)."""
-    tool: str
-    """How it is measured."""
-    threshold: str
-    """When it is too much, as a name, a comparison and a bound: `psi > 0.2`, `f1 < 0.28`."""
-    action: str
-    """What is done then."""
-
-
-class RetrainingPlan(Model):
-    """When the model is trained again."""
-
-    every: Duration | None = None
-    """By the calendar."""
-    when: tuple[str, ...] = ()
-    """By what is seen: drift, performance, new labels."""
-    approval: str = ""
-    """Who lets the new release through."""

@@ -126,7 +126,8 @@ class Reaction(Model):
     age: Duration | None = None
     """labels: the oldest that the champion has not seen is so old."""
     within: Duration | None = None
-    """roll back: only where the release was promoted within this (else a person is asked)."""
+    """roll back: only where the release was promoted within this; else the next reaction that fits counts,
+    and where there is none a person is asked."""
     history: Duration | None = None
     """retrain, by time: with so much history (default: as `split` has it, or chosen among `policy.windows`)."""
     least: Annotated[int, Field(ge=1)] = 1

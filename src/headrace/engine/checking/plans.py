@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from headrace.core.clock import parse_duration
@@ -11,6 +10,7 @@ from headrace.core.errors import did_you_mean
 from headrace.core.schema import Type
 from headrace.core.task import Kind
 from headrace.engine.checking.checker import Checker
+from headrace.engine.checking.policy import check_policy
 from headrace.metrics.catalog import METRICS, names
 from headrace.metrics.record import Scale
 
@@ -38,26 +38,11 @@ class Bounded:
     rest: str
 
 
-def check_plans(check: Checker, columns: Iterable[str]) -> None:
-    """Add a problem for every plan that can't be kept as it is written.
-
-    columns: every raw column by the name that expressions use; features are known by their own names.
-    """
+def check_plans(check: Checker) -> None:
+    """Add a problem for every plan that can't be kept as it is written."""
     _check_experiment(check)
+    check_policy(check)
     spec = check.parsed.spec
-    known = {*columns, *spec.feature_specs()}
-    readable = not set(spec.data.tables) - set(check.tables)
-    for i, monitor in enumerate(spec.monitoring):
-        path = ("monitoring", i)
-        for text, key in ((monitor.tool, "tool"), (monitor.action, "action")):
-            if not text.strip():
-                check.add(f"a monitor's {key} is empty", *path, key, fix="say what it is")
-        for name in monitor.columns:
-            if readable and name not in known:
-                what = f"monitoring names {name!r}, which is neither column nor feature"
-                check.add(what, *path, "columns", fix=did_you_mean(name, known))
-        _check_bound(check, monitor.threshold, "threshold", *path, "threshold")
-    _check_retraining(check)
     for name, reason in spec.context.choices.items():
         if not reason.strip():
             check.add(f"the choice {name!r} has no reason", "context", "choices", name, fix="say why")
@@ -159,24 +144,3 @@ def _check_experiment(check: Checker) -> None:
         _check_bound(check, text, "guardrail", path, "guardrails", i)
     if plan.minimum is not None and not parse_duration(plan.minimum):
         check.add("experiment.minimum is no time at all", path, "minimum", fix="write one, such as 14 days")
-
-
-def _check_retraining(check: Checker) -> None:
-    plan = check.parsed.spec.retraining
-    if plan is None:
-        return
-    if plan.every is None and not plan.when:
-        check.add(
-            "retraining says neither how often nor upon what", "retraining",
-            fix="add every: 30 days, or when: [...]",
-        )  # fmt: skip
-    if plan.every is not None and not parse_duration(plan.every):
-        check.add(
-            "retraining.every is no time at all", "retraining", "every", fix="write one, such as 30 days"
-        )
-    for i, text in enumerate(plan.when):
-        bound = parse_bound(text)
-        if not text.strip():
-            check.add("a cause of retraining is empty", "retraining", "when", i, fix="remove it")
-        elif bound is not None and _WORD.fullmatch(bound.name):
-            _check_named(check, bound, "retraining", "when", i)

@@ -35,7 +35,7 @@ def check_meanings(check: Checker, typed: Typed) -> None:
     check_evaluate(check, typed.types, typed.events)
     check_auto(check, typed.types)
     check_lint(check, typed.features, typed.encoded)
-    check_plans(check, typed.types)
+    check_plans(check)
     check_review(check, typed)
     check_serve(check, typed)
     check_canary(check)

@@ -197,11 +197,12 @@ def _lookups(design: Design) -> Choice:
 
 
 def _scheduler(design: Design) -> Choice:
-    plan = design.spec.retraining
-    rule = "retraining by the calendar: the system's scheduler (cron, CI) starts headrace run; else a person"
-    if plan is None or plan.every is None:
-        return Choice("scheduler", "none: a person starts runs", rule, Lack("retraining.every"))
-    return Choice("scheduler", "cron or CI", rule, (Code(f"retraining.every: {plan.every}"),))
+    rule = "anything that the policy does by itself: headrace worker; else a person starts runs"
+    acts = [r for r in design.spec.policy.reactions if r.do != "alert"]
+    if not acts:
+        return Choice("scheduler", "none: a person starts runs", rule, Lack("policy.reactions"))
+    on = ", ".join(dict.fromkeys(r.cron or r.on for r in acts))
+    return Choice("scheduler", "headrace worker", rule, (Code(f"policy.reactions: {on}"),))
 
 
 def _format(design: Design) -> Choice:
