@@ -136,7 +136,7 @@ class Around:
 
     def end(self, begun: Begun, decided: list[Answer]) -> Answers:
         """An answer for every row that was begun."""
-        by = [answer.pop("by", MODEL) for answer in decided]
+        by = [MODEL] * len(decided) if self._after is None else [a.pop("by", MODEL) for a in decided]
         feeds: Feeds = begun.rest.feeds
         if begun.spots is not None and self._before is not None:
             decided, by = self._merged(self._before, begun.first, decided, by)

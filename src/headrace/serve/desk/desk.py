@@ -88,8 +88,8 @@ class Desk:
             made = self._entries(asked, arm, given)
             if self._people is not None and given.served.manifest.review is not None:
                 made = await self._looked_at(self._people, given, made)
-            for i, entry, answer in zip(spots, made, given.answers.answers, strict=True):
-                answers[i] = shown(entry, answer)
+            for i, answer in zip(spots, shown(made, given.answers.answers), strict=True):
+                answers[i] = answer
             entries += made
             if arm != ASKED and scene.routes[asked.route].arms:
                 shaded += zip(mine, made, strict=True)
@@ -164,7 +164,6 @@ class Desk:
             given.served,
             given.taken,
             given.answers,
-            range(len(given.answers.by)),
             route=asked.route,
             arm=arm,
             release=given.release,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from numpy.typing import NDArray
@@ -29,7 +30,6 @@ def entries_of(
     served: Served,
     taken: Taken,
     answers: Answers,
-    rows: Sequence[int],
     *,
     route: str,
     arm: str,
@@ -37,37 +37,40 @@ def entries_of(
     took_us: int,
     of: Sequence[str] = (),
 ) -> list[Answered]:
-    """Some rows' answers for the log; of: the predictions that they were shadows of, one a row. Personal data
-    are in them as the release's privacy policy has them."""
-    kept, given, by, flags = served.around.inputs.kept, answers.answers, answers.by, taken.flags
+    """Rows' answers for the log; of: the predictions that they were shadows of, one a row. Personal data are
+    in them as the release's privacy policy has them."""
+    around, given = served.around, answers.answers
     unit = served.manifest.plan.unit
-    filled = filled_in(answers.feeds, served.around.filled, answers.spots) if served.around.filled else {}
+    filled = filled_in(answers.feeds, around.filled, answers.spots) if around.filled else {}
     now = time.time_ns() // 1000
-    begin, chance = f"{now // 1000:012x}", os.urandom(10 * len(rows)).hex()
-    entries = []
-    for at, row in enumerate(rows):
-        inputs, answer = kept(taken, row), given[row]
-        if "why" in answer:
-            answer = {k: v for k, v in answer.items() if k != "why"}
-        entries.append(
-            Answered(
-                begin + chance[20 * at : 20 * at + 20],
-                now,
-                route,
-                release or answer["release"] or "",  # a rule may have answered among fallbacks
-                arm,
-                unit_of(inputs, unit) if unit else "",
-                by[row],
-                inputs,
-                answer,
-                () if flags is None else flags[row],
-                took_us,
-                False,
-                of[at] if of else "",
-                filled.get(row, {}),
-            )
+    begin, chance = f"{now // 1000:012x}", os.urandom(10 * len(given)).hex()
+    return [
+        Answered(
+            begin + chance[20 * at : 20 * at + 20],
+            now,
+            route,
+            release or answer["release"] or "",  # a rule may have answered among fallbacks
+            arm,
+            unit_of(inputs, unit) if unit else "",
+            by,
+            inputs,
+            {k: v for k, v in answer.items() if k != "why"} if "why" in answer else answer,
+            flags,
+            took_us,
+            False,
+            shadowed,
+            filled.get(at) or {},
         )
-    return entries
+        for at, inputs, answer, by, flags, shadowed in zip(
+            range(len(given)),
+            around.inputs.kept(taken),
+            given,
+            answers.by,
+            taken.flags or repeat(()),
+            of or repeat(""),
+            strict=False,
+        )
+    ]
 
 
 def filled_in(
@@ -94,18 +97,21 @@ def told(values: NDArray[Any], kind: Type) -> list[Any]:
     return known if kind is Type.NUMBER else [None if v is None else v != 0 for v in known]
 
 
-def shown(entry: Answered, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer as its caller gets it."""
-    return {
-        "id": entry.id,
-        **answer,
-        "route": entry.route,
-        "arm": entry.arm,
-        "by": entry.by,
-        "fallback": entry.by is not MODEL and entry.by.startswith(FALLBACK),
-        "flags": entry.flags,
-        "review": entry.review,
-    }
+def shown(entries: Sequence[Answered], answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Answers as their callers get them."""
+    return [
+        {
+            "id": entry.id,
+            **answer,
+            "route": entry.route,
+            "arm": entry.arm,
+            "by": entry.by,
+            "fallback": entry.by is not MODEL and entry.by.startswith(FALLBACK),
+            "flags": entry.flags,
+            "review": entry.review,
+        }
+        for entry, answer in zip(entries, answers, strict=True)
+    ]
 
 
 def unit_of(row: Any, column: str) -> str:

@@ -101,11 +101,14 @@ class Inputs:
             return Taken(rows, feeds)
         return self._treat_odd(rows, feeds, flags)
 
-    def kept(self, taken: Taken, row: int) -> Mapping[str, Any]:
-        """A row as the log may have it: the columns that are read, hashed and masked as training had them."""
-        sent = taken.rows[row]
-        if taken.feeds and len(sent) == len(self._types) and not self._treated:
-            return sent
+    def kept(self, taken: Taken) -> Sequence[Mapping[str, Any]]:
+        """Rows as the log may have them: the columns that are read, hashed and masked as in training."""
+        rows = taken.rows
+        if taken.feeds and not self._treated and {*map(len, rows)} == {len(self._types)}:
+            return rows
+        return [self._kept(taken, i, row) for i, row in enumerate(rows)]
+
+    def _kept(self, taken: Taken, row: int, sent: Any) -> Mapping[str, Any]:
         if not isinstance(sent, Mapping):
             return {}
         found = {name: sent.get(name) for name in self._types}
@@ -165,12 +168,16 @@ class Inputs:
         if self._numbers:
             names = [name for name, _, _ in self._numbers]
             values = np.array([feeds[name] for name in names])
-            null = np.argwhere(np.isnan(values)).tolist()
-            wrong = [f"rows[{i}].{names[c]}" for c, i in null if rows[i].get(names[c]) is not None]
-            if wrong:
-                raise _infinite(wrong)
-            for c, i in np.argwhere((values < self._low) | (values > self._high)).tolist():
-                flags.setdefault(i, []).append(f"range: {names[c]}")
+            null = np.isnan(values)
+            if null.any():
+                spots = np.argwhere(null).tolist()
+                wrong = [f"rows[{i}].{names[c]}" for c, i in spots if rows[i].get(names[c]) is not None]
+                if wrong:
+                    raise _infinite(wrong)
+            outside = (values < self._low) | (values > self._high)
+            if outside.any():
+                for c, i in np.argwhere(outside).tolist():
+                    flags.setdefault(i, []).append(f"range: {names[c]}")
         for name, known in self._texts:
             if known.issuperset(feeds[name].tolist()):
                 continue

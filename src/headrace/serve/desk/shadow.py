@@ -70,7 +70,6 @@ class Shadows:
                 served,
                 taken,
                 answers,
-                range(len(pairs)),
                 route=pairs[0][1].route,
                 arm=Role.SHADOW.value,
                 release=served.release,

@@ -93,15 +93,15 @@ class Metrics:
 
     def answered(self, entries: Iterable[Answered]) -> None:
         """Count answered rows, shadows not among them."""
-        numbers, answers, tally = self._tally.numbers, self._answers, self._tally
+        numbers, tally = self._tally.numbers, self._tally
+        last: tuple[str, str, str, str] | None = None
+        at = 0
         for e in entries:
             if e.of:
                 continue
-            by = e.by if e.by == MODEL else _by(e.by)
-            key = e.route, e.release, e.arm, by
-            at = answers.get(key)
-            if at is None:
-                at = answers[key] = tally.slot((_ANSWERS, *key))
+            key = e.route, e.release, e.arm, e.by
+            if key != last:
+                last, at = key, self._spot_of(key)
             numbers[at] += 1
             for flag in e.flags:
                 # Names of unknown fields are the callers', and without end.
@@ -161,6 +161,14 @@ class Metrics:
         for gauge, spot in self._asked:
             self._tally.numbers[spot] = gauge.of()
         self._sampling.call_later(_EVERY, self._again)
+
+    def _spot_of(self, key: tuple[str, str, str, str]) -> int:
+        route, release, arm, by = key
+        key = route, release, arm, by if by == MODEL else _by(by)
+        at = self._answers.get(key)
+        if at is None:
+            at = self._answers[key] = self._tally.slot((_ANSWERS, *key))
+        return at
 
     def _spots_of(self, path: str, method: str, status: int) -> tuple[int, int]:
         counter = self._tally.slot((_REQUESTS, path, method, str(status)))
