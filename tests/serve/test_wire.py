@@ -6,11 +6,13 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
 import pytest
+import uvloop
 
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
 from headrace.serve.http.limits import Limits
@@ -38,6 +40,10 @@ class Server:
         def at_once(_: Call) -> Reply:
             return Reply(b"{}", 200, headers=((b"x-more", b"yes"),))
 
+        def stalls(_: Call) -> Reply:
+            self.stall()
+            return json_reply("went on")
+
         def began(call: Call) -> Reply:
             return json_reply(call.started)
 
@@ -54,11 +60,13 @@ class Server:
             Endpoint("GET", "/now", at_once, ""),
             Endpoint("GET", "/big", lambda _: Reply(b"b" * BIG), ""),
             Endpoint("GET", "/huge", lambda _: Reply(b"h" * HUGE), ""),
+            Endpoint("GET", "/stalls", stalls, ""),
             Endpoint("GET", "/began", began, ""),
             Endpoint("GET", "/breaks", breaks, ""),
             Endpoint("GET", "/refuses", refuses, ""),
         ]
         self.gate, self.begun, self.port = asyncio.Event(), 0, 0
+        self.stall: Callable[[], None] = lambda: None
         self.wire = Wire(Shell(endpoints, most=MOST), limits, asyncio.get_running_loop())
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -306,6 +314,35 @@ def test_connections_without_a_request_are_closed() -> None:
         writer.close()
 
     run(work, idle=0.3)
+
+
+def test_what_came_while_the_process_was_held_up_is_answered() -> None:
+    """Though the connection has been idle for too long by the clock. By uvloop, as in production: it looks at
+    its clock between what it read and what came meanwhile."""
+
+    async def work() -> bytes:
+        server = Server(Limits(idle=0.3))
+        listening = await asyncio.get_running_loop().create_server(server.wire.connection, "127.0.0.1", 0)
+        server.port = listening.sockets[0].getsockname()[1]
+        line = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        try:
+            while not server.wire.connections:
+                await asyncio.sleep(0.01)
+
+            def stall() -> None:
+                line.sendall(b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n")
+                time.sleep(1.0)
+
+            server.stall = stall
+            await server.say(b"GET /stalls HTTP/1.1\r\nhost: x\r\n\r\n")
+            return await asyncio.to_thread(line.recv, 1000)
+        finally:
+            line.close()
+            listening.close()
+            await server.wire.drain(5)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(work()).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_who_does_not_read_is_not_read_from_and_let_go() -> None:

@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
         self._unsent = 0
         self._held = 0  # bytes of bodies that are not being answered yet
         self._number = 0
+        self._left = -1  # the request after which it was seen idle
         self._clear()
 
     def _clear(self) -> None:
@@ -380,7 +381,10 @@ class Connection(asyncio.Protocol):
             if now - self._began > limits.patience + self._size / limits.pace:
                 self._refuse(Refused(408, "the request did not come to its end"))
         elif now - self._since > (1.0 if self._wire.draining else limits.idle):
-            self._transport.close()
+            # At the second look: what came while this process was held up is read between the two.
+            if self._left == self._number:
+                self._transport.close()
+            self._left = self._number
 
 
 def _busy() -> Refused:
