@@ -71,6 +71,8 @@ class Pieces:
         self._oldest = oldest
         self._held: dict[tuple[int, int, int], tuple[int, Counts | None, Traffic]] = {}
         self._streams = {v: k for k, v in file.streams().items()}
+        self.touched: set[tuple[int, int]] = set()
+        """Streams and spans that something was added to."""
 
     def add(self, span: Span, source: int) -> None:
         """Count a span as part of a source. Inside `WatchFile.changing`."""
@@ -81,6 +83,7 @@ class Pieces:
             self._streams[key] = self._file.stream(*key)
         stream = self._streams[key]
         at = (stream, self._place(stream, span.start), source)
+        self.touched.add(at[:2])
         stop, counts, traffic = self._held.get(at, (span.stop, None, Traffic()))
         self._held[at] = max(stop, span.stop), _both(counts, span.counts), traffic + span.traffic
         if len(self._held) >= HELD:

@@ -6,58 +6,17 @@ for labels. One more is one more line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from headrace.checks.live import cost as costs
 from headrace.checks.live import health as healths
 from headrace.checks.live import quality as qualities
 from headrace.checks.live.health import Service
-from headrace.checks.live.quality import Volume
 from headrace.core.errors import HeadraceError
-from headrace.core.watching import Family, Reading, Window
-from headrace.watch.rows import LiveRows
-from headrace.watch.watched import Watched
-from headrace.watch.windows import Side, Tallied
-
-VOLUME_SHARE = 0.05
-"""What of a window's false alarms the volume may have; the rest is for checks by the alert budget."""
-
-
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """All that checks are told of a window.
-
-    rate: false alarms that the window may have, of all checks together. thin: it has fewer answers than a
-    window should: judged for that alone. volume: answers of the whole service over it, past: over windows
-    before it (empty: of an arm whose share of traffic is set by others). service: what servers counted of
-    themselves. rows: reads the window's rows again, evenly chosen ones where it is told how many. kept: a
-    place for bytes by name that are made once, such as thresholds: `kept(name, make)`.
-    """
-
-    watched: Watched
-    side: Side
-    tallied: Tallied
-    rate: float
-    thin: bool
-    volume: Volume
-    past: Sequence[Volume]
-    service: Service
-    rows: Callable[[int | None], LiveRows]
-    kept: Callable[[str, Callable[[], bytes]], bytes]
-
-    @property
-    def window(self) -> Window:
-        """The window."""
-        return self.tallied.window
-
-    @property
-    def champion(self) -> bool:
-        """Whether it is of the champion's arm, to which what concerns the whole service is written."""
-        return self.window.arm == "champion"
-
-
-Check = Callable[[Facts], Iterable[Reading]]
+from headrace.core.watching import Family, Reading
+from headrace.watch.drifting import counted, together
+from headrace.watch.facts import VOLUME_SHARE, Check, Facts
+from headrace.watch.windows import Side
 
 
 def quality(facts: Facts) -> Iterator[Reading]:
@@ -97,6 +56,8 @@ def cost(facts: Facts) -> Iterator[Reading]:
 
 ARRIVED: Sequence[tuple[Family, Check]] = (
     (Family.QUALITY, quality),
+    (Family.DRIFT, counted),
+    (Family.MULTIVARIATE, together),
     (Family.HEALTH, health),
     (Family.COST, cost),
 )
@@ -109,7 +70,7 @@ def judge(facts: Facts, checks: Checks = CHECKS) -> tuple[Reading, ...]:
     """The readings of a window. A check that fails says so, and keeps no other from being made."""
     found: list[Reading] = []
     for family, check in checks[facts.side]:
-        if family.value in facts.watched.plan.off:
+        if family.value in facts.watched.plan.off and check is not counted:
             continue
         try:
             found += check(facts)

@@ -8,7 +8,7 @@ from headrace.checks.live.quality import PAST, Volume, volume
 from headrace.core.watching import Window
 from headrace.stores.watch_file import WatchFile
 from headrace.summary.traffic import Traffic
-from headrace.watch.judging import VOLUME_SHARE
+from headrace.watch.facts import VOLUME_SHARE
 from headrace.watch.spans import phase_of
 from headrace.watch.watched import Watched
 

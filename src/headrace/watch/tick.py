@@ -26,6 +26,7 @@ from headrace.stores.watch_file import Kept, WatchFile
 from headrace.watch import judging
 from headrace.watch.arms import Arms
 from headrace.watch.counting import Counting
+from headrace.watch.facts import Facts
 from headrace.watch.intake import Pieces, Progress, Taken, take
 from headrace.watch.past import Past
 from headrace.watch.readings import write
@@ -41,6 +42,7 @@ from headrace.watch.windows import (
     as_one,
     follow,
     labelled,
+    late,
     place_of,
     tallied,
     window_of,
@@ -61,7 +63,7 @@ class Judged:
     window: Window
     side: Side
     readings: tuple[Reading, ...]
-    facts: judging.Facts
+    facts: Facts
 
     @property
     def exceeding(self) -> tuple[Reading, ...]:
@@ -93,7 +95,7 @@ class Hooks:
 class Ticked:
     """What a tick did. busy: nothing, as another one was at it. taken: what was read of the log. arrived,
     labelled: windows judged by their answers, and by their labels. exceeding: readings that are alarms.
-    late: answers that came after their window was judged."""
+    late: answers that came after their window was judged, in windows to which some were added now."""
 
     busy: bool = False
     taken: Taken = field(default_factory=Taken)
@@ -179,6 +181,7 @@ class _Tick:
         pieces = Pieces(self._file, place_of(self._file, by_count), oldest)
         counting = Counting(self._arms, lambda release: self._shelf(release).binned)
         self._done.taken = take(self._file, self._place.folder / LOG, counting, pieces, self._place.progress)
+        self._done.late = late(self._file, pieces.touched)
 
     def _judge_arrived(self, stream: int, watched: Watched, arm: str) -> None:
         live = (watched.release, arm) in self._arms.live and arm == "champion"
@@ -238,7 +241,6 @@ class _Tick:
             break
         follow(self._file, store)
         self._done.exceeding += len(judged.exceeding)
-        self._done.late += judged.facts.tallied.late
 
     def _is_judged(self, judged: Judged) -> bool:
         w = judged.window
@@ -275,14 +277,13 @@ class _Tick:
         }
         return Draft(JUDGED, w.name, iso(self._place.clock()), self._place.actor, payload)
 
-    def _facts(self, watched: Watched, side: Side, of: Tallied) -> judging.Facts:
+    def _facts(self, watched: Watched, side: Side, of: Tallied) -> Facts:
         window = of.window
         volume, past = self._past.volumes(watched, window)
-        return judging.Facts(
+        return Facts(
             watched,
             side,
             of,
-            self._rate(watched, window.start, window.end),
             window.rows < watched.needed,
             volume,
             past,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -152,6 +152,24 @@ def tallied(file: WatchFile, stream: int, window: Window, judged: int | None = N
         traffic = traffic + Traffic.from_bytes(piece.traffic)
     late = 0 if judged is None else max(0, traffic.rows - judged)
     return Tallied(replace(window, rows=traffic.rows), counts, traffic, late)
+
+
+def late(file: WatchFile, touched: Collection[tuple[int, int]]) -> int:
+    """Answers in judged windows that came after they were judged; of windows with these spans of streams."""
+    known: dict[int, list[Kept]] = {}
+    found: dict[int, tuple[int, Kept]] = {}
+    for stream, start in touched:
+        if stream not in known:
+            known[stream] = file.windows("w.stream = ? AND w.arrived > 0", (stream,))
+        for kept in known[stream]:
+            if kept.start <= start < kept.stop:
+                found[kept.id] = stream, kept
+    return sum(late_in(file, stream, kept) for stream, kept in found.values())
+
+
+def late_in(file: WatchFile, stream: int, kept: Kept) -> int:
+    """Answers in a judged window that came after it was judged."""
+    return max(0, sum(rows for *_, rows in file.spans(stream, kept.start, kept.stop)) - kept.rows)
 
 
 def as_one(file: WatchFile, stream: int, window: Window) -> None:
