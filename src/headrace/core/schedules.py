@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -65,10 +65,12 @@ def newest_due(cron: str, zone: str, since: datetime, now: datetime) -> datetime
     from croniter import croniter
 
     place, hourly = ZoneInfo(zone), cron.split()[1].startswith("*")
-    # One second on: a moment that is now counts, and croniter looks for those before.
-    moments = croniter(cron, now.astimezone(place).replace(microsecond=0) + timedelta(seconds=1))
+    # A minute on: one that is now counts, and croniter looks for those before.
+    begin = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    moments = croniter(cron, begin.astimezone(place))
     while True:
-        moment: datetime = moments.get_prev(datetime)
+        # croniter marks every moment behind it as the second of its name: the clock says which are.
+        moment = datetime.fromtimestamp(moments.get_prev(float), place)
         if moment <= since:
             return None
         if moment <= now and not (moment.fold and not hourly):
