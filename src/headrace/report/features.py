@@ -16,6 +16,13 @@ MOST_FIGURES = 60
 
 def features_page(features: Sequence[FeatureTold], *, title: str, subtitle: str = "") -> str:
     """The whole page as HTML: every feature, what proposals gained, and each one's values."""
+    dropped = sum(f.state == "dropped" for f in features)
+    facts = [("used", str(len(features) - dropped)), ("dropped", str(dropped))]
+    return page(title, feature_sections(features), subtitle=subtitle, facts=facts)
+
+
+def feature_sections(features: Sequence[FeatureTold]) -> list[Section]:
+    """The sections of that page."""
     used = [f for f in features if f.state != "dropped"]
     dropped = [f for f in features if f.state == "dropped"]
     sections = [Section("features", "Features", _used(used), f"{len(used)} are used.")]
@@ -34,9 +41,7 @@ def features_page(features: Sequence[FeatureTold], *, title: str, subtitle: str 
         rows = [[f.name, f.form, f.definition, gain_text(f.measured), f.why] for f in dropped]
         body = table(["proposal", "form", "definition", "gain", "why"], rows)
         sections.append(Section("dropped", "Not kept", body, f"{len(dropped)} proposals."))
-    return page(
-        title, sections, subtitle=subtitle, facts=[("used", str(len(used))), ("dropped", str(len(dropped)))]
-    )
+    return sections
 
 
 def gain_text(gain: Gain | None) -> str:

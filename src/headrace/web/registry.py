@@ -13,8 +13,16 @@ BUILT_IN = {
     "runs": "headrace.web.pages.runs:PAGE",
     "run": "headrace.web.pages.run:PAGE",
     "compare": "headrace.web.pages.compare:PAGE",
+    "data": "headrace.web.pages.data:PAGE",
+    "features": "headrace.web.pages.features:PAGE",
     "releases": "headrace.web.pages.releases:PAGE",
     "release": "headrace.web.pages.release:PAGE",
+    "traffic": "headrace.web.pages.traffic:PAGE",
+    "alerts": "headrace.web.pages.alerts:PAGE",
+    "review": "headrace.web.pages.review:PAGE",
+    "jobs": "headrace.web.pages.jobs:PAGE",
+    "health": "headrace.web.pages.health:PAGE",
+    "ledger": "headrace.web.pages.ledger:PAGE",
 }
 """Ours, in the order of the navigation."""
 

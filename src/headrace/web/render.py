@@ -67,7 +67,11 @@ class Renderer:
             path=lambda text: quote(str(text), safe=""),
         )
         env.globals.update(
-            base=BASE, code_name=CODE, link=link, asset=lambda name: assets.address(name, BASE)
+            plotly_styles=assets.named_styles,
+            base=BASE,
+            code_name=CODE,
+            link=link,
+            asset=lambda name: assets.address(name, BASE),
         )
         self._env = env
 

@@ -117,7 +117,9 @@ class Site:
         except HeadraceError as error:
             return self._told(call, visit, wanted, error)
         if wanted.as_json:
-            return Reply(msgspec.json.encode(model), 200, JSON, _new(call, visit), _SECURITY)
+            plain = getattr(model, "plain", None)
+            told = msgspec.json.encode(model if plain is None else plain())
+            return Reply(told, 200, JSON, _new(call, visit), _SECURITY)
         return self._html(call, visit, wanted, model)
 
     def _do(self, call: Call, visit: Visit, wanted: _Wanted) -> Reply:

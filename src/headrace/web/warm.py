@@ -8,21 +8,25 @@ from contextlib import suppress
 from headrace.core.errors import HeadraceError
 from headrace.web import assets
 from headrace.web.entrance import BASE
-from headrace.web.site import Site
 
 
-def warm(site: Site) -> threading.Thread:
-    """Import pages, templates and Plotly in a thread. What fails here is told when a page is asked for."""
-
-    def load() -> None:
-        with suppress(HeadraceError, ImportError, OSError):
-            _ = site.renderer
-            assets.address("app.css", BASE)
-            assets.pack("plotly.js")
-            import plotly.graph_objects as _figures
-
-            del _figures  # imported, and kept by Python
-
-    thread = threading.Thread(target=load, name="warming", daemon=True)
+def warm() -> threading.Thread:
+    """Import pages, templates, DuckDB and Plotly in a thread. What fails here is told when a page is asked
+    for."""
+    thread = threading.Thread(target=_load, name="warming", daemon=True)
     thread.start()
     return thread
+
+
+def _load() -> None:
+    with suppress(HeadraceError, ImportError, OSError):
+        from headrace.web.registry import pages
+        from headrace.web.render import Renderer
+
+        Renderer(pages())
+        assets.address("app.css", BASE)
+        assets.pack("plotly.js")
+        import duckdb as _db
+        import plotly.graph_objects as _figures
+
+        del _db, _figures  # imported, and kept by Python

@@ -1,0 +1,96 @@
+"""Data: the tables' snapshots, what they hold, and what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.core.codec import from_plain
+from headrace.core.errors import HeadraceError
+from headrace.data.profile.record import Profile
+from headrace.data.versions import TableDiff
+from headrace.engine.data import Version
+from headrace.report.profile import table_sections
+from headrace.web.page import Asked, Page
+
+_LOOKED = 20
+
+
+@dataclass(frozen=True)
+class DataPage:
+    """The page. table: the one that is looked at, of `tables`. run: whose profile it is. first, second:
+    snapshots that are compared, and what differs; wrong: why that can't be said."""
+
+    tables: tuple[str, ...]
+    table: str
+    versions: tuple[Version, ...]
+    profile: Profile | None
+    run: str
+    first: str
+    second: str
+    diffs: tuple[TableDiff, ...]
+    wrong: str
+    descriptions: Mapping[str, str]
+
+
+def model(asked: Asked) -> DataPage:
+    """The tables, one of them in full."""
+    project = asked.project
+    versions = project.data()
+    tables = tuple(dict.fromkeys(v.table for v in versions))
+    run, profile = _profile(asked)
+    if profile is not None:
+        first = tuple(t.table for t in profile.tables)
+        tables = (*first, *(t for t in tables if t not in first))
+    table = asked.choice("table", tables, tables[0] if tables else "")
+    a, b = asked.text("first"), asked.text("second")
+    diffs: tuple[TableDiff, ...] = ()
+    wrong = ""
+    if a and b:
+        try:
+            diffs = project.data_diff(a, b)
+        except HeadraceError as error:
+            wrong = "; ".join(f"{p.what}{f' ({p.why})' if p.why else ''}" for p in error.problems)
+    mine = tuple(v for v in versions if v.table == table)[::-1]
+    return DataPage(tables, table, mine, profile, run, a, b, diffs, wrong, _descriptions(asked, run))
+
+
+def _profile(asked: Asked) -> tuple[str, Profile | None]:
+    """The profile of the newest run that has one."""
+    for line in asked.project.search_runs("kind = 'spine'", most=_LOOKED).lines:
+        plain = asked.project.told(line.run).records.get("profile")
+        if plain is not None:
+            return line.run, from_plain(plain, Profile)
+    return "", None
+
+
+def _descriptions(asked: Asked, run: str) -> Mapping[str, str]:
+    if not run:
+        return {}
+    described = asked.project.told(run).spec.get("data", {}).get("columns") or {}
+    return {
+        name: str(said.get("description", "") if isinstance(said, Mapping) else said)
+        for name, said in described.items()
+    }
+
+
+def dress(page: DataPage) -> Mapping[str, Any]:
+    """The table's profile, as the report has it."""
+    from markupsafe import Markup
+
+    found = [t for t in page.profile.tables if t.table == page.table] if page.profile else []
+    sections = [s for t in found for s in table_sections(t, page.descriptions)]
+    return {"sections": [(s, Markup(s.body)) for s in sections]}
+
+
+PAGE = Page(
+    "data",
+    "data",
+    "Data",
+    "snapshots of every table, what they hold, and what differs between two",
+    model,
+    "data.html",
+    dress=dress,
+    plots=True,
+)
