@@ -12,7 +12,8 @@ from typing import Any
 
 from headrace.core.event import Event
 
-WATCH_KINDS = ("window.judged", "alert.opened", "alert.seen", "alert.acknowledged", "alert.resolved")
+ALERT_KINDS = ("alert.opened", "alert.seen", "alert.acknowledged", "alert.resolved")
+WATCH_KINDS = ("window.judged", *ALERT_KINDS)
 
 
 class Family(StrEnum):
@@ -134,7 +135,7 @@ class AlertView:
 
 
 def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
-    """Fold events of `WATCH_KINDS` into alerts by id, oldest first."""
+    """Fold events of `ALERT_KINDS` into alerts by id, oldest first."""
     found: dict[str, AlertView] = {}
     for e in events:
         p = e.payload

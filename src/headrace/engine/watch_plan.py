@@ -14,6 +14,7 @@ from headrace.engine.context import Context, Made
 from headrace.engine.references import make_reference
 from headrace.engine.stages.ingest import compiled_of
 from headrace.expr.to_onnx import compile_exprs
+from headrace.metrics.binary import OUTCOMES
 from headrace.release.manifest import Serving
 from headrace.release.watching import HealthBounds, Prices, WatchPlan
 
@@ -47,6 +48,9 @@ def watch_plan(ctx: Context, made: Made, serving: Serving) -> WatchPlan:
         slices=slices,
         graph=graph,
         not_sliced=left,
+        fair=tuple(c for c in _fair(ctx.spec) if c in known),
+        worth=_worth(ctx.spec),
+        worth_unit=ctx.spec.problem.value.unit if ctx.spec.problem.value is not None else "",
         health=bounds(ctx.spec),
         prices=None if watch.costs is None else prices(ctx.spec, watch.costs),
     )
@@ -101,6 +105,17 @@ def _slices(ctx: Context, made: Made, known: set[str]) -> tuple[tuple[str, ...],
             expressions[ANSWER + text] = found
     graph = ctx.store.put(compile_exprs(expressions)).digest if expressions else ""
     return tuple(kept), graph, left
+
+
+def _fair(spec: Spec) -> tuple[str, ...]:
+    return () if spec.evaluate.fairness is None else spec.evaluate.fairness.columns
+
+
+def _worth(spec: Spec) -> dict[str, float]:
+    if spec.problem.value is None:
+        return {}
+    told = spec.problem.value.model_dump()
+    return {name: float(told[name]) for name in OUTCOMES if told.get(name) is not None}
 
 
 def _micros(text: str) -> int:

@@ -26,6 +26,7 @@ from headrace.logs.label_rows import INPUT, LABEL, Row, mistakes, row_of
 FILE = "labels.db"
 MOST = 10_000
 _PATIENCE = 30.0
+_SOME = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _APPLICATION = 0x68726C62
 _SCHEMA = (
@@ -237,6 +238,20 @@ class LabelBook:
                 (after, until),
             ).fetchone()
         return int(count), first
+
+    def newest(self, ids: Sequence[str]) -> dict[str, Value]:
+        """The newest label of each of these predictions that has one and was not withdrawn. Raises as
+        `labels`."""
+        if not self._path.exists() or not ids:
+            return {}
+        found: dict[str, Value] = {}
+        with self._open() as db:
+            for i in range(0, len(ids), _SOME):
+                some = ids[i : i + _SOME]
+                marks = ",".join("?" * len(some))
+                rows = db.execute(f"SELECT id, value FROM label WHERE id IN ({marks}) ORDER BY number", some)
+                found |= {name: msgspec.json.decode(value) for name, value in rows}
+        return {name: value for name, value in found.items() if value is not None}
 
     def waiting(self) -> list[Label]:
         """The labels that were sent by inputs and not matched yet. Raises as `labels`."""

@@ -44,6 +44,8 @@ class WatchPlan:
     within this. keep_us: how long counts are kept. off: families of checks that are not run. ignore: raw
     columns that may change. slices: what is watched apart: columns, and expressions that `graph` gives the
     values of (outputs `=TEXT`; empty: there are none). not_sliced: slices that can't be watched, and why.
+    fair: columns whose groups have to be treated alike. worth: what each outcome of a decision is worth, in
+    `worth_unit` (empty: nothing was stated).
     """
 
     reference: str
@@ -61,6 +63,9 @@ class WatchPlan:
     slices: tuple[str, ...] = ()
     graph: str = ""
     not_sliced: Mapping[str, str] = field(default_factory=dict)
+    fair: tuple[str, ...] = ()
+    worth: Mapping[str, float] = field(default_factory=dict)
+    worth_unit: str = ""
     health: HealthBounds = HealthBounds()
     prices: Prices | None = None
 

@@ -68,8 +68,7 @@ def _why_not(facts: Facts) -> str:
 
 def share_of(facts: Facts, family: Family) -> float:
     """What a family may spend of the false alarms that a window of this size may have."""
-    plan = facts.watched.plan
-    on = [f for f in Family if f.value not in plan.off]
+    on = [f for f in Family if f in facts.watched.families]
     return split(facts.usual_rate, on).get(family, 0.0)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from headrace.checks.drift.budget import window_rate
 from headrace.checks.live.health import Service
+from headrace.checks.live.labelled import Labelled
 from headrace.checks.live.quality import Volume
 from headrace.core.watching import Reading, Window
+from headrace.watch.labelling import Judge
 from headrace.watch.rows import LiveRows
 from headrace.watch.watched import Watched
 from headrace.watch.windows import Side, Tallied
@@ -21,11 +25,12 @@ VOLUME_SHARE = 0.05
 class Facts:
     """All that checks are told of a window.
 
-    thin: it has fewer answers than a
-    window should: judged for that alone. volume: answers of the whole service over it, past: over windows
-    before it (empty: of an arm whose share of traffic is set by others). service: what servers counted of
-    themselves. rows: reads the window's rows again, evenly chosen ones where it is told how many. kept: a
-    place for bytes by name that are made once, such as thresholds: `kept(name, make)`.
+    thin: it has fewer answers than a window should: judged for that alone. volume: answers of the whole
+    service over it, past: over windows before it (empty: of an arm whose share of traffic is set by others).
+    service: what servers counted of themselves. rows: reads the window's rows again, evenly chosen ones where
+    it is told how many. kept: a place for bytes by name that are made once, such as thresholds:
+    `kept(name, make)`. judge: what the release's answers are judged by once truth is known. truths: the
+    newest labels of predictions, by id.
     """
 
     watched: Watched
@@ -37,6 +42,14 @@ class Facts:
     service: Service
     rows: Callable[[int | None], LiveRows]
     kept: Callable[[str, Callable[[], bytes]], bytes]
+    judge: Callable[[], Judge]
+    truths: Callable[[Sequence[str]], Mapping[str, Any]]
+
+    @cached_property
+    def labelled(self) -> Labelled:
+        """The window's rows whose truth is known."""
+        rows = self.rows(None)
+        return self.judge().labelled(rows, self.truths(rows.ids))
 
     @property
     def window(self) -> Window:

@@ -6,7 +6,7 @@ for labels. One more is one more line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.checks.live import cost as costs
 from headrace.checks.live import health as healths
@@ -16,6 +16,7 @@ from headrace.core.errors import HeadraceError
 from headrace.core.watching import Family, Reading
 from headrace.watch.drifting import counted, together
 from headrace.watch.facts import VOLUME_SHARE, Check, Facts
+from headrace.watch.labelling import MOST
 from headrace.watch.windows import Side
 
 
@@ -54,14 +55,37 @@ def cost(facts: Facts) -> Iterator[Reading]:
         )
 
 
+def estimated(facts: Facts) -> Iterable[Reading]:
+    """The release's metric before labels are there."""
+    return () if facts.thin else facts.judge().estimated(facts.rows(MOST), facts.usual_rate)
+
+
+def _by_labels(family: Family) -> tuple[Family, Check]:
+    def check(facts: Facts) -> Iterable[Reading]:
+        return facts.judge().by_labels(family, facts.labelled, facts.window.rows, facts.usual_rate)
+
+    return family, check
+
+
 ARRIVED: Sequence[tuple[Family, Check]] = (
     (Family.QUALITY, quality),
     (Family.DRIFT, counted),
     (Family.MULTIVARIATE, together),
     (Family.HEALTH, health),
     (Family.COST, cost),
+    (Family.ESTIMATED, estimated),
 )
-LABELLED: Sequence[tuple[Family, Check]] = ()
+LABELLED: Sequence[tuple[Family, Check]] = tuple(
+    _by_labels(f)
+    for f in (
+        Family.PERFORMANCE,
+        Family.VALUE,
+        Family.CALIBRATION,
+        Family.SLICES,
+        Family.FAIRNESS,
+        Family.CONCEPT,
+    )
+)
 Checks = Mapping[Side, Sequence[tuple[Family, Check]]]
 CHECKS: Checks = {Side.ARRIVED: ARRIVED, Side.LABELLED: LABELLED}
 

@@ -16,6 +16,9 @@ _SELECT = """SELECT r.window, s.family, s.kind, s.about, s.unit, r.value, r.thre
     FROM reading r JOIN series s ON s.id = r.series
     LEFT JOIN remark m ON m.series = r.series AND m.window = r.window"""
 
+_BACK = 500
+"""Windows that are looked back on for when something began."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -90,6 +93,26 @@ def readings(file: WatchFile, asked: Asked, *, most: int | None = None) -> Itera
     order = {k.id: i for i, k in enumerate(kept.values())}
     for row in sorted(found, key=lambda r: order[int(str(r[0]))]):
         yield Found(window_of(kept[int(str(row[0]))]), _reading(row))
+
+
+def exceeding(file: WatchFile, windows: Sequence[int]) -> dict[int, int]:
+    """How many readings of each window are alarms, of those that have any."""
+    wanted = set(windows)
+    found = file.rows("SELECT window, count(*) FROM reading WHERE exceeds = 1 GROUP BY window")
+    return {int(str(w)): int(str(n)) for w, n in found if w in wanted}
+
+
+def earlier(file: WatchFile, window: Window, reading: Reading) -> Iterator[tuple[Window, Reading]]:
+    """The windows before one with the same reading, the newest first."""
+    series = _series(file, reading)
+    before = file.windows(
+        "s.release = ? AND s.arm = ? AND w.stop <= ? AND w.arrived > 0",
+        (window.release, window.arm, window.start),
+        most=_BACK,
+    )
+    for kept in reversed(before):
+        for row in file.rows(f"{_SELECT} WHERE r.series = ? AND r.window = ?", (series, kept.id)):
+            yield window_of(kept), _reading(row)
 
 
 def of_window(file: WatchFile, window: int) -> tuple[Reading, ...]:

@@ -7,8 +7,9 @@ none. A tick that dies before it is done again from the same counts, one that di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from headrace.core.places import LOG, WATCH
 from headrace.core.ports import Store
 from headrace.core.routes import LIVE_KINDS
 from headrace.core.watching import Reading, Window
+from headrace.logs.labels import LabelBook
 from headrace.stores.lease import Lease
 from headrace.stores.watch_file import Kept, WatchFile
 from headrace.watch import judging
@@ -28,8 +30,9 @@ from headrace.watch.arms import Arms
 from headrace.watch.counting import Counting
 from headrace.watch.facts import Facts
 from headrace.watch.intake import Pieces, Progress, Taken, take
+from headrace.watch.labelling import Judge
 from headrace.watch.past import Past
-from headrace.watch.readings import write
+from headrace.watch.readings import earlier, write
 from headrace.watch.rows import live_rows
 from headrace.watch.service import Ask, look, nobody, service_of
 from headrace.watch.watched import Shelf, Watched
@@ -58,12 +61,13 @@ _DAY = 86_400_000_000
 @dataclass(frozen=True, eq=False)
 class Judged:
     """A window that was judged, for who makes something of its readings. readings: all that were made now.
-    facts: what they were made from."""
+    facts: what they were made from. earlier: the windows before it with the same reading, newest first."""
 
     window: Window
     side: Side
     readings: tuple[Reading, ...]
     facts: Facts
+    earlier: Callable[[Reading], Iterator[tuple[Window, Reading]]]
 
     @property
     def exceeding(self) -> tuple[Reading, ...]:
@@ -95,7 +99,8 @@ class Hooks:
 class Ticked:
     """What a tick did. busy: nothing, as another one was at it. taken: what was read of the log. arrived,
     labelled: windows judged by their answers, and by their labels. exceeding: readings that are alarms.
-    late: answers that came after their window was judged, in windows to which some were added now."""
+    late: answers that came after their window was judged, in windows to which some were added now. trouble:
+    what else went wrong, by whom it concerns."""
 
     busy: bool = False
     taken: Taken = field(default_factory=Taken)
@@ -103,6 +108,7 @@ class Ticked:
     labelled: int = 0
     exceeding: int = 0
     late: int = 0
+    trouble: dict[str, str] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -155,6 +161,8 @@ class _Tick:
         self._arms = Arms(place.store.read(kinds=LIVE_KINDS))
         self._done = Ticked()
         self._past = Past(file)
+        self._judges: dict[str, Judge] = {}
+        self._labels = LabelBook(place.folder / LOG, clock=place.clock)
 
     def run(self) -> Ticked:
         follow(self._file, self._place.store)
@@ -223,7 +231,8 @@ class _Tick:
                 of = facts.tallied
                 number = self._file.put_window(stream, window.start, window.end, of.window.rows, of.digest)
             write(self._file, number, readings)
-        self._append(Judged(facts.window, side, readings, facts))
+        before = partial(earlier, self._file, facts.window)
+        self._append(Judged(facts.window, side, readings, facts, before))
 
     def _append(self, judged: Judged) -> None:
         """Say in the ledger that it was judged, unless somebody else has said so since."""
@@ -290,7 +299,14 @@ class _Tick:
             service_of(self._file, window.start, window.end),
             lambda most: live_rows(self._place.folder / LOG, watched, self._arms, window, most),
             self._kept,
+            lambda: self._judge_of(watched),
+            self._labels.newest,
         )
+
+    def _judge_of(self, watched: Watched) -> Judge:
+        if watched.release not in self._judges:
+            self._judges[watched.release] = Judge(watched)
+        return self._judges[watched.release]
 
     def _rate(self, watched: Watched, start: int, end: int) -> float:
         return window_rate(watched.plan.budget, max(end - start, 1))

@@ -9,7 +9,9 @@ from functools import cached_property
 from headrace.core.codec import from_json
 from headrace.core.errors import NotFound
 from headrace.core.ports import Store
+from headrace.core.task import Kind
 from headrace.core.views import RELEASE_KINDS, releases
+from headrace.core.watching import Family
 from headrace.release.manifest import Manifest
 from headrace.release.watching import WatchPlan
 from headrace.summary.counts import Counter
@@ -50,6 +52,21 @@ class Watched:
         """The rows that thresholds are drawn from; None where the release has none. Raises as `reference`."""
         digest = self.plan.rows
         return read_rows(self.store.get(digest).read_bytes()) if digest else None
+
+    @cached_property
+    def families(self) -> frozenset[Family]:
+        """The families of checks that are on and have something to look at: they share the alert budget."""
+        none = set(self.plan.off)
+        task = None if self.manifest is None else self.manifest.serving.task.kind
+        columns = () if self.reference is None else self.reference.bins.names
+        if task is Kind.REGRESSION:
+            none.add(Family.CALIBRATION)
+        if not self.plan.worth or task is not Kind.BINARY:
+            none.add(Family.VALUE)
+        for family, names in ((Family.SLICES, self.plan.slices), (Family.FAIRNESS, self.plan.fair)):
+            if not set(names) & set(columns):
+                none.add(family)
+        return frozenset(f for f in Family if f not in none)
 
     @property
     def span_us(self) -> int:

@@ -1,0 +1,145 @@
+"""The checks that wait for labels, and the estimate that does not: `checks.live` on a window's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from headrace.checks.drift.budget import split
+from headrace.checks.live.calibration import calibration
+from headrace.checks.live.concept import concept
+from headrace.checks.live.estimated import Answers, Estimator
+from headrace.checks.live.fairness import fairness
+from headrace.checks.live.labelled import Baseline, Labelled, baseline_of, metric_reading
+from headrace.checks.live.performance import performance
+from headrace.checks.live.slices import slices
+from headrace.core.errors import DataError
+from headrace.core.task import Kind, Task, code_of, truth_of
+from headrace.core.watching import Family, Reading
+from headrace.metrics.catalog import metric
+from headrace.metrics.record import Metric, Predictions
+from headrace.release.manifest import Manifest
+from headrace.summary.bins import Bins
+from headrace.watch.rows import LiveRows
+from headrace.watch.watched import Watched
+
+MOST = 20_000
+"""Rows that an estimate is made of, at most: evenly chosen over the window."""
+
+
+class Judge:
+    """What a release's answers are judged by once their truth is known; made once, kept between windows.
+
+    chances: what share of a window's false alarms each family may have."""
+
+    def __init__(self, watched: Watched) -> None:
+        """
+        Raises:
+            DataError: the release has no reference rows.
+            Corrupt: they are not what was written.
+        """
+        if watched.manifest is None or watched.reference is None or watched.rows is None:
+            raise DataError(
+                "the release has no reference rows",
+                why="it was made before there were any",
+                fix="headrace run makes one that has",
+            )
+        self._plan = watched.plan
+        self._manifest: Manifest = watched.manifest
+        self.bins: Bins = watched.reference.bins
+        self._rows = watched.rows
+        self._answers = frozenset(watched.reference.outputs)
+        self.chances = split(1.0, [f for f in Family if f in watched.families])
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The reference rows."""
+        return baseline_of(self._rows, self.bins, self.task)
+
+    @cached_property
+    def estimator(self) -> Estimator:
+        """Of the release's metric."""
+        return Estimator(self.metric, self.baseline)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self._manifest.serving.task
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What the release is judged by."""
+        return metric(
+            self._manifest.metric, self.task, value=self._plan.worth or None, unit=self._plan.worth_unit
+        )
+
+    def _columns(self, names: tuple[str, ...]) -> list[str]:
+        return [n for n in names if n in self.bins.names]
+
+    def labelled(self, rows: LiveRows, truths: Mapping[str, Any]) -> Labelled:
+        """The rows whose truth is known and that the model answered. truths: labels by prediction."""
+        y = np.array([self._truth(truths.get(i)) for i in rows.ids], np.float64)
+        answered = np.isfinite(rows.score.reshape(rows.rows, -1)[:, :1].ravel())
+        if self.task.kind is not Kind.REGRESSION:
+            answered &= rows.decision >= 0
+        good = np.isfinite(y) & answered
+        units = np.arange(int(good.sum())) // self._together
+        decision = None if self.task.kind is Kind.REGRESSION else rows.decision[good]
+        told = Predictions(self.task, y[good], rows.score[good], units, decision)
+        return Labelled(told, self.bins, rows.codes[good], np.zeros(len(units), np.int64))
+
+    def _truth(self, label: Any) -> float:
+        """A label as the task has it; NaN for none, and for a class that the model does not know."""
+        if label is None:
+            return np.nan
+        truth = truth_of(self.task, label)
+        if self.task.kind is Kind.REGRESSION or truth is None:
+            return np.nan if truth is None else float(truth)
+        code = code_of(self.task, truth)
+        return np.nan if code is None else float(code)
+
+    @cached_property
+    def _together(self) -> int:
+        """How many rows in a row belong together, as in the reference."""
+        units = self.baseline.predictions.units
+        return max(1, round(len(units) / (1 + int((np.diff(units) != 0).sum())))) if len(units) else 1
+
+    def by_labels(self, family: Family, window: Labelled, answers: int, rate: float) -> tuple[Reading, ...]:
+        """The readings of a family. answers: of the window; rate: of false alarms that it may have in all.
+
+        Raises:
+            MissingDependency: River is not installed (concept).
+        """
+        if family not in self.chances:
+            return ()
+        chance = rate * self.chances[family]
+        match family:
+            case Family.PERFORMANCE:
+                return performance([self.metric], window, self.baseline, chance, answers=answers)
+            case Family.CALIBRATION:
+                return calibration(window, self.baseline, chance)
+            case Family.SLICES:
+                return slices(self.metric, window, self.baseline, self._columns(self._plan.slices), chance)
+            case Family.FAIRNESS:
+                return fairness(window, self.baseline, self._columns(self._plan.fair), chance)
+            case Family.CONCEPT:
+                kept = [c for c in self.bins.names if c not in self._answers and c not in self._plan.ignore]
+                return concept(window, self.baseline, kept, chance)
+            case _:
+                worth = metric("value", self.task, value=self._plan.worth, unit=self._plan.worth_unit)
+                return (metric_reading(Family.VALUE, worth, window, self.baseline, chance),)
+
+    def estimated(self, rows: LiveRows, rate: float) -> tuple[Reading, ...]:
+        """The release's metric before labels are there."""
+        if Family.ESTIMATED not in self.chances:
+            return ()
+        known = np.isfinite(rows.score.reshape(rows.rows, -1)[:, :1].ravel())
+        decision = None
+        if self.task.kind is not Kind.REGRESSION:
+            known &= rows.decision >= 0
+            decision = rows.decision[known]
+        told = Answers(self.task, rows.score[known], decision, rows.codes[known])
+        return (self.estimator.reading(told, rate * self.chances[Family.ESTIMATED]),)
