@@ -46,7 +46,7 @@ def effect(
     if column not in feeds or of.type is Type.TIME or of.hashed or not len(codes):
         return None
     rows = len(codes)
-    was = _values(of, undone(bins, column, codes, before, seed), feeds[column])
+    was = values_of(of, undone(bins, column, codes, before, seed), feeds[column])
     now, without = _means(graph.run(feeds, rows)), _means(graph.run({**feeds, column: was}, rows))
     answer = max(now, key=lambda name: abs(now[name] - without[name]))
     told = answer if not isinstance(answer, int) else f"probability of {names[answer]}"
@@ -63,7 +63,7 @@ def _means(outputs: Mapping[str, NDArray[Any]]) -> dict[str | int, float]:
     return dict(enumerate(told.mean(axis=0).tolist()))
 
 
-def _values(of: ColumnBins, codes: NDArray[np.int64], kept: NDArray[Any]) -> NDArray[Any]:
+def values_of(of: ColumnBins, codes: NDArray[np.int64], kept: NDArray[Any]) -> NDArray[Any]:
     """Raw values of codes: the middle of a bin, the category itself; what has none stays as it is."""
     made = kept.copy()
     for code in np.unique(codes).tolist():

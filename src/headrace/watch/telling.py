@@ -1,0 +1,140 @@
+"""What is told of a judged window: its alerts, with why; as the tick's hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.clock import Clock, iso
+from headrace.core.codec import to_plain
+from headrace.core.errors import HeadraceError
+from headrace.core.event import Draft
+from headrace.core.ports import Store
+from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.spelled import spelled
+from headrace.core.watching import ALERT_KINDS, Family, Reading, Window, alerts
+from headrace.graph.run import Runner
+from headrace.summary.bins import FIRST, UNKNOWN, Bins, ColumnBins
+from headrace.watch.alerting import drafts, ranked
+from headrace.watch.effects import effect, values_of
+from headrace.watch.tick import Judged
+from headrace.watch.why import (
+    CHANGE_KINDS,
+    Effect,
+    Found,
+    Moved,
+    Why,
+    began,
+    changes_before,
+    explained,
+    moves,
+    slice_of,
+)
+
+ROWS = 2000
+"""Rows of a window that an explanation looks at, at most."""
+NAMED = 3
+"""Columns that an alert explains."""
+_BACK_US = 7 * 86_400_000_000
+_MOVED = frozenset({Family.QUALITY, Family.DRIFT, Family.MULTIVARIATE, Family.CONCEPT})
+
+
+def teller(store: Store, clock: Clock, actor: str) -> Callable[[Judged], Sequence[Draft]]:
+    """The hook of a tick that opens, adds to and resolves alerts."""
+
+    def tell(judged: Judged) -> Sequence[Draft]:
+        over = ranked(judged.exceeding)
+        return drafts(
+            judged.window,
+            judged.readings,
+            alerts(store.read(kinds=ALERT_KINDS)),
+            cool_down_us=judged.facts.watched.plan.cool_down_us,
+            now=iso(clock()),
+            actor=actor,
+            why=to_plain(why(judged, over, store)) if over else None,
+        )
+
+    return tell
+
+
+def why(judged: Judged, over: Sequence[Reading], store: Store) -> Why:
+    """Why the readings exceed. over: those that do, the leading one first."""
+    window, facts = judged.window, judged.facts
+    since = began(window, over[0], judged.earlier(over[0]))
+    length = window.end - window.start
+    back = max(2 * length, min(_BACK_US, 8 * length))
+    changes = changes_before(store.read(kinds=CHANGE_KINDS), since, back, window.end)
+    worth = next((r for r in judged.readings if r.family is Family.VALUE), None)
+    reference, counts = facts.watched.reference, facts.tallied.counts
+    if reference is None or counts is None:
+        return explained(window, since, (), None, changes, value=worth)
+    bins, usual = reference.bins, reference.made()
+    columns = _columns(over, bins)
+    moved: list[Moved] = []
+    for name in columns:
+        moved += moves(bins, name, usual.of(bins, name), counts.of(bins, name))
+    found: Found | None = None
+    effects: list[Effect] = []
+    if columns:
+        codes = facts.rows(ROWS).codes
+        by = [n for n in bins.names if n not in reference.outputs and n not in columns]
+        found = slice_of(bins, codes, columns[0], usual.of(bins, columns[0]), by)
+        effects = list(_effects(judged, bins, columns, codes))
+    return explained(window, since, moved, found, changes, effects, worth)
+
+
+def _columns(over: Sequence[Reading], bins: Bins) -> list[str]:
+    """The columns that readings name, in their order."""
+    named = [r.of for r in over if r.family in _MOVED and r.of in bins.names]
+    told = [str(c) for r in over for c in r.details.get("columns", ()) if c in bins.names]
+    return list(dict.fromkeys([*named, *told]))[:NAMED]
+
+
+def _effects(
+    judged: Judged, bins: Bins, columns: Sequence[str], codes: NDArray[np.uint8]
+) -> Sequence[Effect]:
+    """What each column did to the answers, by the release's own graph on rows made of their codes."""
+    watched = judged.facts.watched
+    if watched.manifest is None or watched.reference is None or not len(codes):
+        return ()
+    usual = watched.reference.made()
+    try:
+        runner = Runner(watched.store.get(watched.manifest.serving.graph))
+        feeds = rebuilt(bins, codes, judged.window)
+        if not set(runner.inputs) <= set(feeds):
+            return ()
+        needed = {name: feeds[name] for name in runner.inputs}
+        classes = tuple(spelled(c) for c in watched.manifest.serving.task.classes)
+        made = [
+            effect(runner, needed, bins, c, codes[:, bins.index(c)], usual.of(bins, c), names=classes, seed=0)
+            for c in columns
+        ]
+    except HeadraceError:
+        return ()  # an explanation less; the alert stands without it
+    return [e for e in made if e is not None]
+
+
+def rebuilt(bins: Bins, codes: NDArray[np.uint8], window: Window) -> dict[str, NDArray[np.generic]]:
+    """Rows as a graph reads them, made of their codes: the middle of each bin, a category itself, the hour of
+    the window's first day."""
+    return {c.name: _column(c, codes[:, i], window) for i, c in enumerate(bins.columns)}
+
+
+def _column(of: ColumnBins, codes: NDArray[np.uint8], window: Window) -> NDArray[np.generic]:
+    n = len(codes)
+    known = np.where(codes == UNKNOWN, 0, codes).astype(np.int64)
+    if of.type is Type.TIME:
+        start = window.start - window.start % 86_400_000_000
+        hours = (known - FIRST).clip(0, 23)
+        return np.where((known >= FIRST) & (known < of.high), start + hours * 3_600_000_000, NULL_TIME)
+    if of.type is Type.TEXT:
+        texts = np.empty(n, dtype=object)
+        texts[:] = NULL_TEXT
+        return values_of(of, known, texts)
+    empty = np.full(n, np.nan)
+    if of.type is Type.NUMBER and of.edges:
+        empty[known == FIRST - 1] = of.edges[0]
+        empty[known == of.high] = of.edges[-1]
+    return values_of(of, known, empty)
