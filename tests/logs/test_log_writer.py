@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served import LONG, wait_until
 
 from headrace.core.errors import StoreError
 from headrace.logs import segment as segment_room
@@ -19,13 +20,6 @@ from headrace.logs.read import read
 from headrace.logs.segment import ask_to_rotate, is_open, segments
 from headrace.logs.writer import LogWriter
 from headrace.testing.log_exam import Callers, answered
-
-
-def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Disk:
@@ -39,7 +33,7 @@ class Disk:
         monkeypatch.setattr(segment_room, "_sync", self._flush)
 
     def _flush(self, fd: int) -> None:
-        assert self.free.wait(20)
+        assert self.free.wait(LONG)
         self._real(fd)
         self.flushes += 1
 
@@ -71,7 +65,7 @@ def test_buffered_answers_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_window_is_kept(tmp_path: Path) -> None:
     log, told = LogWriter(tmp_path, worker="w", mode="buffered", window_us=20_000), Callers()
     log.append([answered(1)], told)
-    until(lambda: list(read(tmp_path)) == [answered(1)], 5)
+    wait_until(lambda: list(read(tmp_path)) == [answered(1)], 5)
     log.close()
 
 
@@ -167,7 +161,7 @@ def test_a_full_disk(small_disk: Path, mode: Any) -> None:
             refusal = error
         if refusal is None:
             kept.append(entry.id)
-        until(lambda: log.state.waiting < 20 or log.state.trouble)
+        wait_until(lambda: log.state.waiting < 20 or log.state.trouble)
     assert isinstance(refusal, StoreError)
     assert refusal.problems[0].why == "the disk is full"
     assert len(kept) > 50
@@ -212,7 +206,7 @@ def test_who_may_wait_for_room_waits(small_disk: Path) -> None:
     while not log.state.trouble:
         log.append([answered(count, inputs={"text": "x" * 5_000})], told)
         count += 1
-        until(lambda: log.state.waiting < 20 or log.state.trouble)
+        wait_until(lambda: log.state.waiting < 20 or log.state.trouble)
     for _ in range(10):
         log.append([answered(count)], told)
         count += 1
@@ -237,7 +231,7 @@ def test_who_waits_for_room_is_told_when_the_log_ends(
 
     monkeypatch.setattr(os, "pwrite", refuse)
     log.append([answered(1)], told)
-    until(lambda: log.state.trouble)
+    wait_until(lambda: log.state.trouble)
     log.append([answered(2)], told)
     log.close()
     assert [type(e) for e in told.wait(2)] == [StoreError, StoreError]
@@ -277,11 +271,11 @@ def test_rotation_by_age_and_by_request(tmp_path: Path) -> None:
     log.append([answered(1)], told)
     told.wait(1)
     now[0] += timedelta(minutes=1)
-    until(lambda: log.state.rotated == 1)
+    wait_until(lambda: log.state.rotated == 1)
     log.append([answered(2)], told)
     told.wait(2)
     ask_to_rotate(tmp_path)
-    until(lambda: log.state.rotated == 2)
+    wait_until(lambda: log.state.rotated == 2)
     ask_to_rotate(tmp_path)
     time.sleep(1.2)
     assert log.state.rotated == 2  # nothing was written since

@@ -49,7 +49,7 @@ class Server:
             json.dumps(value).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)
 
 
@@ -104,5 +104,5 @@ def test_it_stops_quietly(server: Server) -> None:
     server.post(plain_rows(1))
     time.sleep(0.05)
     server.process.terminate()
-    _, said = server.process.communicate(timeout=30)
+    _, said = server.process.communicate(timeout=60)
     assert said == ""
