@@ -111,6 +111,25 @@ def compile_spec(parsed: ParsedSpec, tables: Tables) -> Compiled:
     return type_spec(check).compiled(check)
 
 
+class Compiling:
+    """What was compiled, by spec and tables: the stages of a run ask for the same dozens of times.
+
+    Live: keeps the newest few. A spec is told by what it is, not by what it says.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[ParsedSpec, Tables, Compiled], ...] = ()
+
+    def of(self, parsed: ParsedSpec, tables: Tables) -> Compiled:
+        """See `compile_spec`."""
+        for known, columns, compiled in self._kept:
+            if known is parsed and columns == tables:
+                return compiled
+        compiled = compile_spec(parsed, tables)
+        self._kept = ((parsed, dict(tables), compiled), *self._kept[:3])
+        return compiled
+
+
 def type_spec(check: Checker) -> Typed:
     """Type every expression of the spec that is walked; `check` collects the mistakes.
 

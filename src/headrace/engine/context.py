@@ -16,6 +16,7 @@ from headrace.core.ports import Store
 from headrace.core.schema import Snapshot
 from headrace.core.spec import ParsedSpec, Spec
 from headrace.data.loaded import Loaded
+from headrace.engine.compile import Compiling
 from headrace.engine.tracking.record import Given
 
 
@@ -46,7 +47,8 @@ class Context:
     """One run's surroundings. `root` is the project's folder. `pinned` are snapshots that are used instead
     of reading the tables again: the artifacts are in the store. `given` is a model that takes the place of
     the spec's candidates. `caused` is what started it (None: a person). `loaded` is what handles on rows
-    hold in memory together: emptied when a stage ends, and gone with the context."""
+    hold in memory together: emptied when a stage ends, and gone with the context. `compiling` holds
+    what was compiled of the spec."""
 
     root: Path
     store: Store
@@ -59,6 +61,7 @@ class Context:
     given: Given | None = None
     caused: Caused | None = None
     loaded: Loaded = field(default_factory=Loaded, compare=False, repr=False)
+    compiling: Compiling = field(default_factory=Compiling, compare=False, repr=False)
 
     @property
     def spec(self) -> Spec:

@@ -210,7 +210,7 @@ def privacy_of(ctx: Context, made: Made) -> Privacy:
 def compiled_of(ctx: Context, made: Made) -> Compiled:
     """The spec's expressions, typed against the snapshots."""
     columns: dict[str, tuple[Column, ...]] = {n: s.columns for n, s in snapshots_of(made).items()}
-    return compile_spec(ctx.parsed, columns)
+    return ctx.compiling.of(ctx.parsed, columns)
 
 
 def rules(ctx: Context, made: Made) -> Mapping[str, Rule]:
