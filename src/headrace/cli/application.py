@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from headrace.cli.upkeep import Upkeep, compaction
+from headrace.cli.upkeep import EVERY_LOOK, Companion, Upkeep, compaction, watching
 from headrace.core.clock import Clock, system_clock
 from headrace.core.codec import from_json
 from headrace.core.errors import NotFound, StoreError, UserError, did_you_mean
@@ -57,7 +57,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class Wanted:
     """What `headrace serve` was asked for. release: one for good (empty: as the ledger says). online: None:
     where it is filled. log: durable, buffered or off (empty: as the champion's plan says). anybody: no token
-    is asked for. place: this worker's, of `workers`. shared: the folder that they share (empty: none)."""
+    is asked for. place: this worker's, of `workers`. shared: the folder that they share (empty: none). watch:
+    whether traffic is watched by a process beside."""
 
     root: Path
     release: str = ""
@@ -68,6 +69,7 @@ class Wanted:
     workers: int = 1
     place: int = 0
     shared: str = ""
+    watch: bool = True
 
 
 def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_clock) -> Application:
@@ -103,6 +105,8 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     closing.append(log.close)
     if wanted.place == 0 and isinstance(log, LogWriter):
         closing.append(Upkeep(compaction(wanted.root)).close)
+        if wanted.watch:
+            closing.append(Companion(watching(wanted.root), "watching", EVERY_LOOK).close)
     if not wanted.release:
         closing.append(_watching(store, wanted, log, clock).close)
     guard = Guard(store, clock, anybody=wanted.anybody, workers=wanted.workers)

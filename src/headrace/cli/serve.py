@@ -7,7 +7,8 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +44,9 @@ from headrace.core.places import SERVING, STORE_DIR
     default=None,
     help="Look up in the online store, or in the release's snapshots alone (default: where it is filled).",
 )
+@click.option(
+    "--watch/--no-watch", default=True, help="Watch the traffic beside answering it, or leave that to others."
+)
 @click.option("--place", type=int, default=-1, hidden=True)
 @click.option("--socket", "listening", type=int, default=-1, hidden=True)
 @click.option("--link", type=int, default=-1, hidden=True)
@@ -56,6 +60,7 @@ def serve(
     log: str | None,
     anybody: bool,
     online: bool | None,
+    watch: bool,
     place: int,
     listening: int,
     link: int,
@@ -65,7 +70,8 @@ def serve(
 
     Callers send the event's own columns; lookups and histories are resolved here: from the online store, once
     `headrace materialize` has filled it (it then takes facts too: POST /events, GET /online), else from the
-    release's snapshots. Every answer is logged. Promotions, routes and rollbacks hold within a second.
+    release's snapshots. Every answer is logged, and watched by a process beside (see `headrace watch`).
+    Promotions, routes and rollbacks hold within a second.
 
     SIGTERM and Ctrl-C end it: what was begun is answered first. With several workers SIGHUP replaces them one
     by one, and no request is lost.
@@ -76,7 +82,9 @@ def serve(
     root = Path(folder).resolve()
     if not (root / STORE_DIR).is_dir():
         _ = open_project(folder).store  # says what is missing
-    wanted = Wanted(root, release or "", online, log or "", host, anybody, workers, max(0, place), shared)
+    wanted = Wanted(
+        root, release or "", online, log or "", host, anybody, workers, max(0, place), shared, watch
+    )
     if place >= 0:
         with socket.socket(fileno=listening) as sock, socket.socket(fileno=link) as boss:
             run(partial(make, wanted), [sock], ready=lambda: boss.sendall(b"1"), boss=boss)
@@ -88,6 +96,8 @@ def serve(
         taken = sockets[0].getsockname()[1]
         told = partial(click.echo, f"serving on http://{host}:{taken} — GET / says what there is", err=True)
         if workers == 1:
+            with suppress(OSError):  # where nothing can be written nobody else can know what it counts
+                wanted = replace(wanted, shared=str(held.enter_context(_shared(root / STORE_DIR / SERVING))))
             run(partial(make, wanted), sockets, ready=told)
             return
         common = held.enter_context(_shared(root / STORE_DIR / SERVING))

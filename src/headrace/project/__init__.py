@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.project.acting import Acting
-from headrace.project.alerting import Alerting
 from headrace.project.base import STORE_DIR
+from headrace.project.comparing import Comparing
 from headrace.project.experiments import Experimenting
 from headrace.project.exporting import Exporting
 from headrace.project.look import Looking
@@ -15,6 +15,7 @@ from headrace.project.routing import Routing
 from headrace.project.scheduling import Scheduling
 from headrace.project.serving import Serving
 from headrace.project.tokens import Tokens
+from headrace.project.watching import Watching
 from headrace.project.work import Working
 
 
@@ -29,7 +30,8 @@ class Project(
     Experimenting,
     Exporting,
     Scheduling,
-    Alerting,
+    Watching,
+    Comparing,
 ):
     """A headrace project: a folder with a `headrace.yaml`, and its store under `.headrace/`.
 
