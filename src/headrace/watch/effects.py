@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.schema import NULL_TEXT, Type
-from headrace.summary.bins import FIRST, NULL, Bins, ColumnBins
+from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.watching import Window
+from headrace.summary.bins import FIRST, NULL, UNKNOWN, Bins, ColumnBins
 from headrace.watch.why import Effect, undone
 
 
@@ -79,3 +80,27 @@ def values_of(of: ColumnBins, codes: NDArray[np.int64], kept: NDArray[Any]) -> N
             elif not of.categories[at].startswith("#"):
                 made[rows] = of.categories[at]
     return made
+
+
+def rebuilt(bins: Bins, codes: NDArray[np.uint8], window: Window) -> dict[str, NDArray[np.generic]]:
+    """Rows as a graph reads them, made of their codes: the middle of each bin, a category itself, the hour of
+    the window's first day."""
+    return {c.name: _column(c, codes[:, i], window) for i, c in enumerate(bins.columns)}
+
+
+def _column(of: ColumnBins, codes: NDArray[np.uint8], window: Window) -> NDArray[np.generic]:
+    n = len(codes)
+    known = np.where(codes == UNKNOWN, 0, codes).astype(np.int64)
+    if of.type is Type.TIME:
+        start = window.start - window.start % 86_400_000_000
+        hours = (known - FIRST).clip(0, 23)
+        return np.where((known >= FIRST) & (known < of.high), start + hours * 3_600_000_000, NULL_TIME)
+    if of.type is Type.TEXT:
+        texts = np.empty(n, dtype=object)
+        texts[:] = NULL_TEXT
+        return values_of(of, known, texts)
+    empty = np.full(n, np.nan)
+    if of.type is Type.NUMBER and of.edges:
+        empty[known == FIRST - 1] = of.edges[0]
+        empty[known == of.high] = of.edges[-1]
+    return values_of(of, known, empty)

@@ -12,18 +12,16 @@ from headrace.core.codec import to_plain
 from headrace.core.errors import HeadraceError
 from headrace.core.event import Draft
 from headrace.core.ports import Store
-from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spelled import spelled
-from headrace.core.watching import ALERT_KINDS, Family, Reading, Window, alerts
+from headrace.core.watching import ALERT_KINDS, Family, Reading, alerts
 from headrace.graph.run import Runner
-from headrace.summary.bins import FIRST, UNKNOWN, Bins, ColumnBins
+from headrace.summary.bins import Bins
 from headrace.watch.alerting import drafts, ranked
-from headrace.watch.effects import effect, values_of
+from headrace.watch.effects import effect, rebuilt
 from headrace.watch.tick import Judged
 from headrace.watch.why import (
     CHANGE_KINDS,
     Effect,
-    Found,
     Moved,
     Why,
     began,
@@ -75,14 +73,15 @@ def why(judged: Judged, over: Sequence[Reading], store: Store) -> Why:
     moved: list[Moved] = []
     for name in columns:
         moved += moves(bins, name, usual.of(bins, name), counts.of(bins, name))
-    found: Found | None = None
-    effects: list[Effect] = []
-    if columns:
+    if not columns:
+        return explained(window, since, (), None, changes, value=worth)
+    try:
         codes = facts.rows(ROWS).codes
-        by = [n for n in bins.names if n not in reference.outputs and n not in columns]
-        found = slice_of(bins, codes, columns[0], usual.of(bins, columns[0]), by)
-        effects = list(_effects(judged, bins, columns, codes))
-    return explained(window, since, moved, found, changes, effects, worth)
+    except HeadraceError:  # the log no longer has them: what moved is told all the same
+        return explained(window, since, moved, None, changes, value=worth)
+    by = [n for n in bins.names if n not in reference.outputs and n not in columns]
+    found = slice_of(bins, codes, columns[0], usual.of(bins, columns[0]), by)
+    return explained(window, since, moved, found, changes, _effects(judged, bins, columns, codes), worth)
 
 
 def _columns(over: Sequence[Reading], bins: Bins) -> list[str]:
@@ -114,27 +113,3 @@ def _effects(
     except HeadraceError:
         return ()  # an explanation less; the alert stands without it
     return [e for e in made if e is not None]
-
-
-def rebuilt(bins: Bins, codes: NDArray[np.uint8], window: Window) -> dict[str, NDArray[np.generic]]:
-    """Rows as a graph reads them, made of their codes: the middle of each bin, a category itself, the hour of
-    the window's first day."""
-    return {c.name: _column(c, codes[:, i], window) for i, c in enumerate(bins.columns)}
-
-
-def _column(of: ColumnBins, codes: NDArray[np.uint8], window: Window) -> NDArray[np.generic]:
-    n = len(codes)
-    known = np.where(codes == UNKNOWN, 0, codes).astype(np.int64)
-    if of.type is Type.TIME:
-        start = window.start - window.start % 86_400_000_000
-        hours = (known - FIRST).clip(0, 23)
-        return np.where((known >= FIRST) & (known < of.high), start + hours * 3_600_000_000, NULL_TIME)
-    if of.type is Type.TEXT:
-        texts = np.empty(n, dtype=object)
-        texts[:] = NULL_TEXT
-        return values_of(of, known, texts)
-    empty = np.full(n, np.nan)
-    if of.type is Type.NUMBER and of.edges:
-        empty[known == FIRST - 1] = of.edges[0]
-        empty[known == of.high] = of.edges[-1]
-    return values_of(of, known, empty)
