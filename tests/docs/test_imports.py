@@ -37,7 +37,7 @@ def test_the_command_line_loads_nothing_heavy_before_a_command_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["headrace.serve.http.app", "headrace.serve.batch", "headrace.serve.answer"]
+    "module", ["headrace.serve.http.app", "headrace.serve.batch.file", "headrace.serve.answer"]
 )
 def test_serving_loads_no_training_library(module: str) -> None:
     assert not loaded_by(f"import {module}") & {"pandas", "sklearn", "lightgbm", "onnx", "scipy", "skl2onnx"}

@@ -20,7 +20,7 @@ from headrace.core.errors import DataError
 from headrace.core.schema import Type
 from headrace.core.task import Kind
 from headrace.serve.answer import Answerer
-from headrace.serve.batch import Scored, score_file
+from headrace.serve.batch.file import Scored, score_file
 
 Row = dict[str, Any]
 

@@ -322,7 +322,7 @@ import sys
 from pathlib import Path
 from headrace.core.codec import from_json
 from headrace.release.manifest import Manifest
-from headrace.serve.batch import score_file
+from headrace.serve.batch.file import score_file
 from headrace.stores import EmbeddedStore
 
 def tell(text, done, total):

@@ -28,10 +28,10 @@ from test_batch import expected, plain_rows, write_csv, write_json
 from headrace.core.codec import to_json
 from headrace.core.errors import DataError, UserError
 from headrace.project import Project
-from headrace.serve.batch_database import database_of, stage
-from headrace.serve.batch_plan import plan_batch
-from headrace.serve.batch_run import Batch, run_batch
-from headrace.serve.batch_to import loader
+from headrace.serve.batch.database import database_of, stage
+from headrace.serve.batch.plan import plan_batch
+from headrace.serve.batch.run import Batch, run_batch
+from headrace.serve.batch.to import loader
 
 RUN = """
 import sys
@@ -39,8 +39,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from headrace.core.codec import from_json
 from headrace.release.manifest import Manifest
-from headrace.serve.batch_plan import plan_batch
-from headrace.serve.batch_run import run_batch
+from headrace.serve.batch.plan import plan_batch
+from headrace.serve.batch.run import run_batch
 from headrace.stores import EmbeddedStore
 
 store, source, folder, digest, workers, rows = sys.argv[1:]

@@ -16,7 +16,7 @@ from spine import Clock
 from headrace.core.errors import DataError, NotFound, UserError
 from headrace.core.schedules import Schedule, filled
 from headrace.project import Project
-from headrace.serve.batch_state import locked
+from headrace.serve.batch.state import locked
 
 
 def feed(project: Project, name: str, rows: int = 30) -> None:

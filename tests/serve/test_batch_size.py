@@ -21,7 +21,7 @@ import resource, sys
 from pathlib import Path
 from headrace.core.codec import from_json
 from headrace.release.manifest import Manifest
-from headrace.serve.batch import score_file
+from headrace.serve.batch.file import score_file
 from headrace.stores import EmbeddedStore
 
 folder, store = Path(sys.argv[1]), EmbeddedStore(Path(sys.argv[2]))

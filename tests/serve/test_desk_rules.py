@@ -15,7 +15,7 @@ from test_answer import ROW
 from headrace.core.schema import Type
 from headrace.core.spec.serve import Rule
 from headrace.core.task import Kind
-from headrace.serve.batch import score_file
+from headrace.serve.batch.file import score_file
 
 FAR = Rule(name="too far", when="distance > 2000", answer=True)
 BLOCKED = Rule(name="blocked", when="origin = 'EWR'", answer=False)

@@ -173,7 +173,7 @@ def _one(
     as_json: bool,
 ) -> None:
     """One file into another."""
-    from headrace.serve.batch_plan import is_many
+    from headrace.serve.batch.plan import is_many
 
     if wide or is_many(source):
         what = wide[0] if wide else f"{source} is more than one file, which"

@@ -11,7 +11,7 @@ from headrace.engine.context import Progress, silent
 from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
-    from headrace.serve.batch_run import Batch
+    from headrace.serve.batch.run import Batch
 
 
 class Batching(ProjectBase):
@@ -35,7 +35,7 @@ class Batching(ProjectBase):
         progress: Progress = silent,
     ) -> Batch:
         """Score a file, a folder of files, those that match a pattern, or a table of a database into a folder
-        of parts, each row once, however often it is started: see `serve.batch_run.run_batch`.
+        of parts, each row once, however often it is started: see `serve.batch.run.run_batch`.
 
         query: of a database, in place of a table. ending: of the parts, .parquet or .csv. keep: columns of
         the source that stand beside the answers. to: a table that takes the answers too (`duckdb:FILE#TABLE`,
@@ -46,11 +46,11 @@ class Batching(ProjectBase):
             UserError: the output holds something else, or another process works on it.
             DataError: a file can't be read, or lacks a column that the release needs.
         """
-        from headrace.serve.batch_database import database_of, stage, unstage
-        from headrace.serve.batch_log import logger
-        from headrace.serve.batch_plan import plan_batch
-        from headrace.serve.batch_run import run_batch
-        from headrace.serve.batch_to import loader
+        from headrace.serve.batch.database import database_of, stage, unstage
+        from headrace.serve.batch.log import logger
+        from headrace.serve.batch.plan import plan_batch
+        from headrace.serve.batch.run import run_batch
+        from headrace.serve.batch.to import loader
 
         found, manifest = self.release(release)
         folder = Path(output)

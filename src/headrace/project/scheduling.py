@@ -17,7 +17,7 @@ from headrace.project.base import STORE_DIR
 from headrace.project.batching import Batching
 
 if TYPE_CHECKING:
-    from headrace.serve.batch_run import Batch
+    from headrace.serve.batch.run import Batch
 
 
 class Scheduling(Batching):
@@ -93,7 +93,7 @@ class Scheduling(Batching):
         Raises:
             HeadraceError: a batch failed; the others were run first, and it is tried again by the next call.
         """
-        from headrace.serve.batch_state import Busy
+        from headrace.serve.batch.state import Busy
 
         wanted = names or tuple(self.schedules())
         done: list[tuple[str, str, Batch]] = []
@@ -111,7 +111,7 @@ class Scheduling(Batching):
         return done
 
     def _run_schedule(self, name: str, progress: Progress) -> list[tuple[str, str, Batch]]:
-        from headrace.serve.batch_state import locked, read_state
+        from headrace.serve.batch.state import locked, read_state
 
         place = self.root / STORE_DIR / SERVING / f"schedule-{name}"
         place.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from headrace.project.base import ONLINE, STORE_DIR, ProjectBase
 if TYPE_CHECKING:
     from headrace.core.evidence import Verdict
     from headrace.engine.materialize import Materialized
-    from headrace.serve.batch import Scored
+    from headrace.serve.batch.file import Scored
     from headrace.serve.http.shell import Shell
 
 
@@ -104,7 +104,7 @@ class Serving(ProjectBase):
             DataError: the file can't be read, a column that the release needs is missing, or the release
                 can't explain its answers.
         """
-        from headrace.serve.batch import score_file
+        from headrace.serve.batch.file import score_file
 
         found, manifest = self.release(release)
         return score_file(

@@ -18,7 +18,7 @@ from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
 from headrace.data.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest, Serving
-from headrace.serve.batch_rows import THREADS, Scoring, rejected
+from headrace.serve.batch.rows import THREADS, Scoring, rejected
 from headrace.serve.files import open_source
 from headrace.serve.rejects import Rejects, is_rejects
 from headrace.serve.source import Chunk, Groups, Source

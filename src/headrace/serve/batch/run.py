@@ -13,12 +13,12 @@ from headrace.core.errors import DataError, UserError
 from headrace.core.event import Draft
 from headrace.core.ports import Store
 from headrace.release.manifest import Manifest
-from headrace.serve.batch import Progress
-from headrace.serve.batch_part import Done, score_part
-from headrace.serve.batch_plan import BatchPlan
-from headrace.serve.batch_pool import Pool
-from headrace.serve.batch_rows import THREADS, Scoring
-from headrace.serve.batch_state import State, begin, keep, locked, sweep
+from headrace.serve.batch.file import Progress
+from headrace.serve.batch.part import Done, score_part
+from headrace.serve.batch.plan import BatchPlan
+from headrace.serve.batch.pool import Pool
+from headrace.serve.batch.rows import THREADS, Scoring
+from headrace.serve.batch.state import State, begin, keep, locked, sweep
 
 ENDINGS = (".parquet", ".csv")
 

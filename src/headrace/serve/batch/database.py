@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from headrace.core.errors import UserError
 from headrace.core.spec.tables import TableSpec
 from headrace.data.database import is_database, open_database
-from headrace.serve.batch_state import STAGED
+from headrace.serve.batch.state import STAGED
 
 _GROUP = 100_000
 _PLACE = re.compile(r"(?P<read>[^#]+)#(?P<table>[^#]+)")

@@ -11,8 +11,8 @@ from pathlib import Path
 from headrace.core.codec import from_json, to_json
 from headrace.core.digest import digest
 from headrace.core.errors import DataError, UserError
-from headrace.serve.batch_part import Done
-from headrace.serve.batch_plan import BatchPlan
+from headrace.serve.batch.part import Done
+from headrace.serve.batch.plan import BatchPlan
 
 STATE, LOCK, STAGED = "_batch.json", ".lock", "_source"
 """The state; the lock; the folder of what was read of a database."""

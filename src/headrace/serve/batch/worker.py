@@ -10,9 +10,9 @@ from typing import Any
 from headrace.core.codec import from_json, from_plain, to_plain
 from headrace.core.errors import HeadraceError
 from headrace.release.manifest import Manifest
-from headrace.serve.batch_part import score_part
-from headrace.serve.batch_plan import Part
-from headrace.serve.batch_rows import Scoring
+from headrace.serve.batch.part import score_part
+from headrace.serve.batch.plan import Part
+from headrace.serve.batch.rows import Scoring
 from headrace.stores.embedded import EmbeddedStore
 
 

@@ -14,8 +14,8 @@ from typing import Any, TextIO, cast
 
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.errors import DataError, HeadraceError, Problem
-from headrace.serve.batch_part import Done
-from headrace.serve.batch_plan import Part
+from headrace.serve.batch.part import Done
+from headrace.serve.batch.plan import Part
 
 DEATHS = 3
 """A part that so many processes died with is given up."""
@@ -31,7 +31,7 @@ class Pool:
     """Processes that score, each led by a thread of its own. Use as a context; left early, they are ended."""
 
     def __init__(self, told: Mapping[str, Any], workers: int) -> None:
-        """told: the worker's first line (`serve.batch_worker`)."""
+        """told: the worker's first line (`serve.batch.worker`)."""
         self._told = dict(told)
         self._workers = workers
         self._events: queue.Queue[Event] = queue.Queue()
@@ -117,7 +117,7 @@ class Pool:
             if self._stop:
                 return None
             process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.serve.batch_worker"],
+                [sys.executable, "-m", "headrace.serve.batch.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

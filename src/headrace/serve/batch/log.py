@@ -25,8 +25,8 @@ from headrace.data.buffers import fixed_array
 from headrace.logs.writer import LogWriter
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
-from headrace.serve.batch import open_for
-from headrace.serve.batch_plan import BatchPlan, Part
+from headrace.serve.batch.file import open_for
+from headrace.serve.batch.plan import BatchPlan, Part
 from headrace.serve.desk.entries import filled_in, unit_of
 from headrace.serve.source import Chunk
 

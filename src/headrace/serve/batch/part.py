@@ -9,9 +9,9 @@ from pathlib import Path
 
 from headrace.core.artifact import Artifact
 from headrace.core.digest import digest_file
-from headrace.serve.batch import open_for, temporary, write
-from headrace.serve.batch_plan import Part
-from headrace.serve.batch_rows import Scoring
+from headrace.serve.batch.file import open_for, temporary, write
+from headrace.serve.batch.plan import Part
+from headrace.serve.batch.rows import Scoring
 from headrace.serve.rejects import Rejects
 
 
