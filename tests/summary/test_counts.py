@@ -102,7 +102,7 @@ def test_every_number_is_counted_where_a_search_would_put_it(
     assert own.codes[column.high] == own.codes[LOW] == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200, unique=True))
 def test_a_grid_finds_what_a_search_finds(edges: list[float]) -> None:
     ordered = np.unique(np.array(edges) + 0.0)

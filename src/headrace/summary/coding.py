@@ -52,7 +52,7 @@ class Coder:
     clocks: Zone
 
     def code(self, values: Values) -> tuple[Codes, NDArray[np.float64] | None]:
-        """Codes [n]; of a number column also the numbers, NaN where there is none."""
+        """Codes [n]; of a number column also the numbers, the column's center where there is none."""
         kind = self.column.type
         if isinstance(values, np.ndarray):
             return self._feed(values)
@@ -90,7 +90,7 @@ class Coder:
     def _none(self, there: NDArray[np.bool_]) -> tuple[Codes, NDArray[np.float64] | None]:
         """Values of another type: `there` says where there are any."""
         codes = np.where(there, WRONG, NULL).astype(np.uint8)
-        return codes, np.full(len(codes), np.nan) if self.column.type is Type.NUMBER else None
+        return codes, np.full(len(codes), self.column.center) if self.column.type is Type.NUMBER else None
 
     def _number(self, values: NDArray[Any]) -> tuple[Codes, NDArray[np.float64]]:
         values = np.ascontiguousarray(values, dtype=np.float64)
@@ -102,7 +102,7 @@ class Coder:
         away = ~np.isfinite(values)
         if away.any():
             codes[away] = NULL
-            values = np.where(away, np.nan, values)
+            values = np.where(away, self.column.center, values)
         return codes, values
 
     def _time(self, values: NDArray[np.int64]) -> Codes:
@@ -163,7 +163,7 @@ class Coder:
         if not len(codes):
             return self._none(np.zeros(len(values), np.bool_))
         coded = np.where(there, codes[at], np.uint8(NULL))
-        return coded, None if numbers is None else np.where(there, numbers[at], np.nan)
+        return coded, None if numbers is None else np.where(there, numbers[at], self.column.center)
 
     def _mixed(self, values: Sequence[Any]) -> tuple[Codes, NDArray[np.float64] | None]:
         """Values one by one: each as its type says."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     pa = lazily("pyarrow")
 
-CHUNK = 65_536
+CHUNK = 16_384
 """Rows that are coded at once: their columns stay in the processor's cache."""
 FARTHEST = 1e6
 """Moments take no number for farther from the center than so many spreads."""
@@ -183,7 +183,7 @@ class Counter:
                 coded, numbers = coder.code(part)
                 mine += np.bincount(coded, minlength=len(mine))
                 if numbers is not None:
-                    some = _moments(numbers, bool(mine[:2].any()), coder.column.center, coder.column.spread)
+                    some = _moments(numbers, coder.column.center, coder.column.spread)
                     sums[i] += some[0]
                     squares[i] += some[1]
         first = int(times.min()) if times is not None and len(times) else None
@@ -214,13 +214,11 @@ def numbers_of(bins: Bins) -> NDArray[np.bool_]:
     return np.array([c.type is Type.NUMBER for c in bins.columns], dtype=np.bool_)
 
 
-def _moments(numbers: NDArray[np.float64], holes: bool, center: float, spread: float) -> tuple[float, float]:
+def _moments(numbers: NDArray[np.float64], center: float, spread: float) -> tuple[float, float]:
     with np.errstate(over="ignore"):
         z = numbers - center
         z /= spread
     np.clip(z, -FARTHEST, FARTHEST, out=z)
-    if holes:
-        np.nan_to_num(z, copy=False, nan=0.0)
     return float(z.sum()), float(np.dot(z, z))
 
 

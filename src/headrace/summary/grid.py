@@ -49,10 +49,10 @@ class Grid:
             cells = _steps(values, self.low, self.scale)
         else:
             cells = _leading(values, int(self.low), self.shift)
-        found = self.below.take(cells)
+        found = self.below.take(cells, mode="clip")
         asked = np.flatnonzero(found == _MANY) if self.searched else None
         for bound in self.bounds:
-            found += values >= bound.take(cells)
+            found += values >= bound.take(cells, mode="clip")
         if asked is not None:
             found[asked] = np.searchsorted(self.edges, values[asked], "right")
         return found
@@ -60,10 +60,10 @@ class Grid:
 
 def make_grid(edges: NDArray[np.float64]) -> Grid:
     """A grid for these edges."""
-    with np.errstate(over="ignore"):
-        length = float(edges[-1] - edges[0])
-    scale = (CELLS - 1) / length if 0 < length < np.inf else 0.0
-    if scale < np.inf:
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = float((CELLS - 1) / (edges[-1] - edges[0]))
+    even = None
+    if 0 < scale < np.inf:
         even = _made(edges, _steps(edges, float(edges[0]), scale), float(edges[0]), scale, None)
         if len(even.bounds) == 1:
             return even
@@ -73,7 +73,7 @@ def make_grid(edges: NDArray[np.float64]) -> Grid:
         shift += 1
     low = int(bits[0]) >> shift
     led = _made(edges, _leading(edges, low, shift), float(low), 0.0, shift)
-    return led if scale == np.inf or _cost(led) < _cost(even) else even
+    return led if even is None or _cost(led) < _cost(even) else even
 
 
 def _cost(grid: Grid) -> tuple[int, int]:
@@ -102,17 +102,16 @@ def _steps(values: NDArray[np.float64], low: float, scale: float) -> NDArray[np.
         steps = values - low
         steps *= scale
         steps += 1.0
-        # fmin and fmax: what is no number has a cell too.
-        np.fmin(steps, CELLS + 1.0, out=steps)
-        np.fmax(steps, 0.0, out=steps)
+        np.minimum(steps, CELLS + 1.0, out=steps)
+        # What lies before the first cell, or is no number, is below 0: whoever takes from a table clips.
         return steps.astype(np.int64)
 
 
 def _leading(values: NDArray[np.float64], low: int, shift: int) -> NDArray[np.int64]:
     cells = _rising(values)
     cells >>= shift
+    np.clip(cells, low - 1, low + CELLS, out=cells)  # first: a difference may be beyond 64 bits
     cells -= low - 1
-    np.clip(cells, 0, CELLS + 1, out=cells)
     return cells
 
 
