@@ -18,6 +18,7 @@ BUILT_IN = {
     "releases": "headrace.web.pages.releases:PAGE",
     "release": "headrace.web.pages.release:PAGE",
     "traffic": "headrace.web.pages.traffic:PAGE",
+    "drift": "headrace.web.pages.drift:PAGE",
     "alerts": "headrace.web.pages.alerts:PAGE",
     "review": "headrace.web.pages.review:PAGE",
     "jobs": "headrace.web.pages.jobs:PAGE",

@@ -165,7 +165,9 @@ def seconds(value: float | None) -> str:
         return f"{1000 * value:.3g} ms"
     if value < 120:
         return f"{value:.3g} s"
-    return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:.3g} h"
+    if value < 7200:
+        return f"{value / 60:.3g} min"
+    return f"{value / 3600:.3g} h" if value < 172_800 else f"{value / 86_400:.3g} d"
 
 
 def time(stamp: str, *, ago: bool = True) -> Markup:

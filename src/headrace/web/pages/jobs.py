@@ -14,8 +14,8 @@ _MOST = 200
 
 @dataclass(frozen=True)
 class Jobs:
-    """The page. asked: jobs that wait for a person; going: queued or taken; over: the newest first. able: what
-    can be done where a job asks what to do."""
+    """The page. asked: jobs that wait for a person; going: queued or taken; over: the newest first. able:
+    what can be done where a job asks what to do."""
 
     asked: tuple[Job, ...]
     going: tuple[Job, ...]

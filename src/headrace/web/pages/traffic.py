@@ -143,31 +143,26 @@ def _since(start: datetime) -> str:
 
 def _points(db: DuckDBPyConnection, start: datetime, step: timedelta) -> tuple[Point, ...]:
     seconds = int(step.total_seconds())
-    sql = f"""select time_bucket(interval {seconds} second, time) as at_, arm, count(*), {_QUANTILES}, {_SHARES}
-        from predictions where {_since(start)} and arm <> 'shadow' group by all order by at_, arm"""
-    return tuple(
-        Point(iso(at.replace(tzinfo=UTC)), arm, n, q[0] / 1e6, q[1] / 1e6, q[2] / 1e6, *shares)
-        for at, arm, n, q, *shares in db.execute(sql).fetchall()
-    )
+    sql = f"""select time_bucket(interval {seconds} second, time) as at_, arm, count(*), {_QUANTILES},
+        {_SHARES} from predictions where {_since(start)} and arm <> 'shadow' group by all order by at_, arm"""
+    found = []
+    for at, arm, n, q, instead, failed, rules, flagged in db.execute(sql).fetchall():
+        moment = iso(at.replace(tzinfo=UTC))
+        p50, p95, p99 = (t / 1e6 for t in q)
+        found.append(Point(moment, arm, n, p50, p95, p99, instead, failed, rules, flagged))
+    return tuple(found)
 
 
 def _arms(db: DuckDBPyConnection, start: datetime) -> tuple[ArmLine, ...]:
     sql = f"""select route, release, arm, count(*), {_QUANTILES}, {_SHARES}, avg(review::int), max(time)
         from predictions where {_since(start)} group by route, release, arm order by 4 desc"""
-    return tuple(
-        ArmLine(
-            route,
-            release,
-            arm,
-            n,
-            q[0] / 1e6,
-            q[1] / 1e6,
-            q[2] / 1e6,
-            *shares,
-            iso(newest.replace(tzinfo=UTC)),
-        )
-        for route, release, arm, n, q, *shares, newest in db.execute(sql).fetchall()
-    )
+    found = []
+    for route, release, arm, n, q, instead, failed, rules, flagged, review, at in db.execute(sql).fetchall():
+        newest = iso(at.replace(tzinfo=UTC))
+        p50, p95, p99 = (t / 1e6 for t in q)
+        shares = (instead, failed, rules, flagged, review)
+        found.append(ArmLine(route, release, arm, n, p50, p95, p99, *shares, newest))
+    return tuple(found)
 
 
 def _count(db: DuckDBPyConnection, start: datetime, end: datetime) -> int:
