@@ -70,6 +70,11 @@ def test_blocks_by_fold_are_put_side_by_side() -> None:
     for i in (0, 1):
         np.testing.assert_array_equal(both.folds[i][0], np.hstack([a.folds[i][0], b.folds[i][0]]))
         np.testing.assert_array_equal(both.folds[i][1], np.hstack([a.folds[i][1], b.folds[i][1]]))
-    whole = Block("w", (Feature("w", FeatureKind.NUMBER),), np.zeros((10, 1), np.float32))
-    with pytest.raises(ValueError, match="the same in all folds"):
-        joined("x", [a, whole])
+    whole = Block("w", (Feature("w", FeatureKind.NUMBER),), np.arange(9.0, dtype=np.float32)[:, None])
+    folds = [(np.arange(n), np.arange(n, 9)) for n in (4, 6)]
+    every = joined("every", [a, whole, b], folds)
+    assert [f.name for f in every.features] == ["a_0", "a_1", "w", "b_0", "b_1", "b_2"]
+    for i, (fit, test) in enumerate(folds):
+        np.testing.assert_array_equal(every.folds[i][0][:, 2], fit)
+        np.testing.assert_array_equal(every.folds[i][1][:, 2], test)
+        np.testing.assert_array_equal(every.folds[i][1][:, 3:], b.folds[i][1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headrace.core.digest import digest
@@ -15,6 +15,7 @@ from headrace.engine.pins import output_of
 from headrace.engine.proposal_columns import compute, joined
 from headrace.engine.stages.ingest import snapshots_of
 from headrace.engine.training_rows import Training
+from headrace.learn.folds import Fold
 from headrace.learn.select.blocks import Block
 from headrace.learn.select.forward import Rules, Selection, Verdict, select
 
@@ -92,7 +93,8 @@ def choose(
         training.chosen,
         spare=lambda name: name not in proposals or left() >= end,
     )
-    blocks, members = _grouped([found.blocks[n] for n in proposals if n in found.blocks], groups)
+    computed = [found.blocks[n] for n in proposals if n in found.blocks]
+    blocks, members = _grouped(computed, groups, field.folds)
     beside = [b for n, b in found.blocks.items() if n not in proposals]
     selection = select(beside, blocks, field, rules, left=left, progress=tell)
     each = [replace(v, name=n) for v in selection.verdicts for n in members[v.name]]
@@ -102,11 +104,11 @@ def choose(
 
 
 def _grouped(
-    blocks: list[Block], groups: Mapping[str, str]
+    blocks: list[Block], groups: Mapping[str, str], folds: Sequence[Fold]
 ) -> tuple[list[Block], dict[str, tuple[str, ...]]]:
     """One block for each group, and the names of its members."""
     made: dict[str, list[Block]] = {}
     for block in blocks:
         made.setdefault(groups.get(block.name) or block.name, []).append(block)
-    grouped = [of[0] if len(of) == 1 else joined(name, of) for name, of in made.items()]
+    grouped = [of[0] if len(of) == 1 else joined(name, of, folds) for name, of in made.items()]
     return grouped, {b.name: tuple(m.name for m in made[n]) for b, n in zip(grouped, made, strict=True)}

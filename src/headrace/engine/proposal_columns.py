@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,19 +81,17 @@ def _owned(columns: Mapping[str, Block], specs: Mapping[str, FeatureSpec]) -> di
     return {n: joined(n, of) for n, of in found.items()}
 
 
-def joined(name: str, blocks: list[Block]) -> Block:
-    """Columns side by side: whole where all are, else by fold."""
+def joined(name: str, blocks: list[Block], folds: Sequence[Fold] = ()) -> Block:
+    """Columns side by side: whole where all are, else by fold (those that are the same in all `folds` are cut
+    into them)."""
     if len(blocks) == 1:
         return replace(blocks[0], name=name)
     features = tuple(f for b in blocks for f in b.features)
     whole = [b.whole for b in blocks if b.whole is not None]
     if len(whole) == len(blocks):
         return Block(name, features, np.concatenate(whole, axis=1))
-    if whole:
-        raise ValueError("columns that are the same in all folds don't go with those that are not")
-    return Block(
-        name, features, None, tuple(_beside(parts) for parts in zip(*(b.folds for b in blocks), strict=True))
-    )
+    parts = [b.folds if b.whole is None else [b.of(i, f) for i, f in enumerate(folds)] for b in blocks]
+    return Block(name, features, None, tuple(_beside(fold) for fold in zip(*parts, strict=True)))
 
 
 def _beside(parts: tuple[tuple[Matrix, Matrix], ...]) -> tuple[Matrix, Matrix]:

@@ -32,6 +32,9 @@ MOST_KINDRED = 6
 PLACES_COUNT = 100.0
 """The map from its southern to its northern end, in spreads of a quantity, in that space."""
 
+PLACE = "place"
+"""The group of what is told by where a row lies."""
+
 _ANGLES = (15, 30, 45, 60, 75)
 _LAT = frozenset(listed("latitude lat northing"))
 _LON = frozenset(listed("longitude lon lng long easting"))
@@ -88,7 +91,9 @@ def _within(p: Profile, most: float) -> bool:
 def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iterator[Proposal]:
     """The target among the nearest training rows at several ranges, with how the row differs from them; lines
     fitted to them; among those that are near and of a kind; areas; and the map turned, because trees cut
-    along its axes. `like` are quantities in which neighbours are compared."""
+    along its axes. `like` are quantities in which neighbours are compared.
+
+    Those of `PLACE` are one proposal: each of them gains little beside the others."""
     found = places(facts)
     if found is None:
         return
@@ -96,10 +101,10 @@ def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iter
     narrow, of = _narrow(facts.profiles[lat]), (written(lon), written(lat))
     plane = (of[0] if narrow == 1 else f"{of[0]} * {narrow:g}", of[1])
     kind = {"columns": tuple(q.text for q in like), "scale": False}
-    near = ("mean", "distance", "difference") if like else ("mean", "distance")
+    near = ("mean", "weighted", "distance", *(("difference",) if like else ()))
     plans: list[tuple[str, str, dict[str, object]]] = [
         ("near", "the target of the nearest training rows, how far they are, how this one differs from them",
-         {**kind, "k": (3, 8, 20, 60), "stats": near}),
+         {**kind, "k": (1, 3, 8, 20, 60), "stats": near}),
         ("trend", "the target by a line fitted to the rows around",
          {**kind, "k": (30, 100), "stats": ("linear",)}),
         *_kindred(facts.profiles[lat], of, narrow, like),
@@ -112,7 +117,7 @@ def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iter
         spec = Neighbours.model_validate({"of": plane} | asked)
         feature = NeighboursFeature(neighbours=spec, description=meaning)
         learns = told if risk.startswith("low") else risk
-        group = "" if name == "areas" else "neighbours"
+        group = "" if name == "areas" else PLACE
         yield Proposal(names.give(name), feature, "neighbours", source, learns, group)
     for angle in _ANGLES:
         cos, sin = round(math.cos(math.radians(angle)), 4), round(math.sin(math.radians(angle)), 4)
@@ -122,7 +127,7 @@ def propose_neighbours(facts: Facts, names: Names, like: Sequence[Like]) -> Iter
         ):
             meaning = f"where it lies {name} a line turned by {angle} degrees"
             turned = ExprFeature(expr=expr, description=meaning)
-            yield Proposal(names.give(f"{name} {angle}"), turned, "turned map", source, risk, "turned map")
+            yield Proposal(names.give(f"{name} {angle}"), turned, "turned map", source, risk, PLACE)
 
 
 def _kindred(
