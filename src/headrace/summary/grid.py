@@ -31,8 +31,8 @@ class Grid:
     edges: ascending, finite, float64 [m], 1 to 254. below: how many edges lie below each cell, uint8
     [CELLS + 2]; the first and last cells are what lies before and behind all edges. bounds: the first edge
     inside each cell, the second, the third, as far as there are any; infinite where there is none. searched:
-    how many edges lie in cells with more. low: the first edge, or the number of its cell; scale: cells a
-    unit; shift: bits that are cut (None: cells are equal steps).
+    how many edges lie in cells with more. low: the first edge, scale: cells a unit; or
+    shift: bits that are cut (None: cells are equal steps), first: the number of the first edge's cell.
     """
 
     edges: NDArray[np.float64]
@@ -41,14 +41,15 @@ class Grid:
     searched: int
     low: float
     scale: float
-    shift: int | None
+    shift: int | None = None
+    first: int = 0
 
     def place(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
         """How many edges are at most each value, uint8 [n]; of what is not finite any number."""
         if self.shift is None:
             cells = _steps(values, self.low, self.scale)
         else:
-            cells = _leading(values, int(self.low), self.shift)
+            cells = _leading(values, self.first, self.shift)
         found = self.below.take(cells, mode="clip")
         asked = np.flatnonzero(found == _MANY) if self.searched else None
         for bound in self.bounds:
@@ -64,15 +65,15 @@ def make_grid(edges: NDArray[np.float64]) -> Grid:
         scale = float((CELLS - 1) / (edges[-1] - edges[0]))
     even = None
     if 0 < scale < np.inf:
-        even = _made(edges, _steps(edges, float(edges[0]), scale), float(edges[0]), scale, None)
+        even = _made(edges, _steps(edges, float(edges[0]), scale), float(edges[0]), scale)
         if len(even.bounds) == 1:
             return even
     bits = _rising(edges)
     shift = 0
     while (int(bits[-1]) >> shift) - (int(bits[0]) >> shift) >= CELLS:
         shift += 1
-    low = int(bits[0]) >> shift
-    led = _made(edges, _leading(edges, low, shift), float(low), 0.0, shift)
+    first = int(bits[0]) >> shift
+    led = _made(edges, _leading(edges, first, shift), float(edges[0]), 0.0, shift, first)
     return led if even is None or _cost(led) < _cost(even) else even
 
 
@@ -82,7 +83,12 @@ def _cost(grid: Grid) -> tuple[int, int]:
 
 
 def _made(
-    edges: NDArray[np.float64], cells: NDArray[np.int64], low: float, scale: float, shift: int | None
+    edges: NDArray[np.float64],
+    cells: NDArray[np.int64],
+    low: float,
+    scale: float,
+    shift: int | None = None,
+    first: int = 0,
 ) -> Grid:
     inside = np.bincount(cells, minlength=CELLS + 2)
     below = np.cumsum(inside) - inside
@@ -94,7 +100,7 @@ def _made(
         bounds.append(bound)
     many = inside > DEEPEST
     table = np.where(many, _MANY, below).astype(np.uint8)
-    return Grid(edges, table, tuple(bounds), int(inside[many].sum()), low, scale, shift)
+    return Grid(edges, table, tuple(bounds), int(inside[many].sum()), low, scale, shift, first)
 
 
 def _steps(values: NDArray[np.float64], low: float, scale: float) -> NDArray[np.int64]:
@@ -107,11 +113,11 @@ def _steps(values: NDArray[np.float64], low: float, scale: float) -> NDArray[np.
         return steps.astype(np.int64)
 
 
-def _leading(values: NDArray[np.float64], low: int, shift: int) -> NDArray[np.int64]:
+def _leading(values: NDArray[np.float64], first: int, shift: int) -> NDArray[np.int64]:
     cells = _rising(values)
     cells >>= shift
-    np.clip(cells, low - 1, low + CELLS, out=cells)  # first: a difference may be beyond 64 bits
-    cells -= low - 1
+    np.clip(cells, first - 1, first + CELLS, out=cells)  # before: a difference may be beyond 64 bits
+    cells -= first - 1
     return cells
 
 
