@@ -58,8 +58,8 @@ class LiveWorld:
     def log(self) -> Path:
         return self.folder / "log"
 
-    def promote(self, plan: WatchPlan, name: str = "r1") -> str:
-        """Another release, champion from now on."""
+    def promote(self, plan: WatchPlan, name: str = "r1", *, champion: bool = True) -> str:
+        """Another release; champion from now on."""
         n = 4000
         columns = {
             "distance": self._rng.normal(1000, 200, n),
@@ -71,27 +71,22 @@ class LiveWorld:
         bins = make_bins(columns, TYPES)
         counts = count(bins, columns, n)
         reference = Reference(
-            bins, n, by_column(bins, counts), tuple(counts.sums.tolist()), tuple(counts.squares.tolist()), None, None,
-            {"validation": n}, ("prediction", "probability"), "f1",
+            bins, n, by_column(bins, counts), tuple(counts.sums.tolist()), tuple(counts.squares.tolist()), None,
+            None, {"validation": n}, ("prediction", "probability"), "f1",
         )  # fmt: skip
         fields = (
             Field("distance", Type.NUMBER),
             Field("port", Type.TEXT, categories=PORTS),
             Field("weather.temp", Type.NUMBER, source="weather"),
         )
-        serving = Serving(
-            "", Task(Kind.BINARY, (False, True)), fields, (), {}, "UTC", None, 0, 0.5
-        )
+        serving = Serving("", Task(Kind.BINARY, (False, True)), fields, (), {}, "UTC", None, 0, 0.5)
         digest = self.store.put(write_reference(reference)).digest
         manifest = replace(bare(serving, Plan()), watch=replace(plan, reference=digest))
         made = self.store.put(to_json(manifest)).digest
         when = iso(from_micros(self.now))
-        self.store.append(
-            [
-                Draft("release.made", name, when, "me", {"manifest": made, "run": "run"}),
-                Draft("release.promoted", name, when, "me", {}),
-            ]
-        )
+        self.store.append([Draft("release.made", name, when, "me", {"manifest": made, "run": "run"})])
+        if champion:
+            self.store.append([Draft("release.promoted", name, when, "me", {})])
         return name
 
     def answers(self, start: int, count: int, span: int = HOUR, **changes: Any) -> list[Answered]:
