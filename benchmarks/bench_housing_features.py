@@ -34,7 +34,7 @@ SEEDS = (42, 1, 2, 3)
 PEER = 37_205.0
 
 FEATURES: dict[str, Any] = {
-    "auto": {"budget": "60 s"},
+    "auto": {"budget": "30 s"},
     "longitude": "longitude",
     "latitude": "latitude",
     "age": "housing_median_age",
@@ -50,7 +50,7 @@ FEATURES: dict[str, Any] = {
 }
 """What the example names, beside proposals."""
 
-_SHAPE: dict[str, Any] = {"leaves": 63, "columns": 0.25, "min_leaf": 5, "l2": 5.0}
+_SHAPE: dict[str, Any] = {"leaves": 63, "columns": 0.25, "min_leaf": 5, "l2": 5.0, "bins": 127}
 
 FAST: dict[str, Any] = {
     "models": [{"use": "boosting", "params": {**_SHAPE, "trees": 500, "learning_rate": 0.05, "bags": 3}}],
