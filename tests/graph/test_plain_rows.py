@@ -9,7 +9,7 @@ import pytest
 
 from headrace.core.errors import DataError
 from headrace.core.schema import Type
-from headrace.graph.rows import RowEncoder
+from headrace.graph.rows import Row, RowEncoder
 
 TYPES = {"n": Type.NUMBER, "m": Type.NUMBER, "b": Type.BOOL, "t": Type.TEXT, "when": Type.TIME}
 TIMES = (
@@ -56,6 +56,18 @@ def test_columns_give_what_the_careful_way_gives() -> None:
     for at, row in enumerate(asked[:50]):
         alone = encoder.plain([row])
         assert alone is not None and same(alone, {n: v[at : at + 1] for n, v in plain.items()})
+
+
+def test_rows_alone_and_joined_and_in_lent_arrays_are_the_same_feeds() -> None:
+    encoder = RowEncoder(TYPES, zone="America/New_York", required=TYPES)
+    asked = [r for r in rows(400) if r["when"] not in (TIMES[2], TIMES[3], TIMES[4], TIMES[5])]
+    want = encoder.thorough(asked)
+    found = [row for r in asked if (row := encoder.row(r)) is not None]
+    assert len(found) == len(asked)
+    assert same(Row.joined(found), want)
+    for at, row in enumerate(found[:50]):
+        mine = {n: v[at : at + 1] for n, v in want.items()}
+        assert same(row.lent(), mine) and same(dict(row), mine)
 
 
 def test_moments_that_need_a_look_are_no_plain_rows() -> None:

@@ -276,7 +276,7 @@ class Answerer:
         Where the release says how sure it is: `lower` and `upper` (null: unbounded), or `set`, the classes
         that it can't rule out; and, where it may abstain, `abstain`, with null for the prediction if so.
         """
-        if self.serving.task.kind == Kind.REGRESSION:
+        if self.serving.task.kind is Kind.REGRESSION:
             answers = [{"prediction": v, "release": self.release} for v in outputs["prediction"].tolist()]
             for end in ("lower", "upper"):
                 if end in outputs:
@@ -285,7 +285,7 @@ class Answerer:
             return answers
         decisions = outputs["decision"].tolist()
         probabilities = outputs["probability"].tolist()
-        if self.serving.task.kind == Kind.MULTICLASS:
+        if self.serving.task.kind is Kind.MULTICLASS:
             probabilities = [dict(zip(self._names, p, strict=True)) for p in probabilities]
         answers = [
             {

@@ -82,6 +82,18 @@ class Bursts:
         self._large: deque[_Large] = deque()
         self._turning = False
 
+    def at_once(self, rows: int) -> bool:
+        """Whether a request of so many rows has its turn now: the caller asks the decider itself. Else
+        `decide` has its turn come."""
+        if not self._single or rows > PIECE or self._turning:
+            return False
+        if self._marked:  # the second in one round of the loop
+            self._single, self._lonely = False, 0
+            return False
+        self._marked = True
+        asyncio.get_running_loop().call_soon(self._unmark)
+        return True
+
     def decide(
         self, decider: Decider, feeds: Feeds, rows: int, *, until: float = float("inf")
     ) -> asyncio.Future[Answers]:
@@ -93,14 +105,10 @@ class Bursts:
         """
         loop = asyncio.get_running_loop()
         asked = _Asked(decider, feeds, rows, until, loop.create_future())
-        if self._single and rows <= PIECE and not self._turning:
-            if not self._marked:
-                self._marked = True
-                loop.call_soon(self._unmark)
-                if _waited_for(asked):
-                    _alone(asked)
-                return asked.future
-            self._single, self._lonely = False, 0  # the second in one round of the loop
+        if self.at_once(rows):
+            if _waited_for(asked):
+                _alone(asked)
+            return asked.future
         if rows <= FEW:
             self._small.append(asked)
         else:
@@ -189,16 +197,19 @@ def _answer(group: Sequence[_Asked]) -> None:
 
 def _alone(asked: _Asked) -> None:
     try:
-        asked.future.set_result(asked.decider.decide(_joined([asked]), asked.rows))
+        asked.future.set_result(asked.decider.decide(lent(asked.feeds), asked.rows))
     except Exception as error:  # noqa: BLE001  handed to whoever waits
         asked.future.set_exception(error)
+
+
+def lent(feeds: Feeds) -> Feeds:
+    """Feeds for a decider that keeps nothing of them, which is asked before the next feeds are lent."""
+    return feeds.lent() if isinstance(feeds, Row) else feeds
 
 
 def _joined(group: Sequence[_Asked]) -> Feeds:
     parts = [a.feeds for a in group]
     rows = [p for p in parts if isinstance(p, Row)]
     if len(rows) == len(parts):
-        return rows[0].arrays() if len(rows) == 1 else Row.joined(rows)
-    if len(parts) == 1:
-        return parts[0]
+        return Row.joined(rows)
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

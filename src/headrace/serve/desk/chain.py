@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from headrace.core.answered import MODEL
 from headrace.core.errors import DataError, HeadraceError, NoAnswer, Problem
-from headrace.serve.bursts import PIECE, Bursts, Late
+from headrace.serve.bursts import PIECE, Bursts, Late, lent
 from headrace.serve.desk.around import Answers
 from headrace.serve.desk.breaker import Breaker
 from headrace.serve.desk.counts import Counts
@@ -239,6 +239,8 @@ class Chain:
         if explain and rows:
             decide = partial(around.decide, rest.feeds, rows, explain=explain)
             decided = await _in(self._why, decide, until, shared=True)
+        elif rows and self._bursts.at_once(rows) and perf_counter() <= until:
+            decided = around.decide(lent(rest.feeds), rows)
         elif rows:
             decided = await self._bursts.decide(around, rest.feeds, rows, until=until)
         return around.end(begun, decided)

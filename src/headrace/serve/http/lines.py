@@ -29,28 +29,15 @@ class Request:
 def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: bool) -> bytes:
     """A reply as it is sent. common: header lines of all answers, the date first; old: to a request of
     HTTP/1.0, which has to be told that the connection is kept."""
-    parts = [
-        _LINES[reply.status],
-        common if not reply.security else _with(common, reply.security),
-        b"content-type: ",
-        reply.media,
-        b"\r\ncontent-length: %d\r\n" % len(reply.body),
-    ]
-    parts += [b"%b: %b\r\n" % header for header in reply.headers]
+    told = b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n"
+    head = told % (_LINES[reply.status], common, reply.media, len(reply.body))
+    if reply.headers:
+        head += b"".join([b"%b: %b\r\n" % header for header in reply.headers])
     if not keep:
-        parts.append(b"connection: close\r\n")
+        head += b"connection: close\r\n"
     elif old:
-        parts.append(b"connection: keep-alive\r\n")
-    parts.append(b"\r\n")
-    if not head_only:
-        parts.append(reply.body)
-    return b"".join(parts)
-
-
-def _with(common: bytes, security: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The date, and a reply's own headers of security."""
-    date, _, _ = common.partition(b"\r\n")
-    return b"".join([date, b"\r\n", *(b"%b: %b\r\n" % header for header in security)])
+        head += b"connection: keep-alive\r\n"
+    return head + b"\r\n" if head_only else b"%b\r\n%b" % (head, reply.body)
 
 
 def target_of(url: bytes) -> tuple[str, bytes]:

@@ -11,6 +11,7 @@ import contextlib
 from collections import deque
 from email.utils import formatdate
 from functools import partial
+from itertools import chain
 from time import perf_counter, time
 from typing import Any
 
@@ -207,7 +208,7 @@ class Connection(asyncio.Protocol):
             return
         wire, headers = self._wire, self._headers
         if len(headers) > wire.limits.fields or (
-            sum(len(n) + len(v) for n, v in headers) + len(self._url) > wire.limits.head
+            sum(map(len, chain.from_iterable(headers))) + len(self._url) > wire.limits.head
         ):
             self._too_long()
             return
