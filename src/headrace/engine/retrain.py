@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from headrace.core.clock import format_duration, parse_duration
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.errors import NotFound, UserError
+from headrace.core.schema import Snapshot
 from headrace.core.spec import ParsedSpec
 from headrace.core.spec.scalars import parse_share
 from headrace.core.task import Feature
@@ -42,6 +43,9 @@ FRESH_SHARE = 4
 """One in so many of the fresh rows' span is for the test, and as much for validation."""
 FEWEST = 200
 """Rows that each of the two holds at least: of few fresh rows a third, and no more than `split` says."""
+
+SHARES = (1.0, 0.5, 0.25, 0.125)
+"""Of the span of the training rows: the lengths of history that are compared where none are declared."""
 
 Ints = NDArray[np.int64]
 
@@ -84,7 +88,8 @@ def retrain(
     ctx: Context, champion: Manifest, caused: Caused, run: Run, *, windows: Sequence[str], holdout: str | None
 ) -> Retrained:
     """Train again on what the tables hold now. `ctx` has the project's spec; `windows` are the lengths of
-    history to choose between (one: that), `holdout` is how long the test is (None: see `FRESH_SHARE`).
+    history to choose between (one: that; none: see `SHARES`), `holdout` is how long the test is (None: see
+    `FRESH_SHARE`).
 
     Raises:
         StoreError: the store refused.
@@ -93,21 +98,27 @@ def retrain(
     if first.exit_code:
         return _ended(first)
     parsed, lengths = ctx.parsed, tuple[Length, ...]()
+    made = {"ingest": first.stages[-1].output}
+    if _contents(snapshots_of(made)) == _contents(champion.snapshots):
+        return Retrained("same", first.run, "", "the tables hold nothing that the champion has not seen")
     if ctx.spec.split.by == "time":
-        made = {"ingest": first.stages[-1].output}
         parsed = _with_split(parsed, fresh_split(replace(ctx, run=first.run), made, champion, holdout))
-        if len(windows) > 1:
+        if len(windows) != 1:
             middle = run(parsed, to="features", snapshots=first.run, caused=caused)
             if middle.exit_code:
                 return _ended(middle)
             lengths = compared(replace(ctx, parsed=parsed, run=middle.run), middle, champion, windows)
-        wanted = _chosen(ctx, lengths) if lengths else next(iter(windows), "")
+        wanted = _chosen(ctx, lengths) if lengths else "".join(windows)
         if wanted:
             parsed = _with_split(parsed, {"history": wanted})
     last = run(parsed, snapshots=first.run, caused=caused)
     told = {n: str(getattr(parsed.spec.split, n)) for n in ("validation", "test", "history")}
     split = {n: v for n, v in told.items() if v != "None"} if parsed is not ctx.parsed else {}
     return replace(_ended(last), split=split, lengths=lengths)
+
+
+def _contents(snapshots: Mapping[str, Snapshot]) -> dict[str, str]:
+    return {n: s.content for n, s in snapshots.items()}
 
 
 def _ended(result: RunResult) -> Retrained:
@@ -139,7 +150,7 @@ def fresh_split(ctx: Context, made: Made, champion: Manifest, holdout: str | Non
     span = (
         parse_duration(holdout) // timedelta(microseconds=1) if holdout else (newest - known) // FRESH_SHARE
     )
-    few = min(FEWEST, int(np.count_nonzero(times > known)) // 3)
+    few = 0 if holdout else min(FEWEST, int(np.count_nonzero(times > known)) // 3)
     test = _between(times, newest, span, few, ctx.spec.split.test)
     left = times[times <= newest - test]
     if not left.size:
@@ -201,7 +212,8 @@ def _newest_of(ctx: Context, champion: Manifest) -> int:
 def compared(
     ctx: Context, result: RunResult, champion: Manifest, windows: Sequence[str]
 ) -> tuple[Length, ...]:
-    """Every length of history, measured by rolling origin with the champion's model and parameters."""
+    """Every length of history, measured by rolling origin with the champion's model and parameters; none
+    where there are too few units to compare on."""
     made = {s.name: s.output for s in result.stages}
     outputs = made["features"].outputs
     train = Part(
@@ -213,11 +225,16 @@ def compared(
     features = tuple(from_plain(f, Feature) for f in made["features"].facts["features"])
     setting = Setting(features, task_of(made), ctx.spec.seed, ctx.spec.limits.threads)
     metric, member = find_metric(ctx.spec, ctx.spec.problem.metric), _member(ctx, champion)
-    behind = origins(train.units, times)
+    try:
+        behind = origins(train.units, times)
+    except UserError:
+        return ()
+    wanted: list[int | None] = [parse_duration(w) // timedelta(microseconds=1) for w in windows]
+    span = int(times.max() - times.min())
+    wanted = wanted or [None if s == 1 else int(s * span) for s in SHARES]
     found = []
-    for number, text in enumerate(windows):
-        ctx.tell("learn")(f"history of {text}", number, len(windows))
-        length = parse_duration(text) // timedelta(microseconds=1)
+    for number, length in enumerate(wanted):
+        ctx.tell("learn")("lengths of history", number, len(wanted))
         folds = folds_of(times, behind, length)
         with fold_columns(ctx, made, folds) as refits:
             found.append(measured(setting, metric, member, train, folds, length, refits))

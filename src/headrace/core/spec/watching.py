@@ -129,7 +129,7 @@ class Reaction(Model):
     """roll back: only where the release was promoted within this; else the next reaction that fits counts,
     and where there is none a person is asked."""
     history: Duration | None = None
-    """retrain, by time: with so much history (default: as `split` has it, or chosen among `policy.windows`)."""
+    """retrain, by time: with so much history (default: chosen among `policy.windows`)."""
     least: Annotated[int, Field(ge=1)] = 1
     """Only after so many windows in a row."""
 
@@ -144,7 +144,8 @@ class Policy(Model):
     canary: bool = True
     """A retrained challenger goes up the ramp of `serve.canary` before it is champion."""
     windows: tuple[Duration, ...] = ()
-    """retrain, by time: lengths of history to choose between by rolling origin (default: all there is)."""
+    """retrain, by time: lengths of history to choose between by rolling origin (default: all there is, a
+    half, a quarter and an eighth of it)."""
     cool_down: Duration = "1 day"
     """Between two actions of the same kind. What a gate blocked is tried again after it, then after twice as
     long, and so on, four times in all, while its alert is open."""

@@ -179,7 +179,9 @@ def retraining_policy(design: Design) -> Part:
     if spec.split.by == "time":
         windows = ", ".join(policy.windows)
         limits.append(
-            f"history: the best of {windows}, by rolling origin" if windows else "history: all there is"
+            f"history: the best of {windows}, by rolling origin"
+            if windows
+            else "history: the best of all, a half, a quarter and an eighth"
         )
         limits.append(f"holdout: {policy.holdout or 'a quarter of what came since, for each part'}")
     return Part(
