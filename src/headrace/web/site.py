@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import msgspec
 
 from headrace.core.clock import Clock
-from headrace.core.errors import HeadraceError, MissingDependency, Problem
+from headrace.core.errors import HeadraceError, MissingDependency, NotFound, Problem
 from headrace.core.tokens import Caller, Role
 from headrace.serve.http.endpoint import JSON, Call, Endpoint, Refused, Reply
 from headrace.serve.http.problems import ours, refusal
@@ -134,7 +134,7 @@ class Site:
             done = verb.act(asked, form)
         except HeadraceError as error:
             if wanted.as_json:
-                raise
+                raise _refusal(error) from None
             return self._again(call, visit, wanted, asked, error)
         if wanted.as_json:
             return Reply(msgspec.json.encode({"said": done.said, "to": f"{BASE}/{done.to}"}))
@@ -179,7 +179,7 @@ class Site:
         """An error where there is no model."""
         status = _status(error)
         if wanted.as_json:
-            raise Refused(status, error.problems[0].what, fix=error.problems[0].fix)
+            raise _refusal(error) from None
         made = self.renderer.error(status, error.problems, visit, call)
         return Reply(made.encode(), status, HTML, _new(call, visit), _SECURITY)
 
@@ -335,6 +335,14 @@ def _inside(after: str) -> str:
     return after.removeprefix(BASE).lstrip("/")
 
 
+def _refusal(error: HeadraceError) -> Refused:
+    """An error as a program is told of it."""
+    first = error.problems[0]
+    return Refused(_status(error), first.what, where=first.where, why=first.why, fix=first.fix)
+
+
 def _status(error: HeadraceError) -> int:
+    if isinstance(error, NotFound):
+        return 404
     told = refusal(error)
     return (told or ours()).status
