@@ -21,6 +21,8 @@ from headrace.summary.counts import Counts
 from headrace.summary.reference import Reference, ReferenceRows
 
 LEVEL = 0.05
+SPANS = 8
+"""So many times the set's span the reference has to hold, for sets to be drawn by time and not by rows."""
 ANY = "any"
 """In a reading's details: the chance of as surprising a value of any column."""
 
@@ -99,6 +101,9 @@ def compare(
     bins = reference.bins
     if counts.bins != bins.digest:
         raise ValueError(f"counts are in bins {counts.bins}, the reference in {bins.digest}")
+    length = (reference.last or 0) - (reference.first or 0)
+    # By time only where the reference holds the file's span often enough to show how spans differ.
+    span = span if length >= SPANS * span else 0
     left = tuple(n for n in bins.names if n in absent or n in ignore)
     found = thresholds(bins, rows, Size(counts.rows, span), level, ignore=left, seed=seed)
     whole = reference.made()
