@@ -71,8 +71,8 @@ class LiveWorld:
         bins = make_bins(columns, TYPES)
         counts = count(bins, columns, n)
         reference = Reference(
-            bins, n, by_column(bins, counts), tuple(counts.sums.tolist()), tuple(counts.squares.tolist()), None,
-            None, {"validation": n}, ("prediction", "probability"), "f1",
+            bins, n, by_column(bins, counts), tuple(counts.sums.tolist()), tuple(counts.squares.tolist()),
+            None, None, {"validation": n}, ("prediction", "probability"), "f1",
         )  # fmt: skip
         fields = (
             Field("distance", Type.NUMBER),

@@ -23,6 +23,8 @@ _DEEPEST = 16
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _decode = msgspec.msgpack.Decoder(list[Answered]).decode
+_decode_one = msgspec.msgpack.Decoder(Answered).decode
+_part = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 def frame(entries: Sequence[Answered]) -> bytes:
@@ -89,8 +91,26 @@ def scan(data: bytes, start: int = 0) -> Iterator[Frame | Gap]:
         at = behind
 
 
-def _frame(data: bytes, at: int) -> Frame | None:
-    """The whole frame at a place; None where there is none."""
+def every(data: bytes, start: int, step: int) -> Iterator[Answered]:
+    """One entry in so many of the whole frames, the first of them first; the others are not decoded."""
+    at, skip = start, 0
+    while at < len(data):
+        body = _body(data, at)
+        try:
+            parts = None if body is None else _part(body)
+            if parts is not None:
+                yield from map(_decode_one, parts[skip::step])
+        except msgspec.DecodeError:  # of another version
+            parts = None
+        if body is None or parts is None:
+            at = _next(data, at + 1)
+            continue
+        skip = (skip - len(parts)) % step
+        at += _HEAD.size + len(body)
+
+
+def _body(data: bytes, at: int) -> bytes | None:
+    """The body of the frame at a place; None where there is none that is whole."""
     if len(data) - at < _HEAD.size:
         return None
     mark, length, crc = _HEAD.unpack_from(data, at)
@@ -98,10 +118,16 @@ def _frame(data: bytes, at: int) -> Frame | None:
     if mark != _MARK or end > len(data):
         return None
     body = data[at + _HEAD.size : end]
-    if zlib.crc32(body) != crc:
+    return body if zlib.crc32(body) == crc else None
+
+
+def _frame(data: bytes, at: int) -> Frame | None:
+    """The whole frame at a place; None where there is none."""
+    body = _body(data, at)
+    if body is None:
         return None
     try:
-        return Frame(end, _decode(body))
+        return Frame(at + _HEAD.size + len(body), _decode(body))
     except msgspec.DecodeError:  # of another version
         return None
 

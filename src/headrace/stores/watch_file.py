@@ -22,7 +22,8 @@ FILE = OwnFile(
     schema=(
         "CREATE TABLE note (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         """CREATE TABLE segment (
-            id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, at INTEGER NOT NULL, done INTEGER NOT NULL)""",
+            id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, at INTEGER NOT NULL, done INTEGER NOT NULL,
+            first INTEGER, last INTEGER)""",
         "CREATE TABLE taken (key INTEGER PRIMARY KEY, day TEXT NOT NULL)",
         "CREATE TABLE part (digest TEXT PRIMARY KEY) WITHOUT ROWID",
         """CREATE TABLE stream (
@@ -62,13 +63,15 @@ FILE = OwnFile(
 
 @dataclass(frozen=True)
 class Read:
-    """A segment that was read. id: its number as a source of pieces. at: bytes read. done: it is in no piece
-    of its own any longer."""
+    """A segment that was read. id: its number as a source of pieces. at: bytes read. done: to its end, and it
+    is in no piece of its own any longer. first, last: times of its answers so far."""
 
     id: int
     name: str
     at: int
     done: bool
+    first: int | None = None
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -167,15 +170,22 @@ class WatchFile:
 
     def segments(self) -> dict[str, Read]:
         """The segments that were read and are not forgotten, by name."""
-        found = self.rows("SELECT id, name, at, done FROM segment")
-        return {str(n): Read(_int(i), str(n), _int(a), bool(d)) for i, n, a, d in found}
+        found = self.rows("SELECT id, name, at, done, first, last FROM segment")
+        return {
+            str(n): Read(_int(i), str(n), _int(a), bool(d), *(None if e is None else _int(e) for e in ends))
+            for i, n, a, d, *ends in found
+        }
 
-    def set_segment(self, name: str, at: int, *, done: bool = False) -> int:
-        """Keep how far a segment was read; its number."""
+    def set_segment(
+        self, name: str, at: int, *, done: bool = False, first: int | None = None, last: int | None = None
+    ) -> int:
+        """Keep how far a segment was read, and the times of answers that were new in it; its number."""
         self.run(
-            "INSERT INTO segment (name, at, done) VALUES (?,?,?) "
-            "ON CONFLICT (name) DO UPDATE SET at = excluded.at, done = excluded.done",
-            (name, at, done),
+            "INSERT INTO segment (name, at, done, first, last) VALUES (?,?,?,?,?) "
+            "ON CONFLICT (name) DO UPDATE SET at = excluded.at, done = excluded.done, "
+            "first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)), "
+            "last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))",
+            (name, at, done, first, last),
         )
         return _int(self.rows("SELECT id FROM segment WHERE name = ?", (name,))[0][0])
 

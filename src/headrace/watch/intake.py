@@ -222,7 +222,10 @@ def _take_segment(
         return
     with file.changing():
         source = file.set_segment(path.name, at) if read is None else read.id
+        ends: list[int] = []
         for entries, end in _frames(data, at):
+            moments = [e.time for e in entries]
+            ends += [min(moments), max(moments)]
             _count(of_entries(entries), counting, pieces, source, taken)
             at = end
         if over:
@@ -230,7 +233,8 @@ def _take_segment(
             file.run("INSERT OR IGNORE INTO taken VALUES (?,?)", (_key(path.name, "", ""), last))
             taken.torn += len(data) - at
         pieces.flush()
-        file.set_segment(path.name, at, done=over)
+        first, latest = (min(ends), max(ends)) if ends else (None, None)
+        file.set_segment(path.name, at, done=over, first=first, last=latest)
         taken.segments += 1
 
 

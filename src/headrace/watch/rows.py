@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from headrace.core.spelled import spelled
 from headrace.core.task import Kind, Task, code_of
 from headrace.core.watching import Window
 from headrace.logs.columns import only
+from headrace.logs.frames import HEADER, every
 from headrace.logs.parts import Part, load, reading
-from headrace.logs.read import Wanted, fresh_segments, of_segment
+from headrace.logs.read import Wanted, fresh_segments, segment_bytes
+from headrace.stores.watch_file import Read
 from headrace.summary.bins import UNKNOWN
 from headrace.summary.reference import PREDICTION, PROBABILITY
 from headrace.watch.arms import Arms
@@ -27,6 +29,8 @@ from headrace.watch.counting import apart, by_model, columns_of
 from headrace.watch.watched import Watched
 
 _TIME = "time"
+MANY = 20_000
+"""Rows that are read at least where not all are asked for: several checks ask, each for its own number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +66,22 @@ class LiveRows:
 
 
 def live_rows(
-    folder: Path, watched: Watched, arms: Arms, window: Window, most: int | None = None
+    folder: Path,
+    watched: Watched,
+    arms: Arms,
+    window: Window,
+    seen: Mapping[str, Read],
+    most: int | None = None,
 ) -> LiveRows:
-    """The rows of a window; with `most` no more than so many, evenly spread over it.
+    """The rows of a window; with `most` no more than so many, evenly spread over it. seen: segments that were
+    read before, by name.
 
     Raises:
         StoreError: the log can't be read.
         Corrupt: a part is not what was written.
     """
-    parts = [_coded(c, watched, arms, window) for c in _chunks(folder, window.start, window.end)]
+    step = 1 if most is None else max(1, window.rows // most)
+    parts = [_coded(c, watched, arms, window) for c in _chunks(folder, window.start, window.end, step, seen)]
     task = _task(watched)
     found = _joined([p for p in parts if p is not None], watched, task)
     found = found.at(np.lexsort((np.array(found.ids, dtype=object).astype(str), found.time)))
@@ -79,20 +90,49 @@ def live_rows(
     return found.at(np.arange(most) * found.rows // most)
 
 
-def _chunks(folder: Path, start: int, end: int) -> Iterator[Chunk]:
+class Reread:
+    """The rows of one window, read when they are first asked for and kept: fewer are chosen among more."""
+
+    def __init__(self, read: Callable[[int | None], LiveRows]) -> None:
+        self._read = read
+        self._most: int | None = 0
+        self._held: LiveRows | None = None
+
+    def __call__(self, most: int | None) -> LiveRows:
+        """The rows, or so many of them, evenly spread. Raises as `live_rows`."""
+        if self._held is None or (self._most is not None and (most is None or most > self._most)):
+            self._most = None if most is None else max(most, MANY)
+            self._held = self._read(self._most)
+        rows = self._held
+        if most is None or rows.rows <= most:
+            return rows
+        return rows.at(np.arange(most) * rows.rows // most)
+
+
+def _chunks(folder: Path, start: int, end: int, step: int, seen: Mapping[str, Read]) -> Iterator[Chunk]:
+    """One row in so many, in the order in which they lie in each file."""
     wanted = Wanted(start, end)
     with reading(folder):
         counts = load(folder)
         for part in counts.parts:
             if wanted.may_be_in(part):
-                yield from _of_part(folder, part, start, end)
+                yield from _of_part(folder, part, start, end, step)
         for path in fresh_segments(folder, counts):
-            entries = [e for e in of_segment(path) if wanted.holds(e)]
+            if _apart(seen.get(path.name), start, end):
+                continue
+            entries = [e for e in every(segment_bytes(path), len(HEADER), step) if wanted.holds(e)]
             if entries:
                 yield of_entries(entries)
 
 
-def _of_part(folder: Path, part: Part, start: int, end: int) -> Iterator[Chunk]:
+def _apart(read: Read | None, start: int, end: int) -> bool:
+    """Whether nothing of a segment is in a span."""
+    if read is None or not read.done or read.first is None or read.last is None:
+        return False
+    return read.last < start or read.first >= end
+
+
+def _of_part(folder: Path, part: Part, start: int, end: int, step: int) -> Iterator[Chunk]:
     """The groups of rows that may hold any: parts are in the order of time."""
     with pq.ParquetFile(folder / part.file) as file:
         at = file.schema_arrow.get_field_index(_TIME)
@@ -102,7 +142,7 @@ def _of_part(folder: Path, part: Part, start: int, end: int) -> Iterator[Chunk]:
                 continue
             table = only(file.read_row_group(group), start, end, {})
             if table.num_rows:
-                yield of_table(table)
+                yield of_table(table.take(np.arange(0, table.num_rows, step)) if step > 1 else table)
 
 
 def _ends(group: Any, name: str) -> tuple[int, int] | None:

@@ -33,7 +33,7 @@ from headrace.watch.intake import Pieces, Progress, Taken, take
 from headrace.watch.labelling import Judge
 from headrace.watch.past import Past
 from headrace.watch.readings import earlier, write
-from headrace.watch.rows import live_rows
+from headrace.watch.rows import Reread, live_rows
 from headrace.watch.service import Ask, look, nobody, service_of
 from headrace.watch.watched import Shelf, Watched
 from headrace.watch.windows import (
@@ -297,7 +297,11 @@ class _Tick:
             volume,
             past,
             service_of(self._file, window.start, window.end),
-            lambda most: live_rows(self._place.folder / LOG, watched, self._arms, window, most),
+            Reread(
+                partial(
+                    live_rows, self._place.folder / LOG, watched, self._arms, window, self._file.segments()
+                )
+            ),
             self._kept,
             lambda: self._judge_of(watched),
             self._labels.newest,
