@@ -53,7 +53,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert f"Example: headrace {name}" in " ".join(result.output.split())
     options = {o for p in found.params for o in p.opts}
     assert "-C" in options
-    if name not in ("serve", "schema"):
+    if name not in ("serve", "schema", "ui"):
         assert "--json" in options
 
 
@@ -61,10 +61,11 @@ def test_the_commands_that_are_promised_are_there() -> None:
     promised = [
         *("init", "check", "schema", "run", "features", "profile", "sql", "data", "runs", "show", "note"),
         *("compare", "ablate", "trials", "release", "route", "predict", "schedule", "materialize", "skew"),
-        *("serve", "export", "token", "ab", "log", "label", "review", "reproduce", "report", "doc", "audit"),
+        *("serve", "ui", "export", "token", "ab", "log", "label", "review", "watch", "alerts", "drift"),
+        *("policy", "jobs", "worker", "reproduce", "report", "doc", "audit"),
     ]
     assert list(COMMANDS) == promised
-    assert sorted(release.commands) == ["approve", "history", "list", "promote", "rollback", "show"]
+    assert sorted(release.commands) == ["approve", "history", "list", "promote", "refuse", "rollback", "show"]
 
 
 def test_an_unknown_command_gets_a_hint() -> None:
