@@ -35,15 +35,15 @@ from headrace.metrics.measure import measure
 from headrace.metrics.record import Floats, Metric, Predictions
 
 PERMUTED = 250_000
-MOST_ROWS, FEWEST_ROWS = 10_000, 1_000
+MOST_ROWS, FEWEST_ROWS = 10_000, 500
 """Validation rows, drawn at random, that are permuted: as many as keep the graph's answers to all columns
-and repeats at about `PERMUTED`, between these."""
+and repeats at about `PERMUTED`, between these. So for features too, of which there may be many more."""
 LIGHT = 4_000_000
 """Bytes of a graph that is asked that often; a larger one, which takes longer to answer, is asked less."""
 COMPARED = 500
 """As many bytes as a training row that each row is compared with (neighbours) counts for."""
-CURVE_ROWS, CURVES = 500, 6
-"""Rows of a curve, and of how many columns there are curves."""
+CURVE_ROWS, FEWEST_OF_CURVE, CURVES = 500, 100, 6
+"""Rows of a curve, fewer where the graph is large; and of how many columns there are curves."""
 SAMPLED_ROWS, FEWEST_SAMPLED = 80, 16
 """So many validation rows have their contributions sampled; fewer where the graph is large."""
 REFERENCE_OF = 2_000
@@ -69,11 +69,14 @@ def explaining(
     rng = np.random.default_rng(ctx.spec.seed)
     size = ctx.store.get(made["package"].outputs["graph"]).stat().st_size
     effort = min(1.0, LIGHT / (size + COMPARED * sum(e.compared for e in encoder_columns(made))))
-    each = round(effort * PERMUTED / (REPEATS * len(runner.inputs)))
-    drawn = np.sort(rng.permutation(predictions.rows)[: max(FEWEST_ROWS, min(MOST_ROWS, each))])
+    order = rng.permutation(predictions.rows)
+    drawn = np.sort(order[: _permuted(effort, len(runner.inputs))])
     rows = rows_of(ctx, made, "validation")
     seen = _Seen(graph, _some(rows, runner.inputs, drawn), take(predictions, drawn))
     features = _features(ctx, made, drawn)
+    light = min(1.0, LIGHT / features.size)
+    fewer = np.sort(order[: min(len(drawn), _permuted(light, len(features.apart())))])
+    of_features, permuted = take(predictions, fewer), features.only(np.searchsorted(drawn, fewer))
     columns = importances(
         metric,
         seen.base,
@@ -86,10 +89,10 @@ def explaining(
     personal = {n for n in runner.inputs if n in ctx.spec.data.pii}
     by_feature = importances(
         metric,
-        seen.base,
-        features.columns,
-        lambda X: features.graph.predict(features.matrix(X), seen.base),
-        features.apart(),
+        of_features,
+        permuted.columns,
+        lambda X: permuted.graph.predict(permuted.matrix(X), of_features),
+        permuted.apart(),
         seed=ctx.spec.seed,
         progress=tell,
     )
@@ -113,7 +116,7 @@ def explaining(
                 replace(i, linked=features.read[i.name], personal=bool(personal & set(features.read[i.name])))
                 for i in by_feature
             ),
-            curves=tuple(_curves(seen, features, columns, personal)),
+            curves=tuple(_curves(seen, features, columns, personal, effort)),
             sampled=_sampled(seen, reference, personal, max(FEWEST_SAMPLED, round(effort * SAMPLED_ROWS))),
             trees=trees,
             why_no_trees=why_no_trees,
@@ -178,6 +181,12 @@ class _Features:
     X: NDArray[np.float32]
     features: tuple[Feature, ...]
     read: Mapping[str, tuple[str, ...]]
+    size: int
+    """Bytes of the half."""
+
+    def only(self, rows: NDArray[np.int64]) -> _Features:
+        """Some of the rows, by their numbers."""
+        return replace(self, X=self.X[rows])
 
     @property
     def columns(self) -> Columns:
@@ -200,13 +209,20 @@ class _Features:
         ]
 
 
+def _permuted(effort: float, columns: int) -> int:
+    """How many rows are permuted."""
+    each = round(effort * PERMUTED / (REPEATS * max(1, columns)))
+    return max(FEWEST_ROWS, min(MOST_ROWS, each))
+
+
 def _features(ctx: Context, made: Made, drawn: NDArray[np.int64]) -> _Features:
     kind = Kind(ctx.spec.problem.task)
-    model = Runner(ctx.store.get(made["learn"].outputs["model"]), threads=ctx.spec.limits.threads)
+    file = ctx.store.get(made["learn"].outputs["model"])
+    model = Runner(file, threads=ctx.spec.limits.threads)
     features = tuple(from_plain(f, Feature) for f in made["features"].facts["features"])
     read = reads_of(compiled_of(ctx, made), made, [f.name for f in features])
     X = load_array(ctx, made["features"].outputs["X_validation"])[drawn]
-    return _Features(_Graph(model, kind), X, features, read)
+    return _Features(_Graph(model, kind), X, features, read, file.stat().st_size)
 
 
 def _some(rows: Rows, types: Mapping[str, Type], numbers: NDArray[np.int64]) -> Vectors:
@@ -225,14 +241,15 @@ def _reference(ctx: Context, made: Made, graph: _Graph) -> Reference:
 
 
 def _curves(
-    seen: _Seen, features: _Features, importance: Sequence[Importance], personal: set[str]
+    seen: _Seen, features: _Features, importance: Sequence[Importance], personal: set[str], effort: float
 ) -> Iterator[Curve]:
     """Of the columns that matter most; a time is no scale of its own, so that its features have curves."""
     task = seen.base.task
     of = [class_name(c) for c in task.classes] or [""]
     of = of[-1:] if task.kind is Kind.BINARY else of
     top = [i.name for i in importance if i.drop is not None and i.name not in personal][:CURVES]
-    types, feeds, some = seen.graph.runner.inputs, seen.first(CURVE_ROWS), evenly(seen.base.rows, CURVE_ROWS)
+    types, most = seen.graph.runner.inputs, max(FEWEST_OF_CURVE, round(effort * CURVE_ROWS))
+    feeds, some = seen.first(most), evenly(seen.base.rows, most)
     X, told = features.X[some], set()
     for name in top:
         if types[name] is not Type.TIME:
