@@ -7,17 +7,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.digest import digest
 from headrace.core.errors import HeadraceError, StoreError, UserError
+from headrace.core.lazy import lazily
 from headrace.core.ports import Store
 from headrace.engine.code import code_digest, library_versions
 from headrace.engine.context import Context, Made, Output, Stage
 from headrace.stores.trouble import os_trouble
+
+if TYPE_CHECKING:
+    import duckdb
+else:
+    duckdb = lazily("duckdb")  # asked for where something was raised: most commands do without
 
 KEY_FORMAT = 1
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headrace.core.errors import Corrupt
 from headrace.core.lazy import lazily
 from headrace.core.schema import Type
-from headrace.summary.bins import NULL, UNKNOWN, Bins
+from headrace.summary.bins import LOW, NULL, UNKNOWN, Bins
 from headrace.summary.coding import Codes, Values, make_coder
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     pa = lazily("pyarrow")
 
-CHUNK = 16_384
+CHUNK = 32_768
 """Rows that are coded at once: their columns stay in the processor's cache."""
 FARTHEST = 1e6
 """Moments take no number for farther from the center than so many spreads."""
@@ -181,9 +181,11 @@ class Counter:
                 continue
             for part in _parts(values, rows, coder.column.name):
                 coded, numbers = coder.code(part)
-                mine += np.bincount(coded, minlength=len(mine))
+                told = np.bincount(coded, minlength=len(mine))
+                mine += told
                 if numbers is not None:
-                    some = _moments(numbers, coder.column.center, coder.column.spread)
+                    far = bool(told[LOW] or told[-1])
+                    some = _moments(numbers, coder.column.center, coder.column.spread, far)
                     sums[i] += some[0]
                     squares[i] += some[1]
         first = int(times.min()) if times is not None and len(times) else None
@@ -214,11 +216,13 @@ def numbers_of(bins: Bins) -> NDArray[np.bool_]:
     return np.array([c.type is Type.NUMBER for c in bins.columns], dtype=np.bool_)
 
 
-def _moments(numbers: NDArray[np.float64], center: float, spread: float) -> tuple[float, float]:
+def _moments(numbers: NDArray[np.float64], center: float, spread: float, far: bool) -> tuple[float, float]:
+    """far: whether any of them is outside of the reference's range."""
     with np.errstate(over="ignore"):
         z = numbers - center
         z /= spread
-    np.clip(z, -FARTHEST, FARTHEST, out=z)
+    if far:
+        np.clip(z, -FARTHEST, FARTHEST, out=z)
     return float(z.sum()), float(np.dot(z, z))
 
 
