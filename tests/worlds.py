@@ -40,6 +40,7 @@ def wine(folder: Path, changes: Mapping[str, Any] | None = None, *, clock: Clock
         "features": {n: n for n in names},
         "models": ["linear", "tree"],
         "cv": {"folds": 3},
+        "serve": {"deadline": "60 s"},  # a machine that is busy with other tests is no reason to refuse
     }
     return _project(folder, spec, changes, clock)
 
@@ -75,6 +76,7 @@ def homes(
         "features": {n: n for n in header if n != target},
         "models": ["linear", "tree"],
         "cv": {"folds": 3},
+        "serve": {"deadline": "60 s"},  # a machine that is busy with other tests is no reason to refuse
     }
     return _project(folder, spec, changes, clock)
 

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from said import said
-from spine import begin, edit_rows, verdict
+from spine import PATIENT, begin, edit_rows, verdict
 from worlds import homes, wine
 
 from headrace.core.errors import SpecError, UserCodeError
@@ -47,7 +47,7 @@ FEATURES = (
 
 
 def project(folder: Path, code: str = CODE, *changes: tuple[str, str]) -> Project:
-    made = begin(folder, FEATURES, *changes)
+    made = begin(folder, FEATURES, PATIENT, *changes)
     (folder / "features.py").write_text(code)
     (folder / "helper.py").write_text("FACTOR = 0.5\n")
     return made

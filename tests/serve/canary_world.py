@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from served import Running, served
-from spine import begin, edit_spec
+from spine import PATIENT, begin, edit_spec
 
 from headrace.core.places import STORE_DIR
 from headrace.project import Project
@@ -46,10 +46,8 @@ def gust(batch):
 def make_project(folder: Path) -> tuple[str, str]:
     """Champion and challenger of a new project."""
     calm = '  wind: {python: "features.py:calm", of: [weather.wind]}\n'
-    # A machine that is busy with other tests is no reason to fall back.
-    patient = ("cv: {folds: 3}\n", "cv: {folds: 3}\nserve: {deadline: 20 s}\n")
     worth = ("  metric: f1\n", "  metric: f1\n  value: {true_positive: 4, false_positive: -1, unit: EUR}\n")
-    project = begin(folder, ("  wind: weather.wind\n", calm), patient, worth)
+    project = begin(folder, ("  wind: weather.wind\n", calm), PATIENT, worth)
     (folder / "features.py").write_text(CODE)
     first = project.run()
     assert first.status == "released", first.problems

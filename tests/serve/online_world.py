@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from spine import AUTHOR, SPEC, Clock, edit_spec
+from spine import AUTHOR, PATIENT, SPEC, Clock, edit_spec
 
 from headrace.core.spec.learning import Limits
 from headrace.data.snapshot import snapshot
@@ -102,6 +102,7 @@ def released(folder: Path, found: Tables, *changes: tuple[str, str], clock: Cloc
         ("parcels: {read: data/parcels.csv}", "parcels: {read: data/parcels.csv, known_at: done}"),
         ("time: seen, ttl: 3 h", "time: seen, known_at: told, ttl: 3 h"),
         ("  wind: weather.wind\n", f"  wind: weather.wind{HISTORIES}"),
+        PATIENT,
         *changes,
     )
     result = project.run()

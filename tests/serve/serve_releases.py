@@ -28,6 +28,7 @@ from headrace.learn.candidate import resolve_params
 from headrace.learn.model_graph import model_graph
 from headrace.learn.registry import load_candidate
 from headrace.release.manifest import Field, Lookup, Manifest, Serving
+from headrace.release.plan import Plan
 from headrace.stores import EmbeddedStore
 
 ZONE = "America/New_York"
@@ -272,6 +273,7 @@ def manifest_of(serving: Serving, features: Mapping[str, str] = FEATURES) -> Man
         spec_digest="",
         model="boosting",
         features=features,
+        plan=Plan(deadline_us=60_000_000),  # a machine that is busy with other tests is no reason to be late
         seed=0,
         leaderboard=(),
         validation={},

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from asgi_client import Client, answered
-from spine import begin, command, edit_spec
+from spine import PATIENT, begin, command, edit_spec
 from worlds import homes, wine
 
 from headrace.core.codec import from_json
@@ -174,7 +174,7 @@ def test_the_command(finished: Project) -> None:
 
 
 def test_switched_off_nothing_is_kept_and_nothing_told(tmp_path: Path) -> None:
-    project = begin(tmp_path / "p", ("cv: {folds: 3}", "cv: {folds: 3}\nevaluate: {explain: false}"))
+    project = begin(tmp_path / "p", PATIENT, ("cv: {folds: 3}", "cv: {folds: 3}\nevaluate: {explain: false}"))
     result = project.run()
     assert result.status == "released"
     assert not any("contributions" in s.output.outputs for s in result.stages if s.name == "learn")
@@ -189,7 +189,7 @@ def test_switched_off_nothing_is_kept_and_nothing_told(tmp_path: Path) -> None:
 
 
 def test_personal_columns_are_named_without_their_values(tmp_path: Path) -> None:
-    project = begin(tmp_path / "p")
+    project = begin(tmp_path / "p", PATIENT)
     edit_spec(
         project,
         ("  distance: distance\n", "  distance: distance\n  courier: courier\n"),

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.csv as pa_csv
 import pytest
 from asgi_client import Client
+from spine import PATIENT, begin, verdict
 from test_answer import same
 
 from headrace.core.codec import from_plain
@@ -21,7 +22,6 @@ from headrace.graph.run import Runner
 from headrace.project import Project
 from headrace.serve.answer import Answerer
 from headrace.serve.describe import describe
-from tests.spine import begin, verdict
 
 KNOWN = ("parcels: {read: data/parcels.csv}", "parcels: {read: data/parcels.csv, known_at: told}")
 FEATURES = (
@@ -41,7 +41,7 @@ FEATURES = (
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Parcels whose lateness is told up to two days later, and a release that reads histories of it."""
-    made = begin(tmp_path_factory.mktemp("histories") / "parcels", KNOWN, FEATURES)
+    made = begin(tmp_path_factory.mktemp("histories") / "parcels", KNOWN, FEATURES, PATIENT)
     file = made.root / "data" / "parcels.csv"
     with file.open(newline="") as f:
         rows = list(csv.DictReader(f))

@@ -188,12 +188,12 @@ def test_the_command_line(canaried: World) -> None:
 def test_check_names_what_can_not_be_held(canaried: World) -> None:
     project, _, _ = canaried
     canary = (
-        "serve: {deadline: 20 s, canary: {ramp: [0.5, 0.25], bake: 0 s, "
+        "serve: {deadline: 60 s, canary: {ramp: [0.5, 0.25], bake: 0 s, "
         "guardrails: [p98 <= 1 s, p99 <= 1, error_share <= 1%, value >= 1]}}"
     )
     edit_spec(
         project,
-        ("serve: {deadline: 20 s}", canary),
+        ("serve: {deadline: 60 s}", canary),
         ("  value: {true_positive: 4, false_positive: -1, unit: EUR}\n", ""),
     )
     with pytest.raises(SpecError) as caught:

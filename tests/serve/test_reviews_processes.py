@@ -8,7 +8,7 @@ from pathlib import Path
 
 from callers import Callers
 from served import served, wait_until
-from spine import Clock, begin
+from spine import PATIENT, Clock, begin
 
 from headrace.project import Project
 
@@ -21,7 +21,7 @@ def test_what_callers_were_told_is_in_the_queue(tmp_path: Path) -> None:
     """A worker dies while items are on their way: whoever was told that a person will look finds the item,
     and all workers together send no more than the day's capacity."""
     folder = tmp_path / "project"
-    project = begin(folder, ("models: [tree]", f"models: [tree]\n{REVIEW}"), clock=Clock())
+    project = begin(folder, ("models: [tree]", f"models: [tree]\n{REVIEW}"), PATIENT, clock=Clock())
     assert project.run().status == "released"
     with (
         served(folder, "--workers", "2") as server,

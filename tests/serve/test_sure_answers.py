@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from asgi_client import Client
-from spine import begin
+from spine import PATIENT, begin
 from worlds import homes, wine
 
 from headrace.project import Project
@@ -94,7 +94,7 @@ def test_too_few_rows_for_the_level_are_said_and_open_both_ends(tmp_path: Path, 
 def test_two_classes_whose_decision_the_set_rules_out(tmp_path: Path) -> None:
     """Days are units here. A decision stands only where the set holds it and nothing else."""
     text = "models: [tree]\ncalibrate: isotonic\nuncertainty: {level: 0.8, abstain: true}"
-    project = begin(tmp_path / "parcels", ("models: [tree]", text))
+    project = begin(tmp_path / "parcels", ("models: [tree]", text), PATIENT)
     assert project.run().status == "released"
     answers, schema = answered(project, "parcels.csv")
     assert schema["calibration"] == "isotonic"
