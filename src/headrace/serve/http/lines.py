@@ -29,6 +29,8 @@ class Request:
 def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: bool) -> bytes:
     """A reply as it is sent. common: header lines of all answers, the date first; old: to a request of
     HTTP/1.0, which has to be told that the connection is kept."""
+    if reply.security:
+        common = _with(common, reply.security)
     told = b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n"
     head = told % (_LINES[reply.status], common, reply.media, len(reply.body))
     if reply.headers:
@@ -38,6 +40,12 @@ def answer_of(reply: Reply, common: bytes, *, keep: bool, old: bool, head_only: 
     elif old:
         head += b"connection: keep-alive\r\n"
     return head + b"\r\n" if head_only else b"%b\r\n%b" % (head, reply.body)
+
+
+def _with(common: bytes, security: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The date, and a reply's own headers of security."""
+    date, _, _ = common.partition(b"\r\n")
+    return b"".join([date, b"\r\n", *(b"%b: %b\r\n" % header for header in security)])
 
 
 def target_of(url: bytes) -> tuple[str, bytes]:

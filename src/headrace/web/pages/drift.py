@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.watch.readings import Found
 
 LASTS = ("30", "60", "120", "365")
-_MOST_LINES = 80
+_MOST_LINES = 40
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = (Family.PERFORMANCE, Family.ESTIMATED, Family.VALUE)
 """Families whose newest metric is drawn where no check was chosen: what drift does, not that it is there."""
@@ -163,7 +163,9 @@ def _lines(found: Sequence[Found], windows: Sequence[SeenWindow], asked: Asked) 
         at, newest = mine[-1].window.start, mine[-1].reading
         drawn = tuple(values), tuple(thresholds)
         lines.append(Line(family, check, of, newest, at, *drawn, exceeded, to))
-    return sorted(lines, key=lambda x: (-x.exceeded, -_ratio(x.newest), x.family, x.check, x.of))
+    return sorted(
+        lines, key=lambda x: (x.newest.value is None, -x.exceeded, -_ratio(x.newest), x.family, x.check, x.of)
+    )
 
 
 def _ratio(r: Reading) -> float:

@@ -127,21 +127,24 @@ def _stages(asked: Asked, run: Any, verdicts: Sequence[Verdict], owners: Mapping
     went = {s["name"]: s["status"] for s in run.summary.get("stages", ())}
     if not run.finished:
         went = _so_far(asked, run.run)
-    made, under_way = [], False
+    made, under_way, over = [], False, False
     for name in STAGES:
         mine = [v for v in verdicts if v.stage == name]
         shut = [v for v in mine if not v.allows]
         waived = any(v.waiver is not None for v in mine)
         if went.get(name) == "failed":
             state = "failed"
-        elif shut:
+        elif shut and not over:
             state = "shut"
+        elif over:
+            state, mine = "none", []  # judged beforehand, and not come to
         elif name in went or mine:
             state = "waived" if waived else "open"
         elif not run.finished and not under_way:
             state, under_way = "now", True
         else:
             state = "none"
+        over = over or state in ("failed", "shut")
         what = f"{len(shut)} shut" if shut else _gates(mine) if mine else went.get(name, "")
         owner = owners.get(name) or owners.get("default", "")
         made.append(
