@@ -29,11 +29,16 @@ from headrace.summary.bins import (
 from headrace.summary.counts import Counter, Counts, count, count_codes, no_rows
 from headrace.summary.grid import make_grid
 from headrace.summary.reference import (
+    Reference,
     ReferenceRows,
+    SliceError,
     add_blocks,
     block_of,
+    by_column,
     keep,
+    read_reference,
     read_rows,
+    write_reference,
     write_rows,
 )
 
@@ -332,3 +337,37 @@ def test_kept_rows_are_runs_over_the_whole() -> None:
     kept, run = keep(1_000_000)
     assert len(kept) == 20_000 and (np.diff(kept) > 0).all() and kept[-1] == 999_999
     assert (np.bincount(run) == 500).all() and (np.diff(kept)[np.diff(run) == 0] == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["numbers", "short words", "long words", "rare words"])
+def test_fifty_columns_take_less_than_100_kb(kind: str) -> None:
+    rng, n = np.random.default_rng(0), 20_000
+    feeds: dict[str, Any] = {}
+    for i in range(50):
+        if kind == "numbers":
+            feeds[f"column_{i}"] = rng.lognormal(0, 5, n)
+            continue
+        length, many = {"short words": (6, 500), "long words": (39, 60), "rare words": (30, 350)}[kind]
+        words = np.array([f"{w:x}é".rjust(length, '"') for w in rng.integers(0, 1 << 30, many)], dtype=object)
+        feeds[f"column_{i}"] = words[rng.zipf(1.2, n).clip(1, many) - 1]
+    bins = make_bins(feeds, dict.fromkeys(feeds, Type.NUMBER if kind == "numbers" else Type.TEXT))
+    whole = count(bins, feeds, n)
+    reference = Reference(
+        bins=bins,
+        rows=n,
+        counts=by_column(bins, whole),
+        sums=tuple(whole.sums.tolist()),
+        squares=tuple(whole.squares.tolist()),
+        first=None,
+        last=None,
+        parts={"validation": n},
+        outputs=(),
+        metric="roc_auc",
+        slices=tuple(SliceError(f"column_{i} = north", 400, 0.123456789012345, 0.1, 0.2) for i in range(50)),
+    )
+    data = write_reference(reference)
+    assert 20_000 < len(data) < 100_000
+    back = read_reference(data)
+    assert back == reference and back.made() == whole and back.bins.digest == bins.digest
+    with pytest.raises(Corrupt):
+        read_reference(data[:-9])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headrace.core.errors import Corrupt
 from headrace.core.lazy import lazily
 from headrace.core.schema import Type
-from headrace.summary.bins import LOW, NULL, UNKNOWN, Bins
+from headrace.summary.bins import LOW, NULL, UNKNOWN, Bins, ColumnBins
 from headrace.summary.coding import Codes, Values, make_coder
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Counter:
     def __init__(self, bins: Bins) -> None:
         self.bins = bins
         self._coders = [make_coder(c) for c in bins.columns]
+        self._wide = [_is_wide(c) for c in bins.columns]
 
     def codes(self, columns: Mapping[str, Values], rows: int) -> Codes:
         """The codes of rows, uint8 [rows, columns]. A column that is not there is null in every row; other
@@ -184,7 +185,7 @@ class Counter:
                 told = np.bincount(coded, minlength=len(mine))
                 mine += told
                 if numbers is not None:
-                    far = bool(told[LOW] or told[-1])
+                    far = self._wide[i] or bool(told[LOW] or told[-1])
                     some = _moments(numbers, coder.column.center, coder.column.spread, far)
                     sums[i] += some[0]
                     squares[i] += some[1]
@@ -216,8 +217,16 @@ def numbers_of(bins: Bins) -> NDArray[np.bool_]:
     return np.array([c.type is Type.NUMBER for c in bins.columns], dtype=np.bool_)
 
 
+def _is_wide(column: ColumnBins) -> bool:
+    """Whether the reference's own numbers lie farther than `FARTHEST`."""
+    if column.type is not Type.NUMBER or not column.edges:
+        return False
+    ends = (column.edges[0], column.edges[-1])
+    return not all(abs(end / 2 - column.center / 2) < FARTHEST * column.spread / 2 for end in ends)
+
+
 def _moments(numbers: NDArray[np.float64], center: float, spread: float, far: bool) -> tuple[float, float]:
-    """far: whether any of them is outside of the reference's range."""
+    """far: whether any of them may be farther than `FARTHEST`."""
     with np.errstate(over="ignore"):
         z = numbers - center
         z /= spread
