@@ -75,7 +75,10 @@ class Watching(Alerting):
     def _tell(self) -> Mapping[str, str]:
         """Tell whom the spec names; without a spec nobody is named."""
         from headrace.core.errors import SpecError
+        from headrace.core.spec import FILE_NAME
 
+        if not (self.root / FILE_NAME).is_file():
+            return {}
         try:
             return self.tell_alerts()
         except SpecError as error:
