@@ -143,7 +143,7 @@ def run() -> list[Row]:
         code = f"import pathlib, benchmarks.bench_drift as b; b.write_data(pathlib.Path({name!r}))"
         subprocess.run([sys.executable, "-c", code], check=True)
         headrace = str(Path(sys.executable).with_name("headrace"))
-        measured([headrace, "run", "--actor", "bench@example.com"], cwd=folder)
+        measured([headrace, "run"], cwd=folder)
         (folder / "search.py").write_text(f"SEARCH = True{FLOOR}")
         (folder / "grid.py").write_text(f"SEARCH = False{FLOOR}")
         report = [headrace, "drift", "data.parquet", "--level", "0.000001", "--json"]

@@ -56,7 +56,7 @@ def _whole(found: Compared) -> Section:
             c.leading.check if c.leading else "",
             number(c.leading.value) if c.leading else "",
             number(c.leading.threshold) if c.leading else "",
-            number(c.p),
+            _chance(c.p),
             c.where.removeprefix(f"{c.name}: "),
         ]
         for c in found.columns
@@ -101,6 +101,9 @@ def _section(column: ColumnDrift, drawn: bool) -> Section:
 def _told(reading: Reading) -> list[str]:
     told = number(reading.value) if reading.value is not None else reading.why_none
     limit = "" if reading.threshold is None else number(reading.threshold)
-    least = "" if reading.p is None else number(reading.p)
     whole = reading.details.get("any")
-    return [reading.check, told, limit, least, "" if whole is None else number(whole), f"{reading.n:,}"]
+    return [reading.check, told, limit, _chance(reading.p), _chance(whole), f"{reading.n:,}"]
+
+
+def _chance(p: float | None) -> str:
+    return "" if p is None else f"{p:.2g}"
