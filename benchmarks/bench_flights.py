@@ -36,9 +36,12 @@ def run() -> list[Row]:
 
 
 def change(file: Path, how: Callable[[dict[str, Any]], None]) -> None:
-    """Rewrite a spec, with the bars that make the test measure."""
+    """Rewrite a spec, with the bars that make the test measure, and without targets of speed: on a busy
+    machine these would keep the seal closed."""
     spec = parse_spec(file.read_text(encoding="utf-8")).spec.plain()
     spec["problem"]["ship_at"] = BARS
+    for target in ("p50", "p99", "throughput"):
+        spec["serve"].pop(target, None)
     how(spec)
     # JSON is YAML but for its dates.
     text = re.sub(r'"(\d{4}-\d{2}-\d{2})"', r"\1", json.dumps(spec))
