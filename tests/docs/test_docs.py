@@ -21,6 +21,7 @@ from headrace.cli.root import COMMANDS
 from headrace.core.event import KINDS
 from headrace.core.gates import GATES, STAGES
 from headrace.engine.plan import SPINE
+from headrace.web.registry import BUILT_IN, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +46,15 @@ def test_the_reference_has_not_drifted() -> None:
 @pytest.mark.parametrize("name", [*COMMANDS, *GATES, *KINDS, *STAGES])
 def test_every_command_gate_event_and_stage_is_documented(name: str) -> None:
     assert re.search(rf"[`*/ ]{re.escape(name)}[`* ]", text("docs/reference.md"))
+
+
+def test_every_page_is_documented_with_its_address() -> None:
+    told = text("docs/dashboard.md")
+    assert len(pages()) >= len(BUILT_IN)
+    for page in pages()[: len(BUILT_IN)]:
+        address = re.sub(r"\{\w+\}", "NAME", f"/ui/{page.path}".rstrip("/"))
+        title = page.label or page.name.capitalize()
+        assert re.search(rf"^\| {re.escape(title)} \| `{re.escape(address)}[`?]", told, flags=re.M), page.name
 
 
 def test_every_gate_stands_behind_its_stage_in_the_overview() -> None:

@@ -99,7 +99,7 @@ def model(asked: Asked) -> Drift:
     alarms = asked.text("alarms") == "1"
     lines = _lines(found, windows, asked)
     shown = [x for x in lines if (not family or x.family == family) and (not alarms or x.exceeded)]
-    chosen = _chosen(asked, lines)
+    chosen = _chosen(asked, shown or lines)
     drawn = [At(f.window, f.reading) for f in found if chosen and _key(f.reading) == chosen]
     start = asked.whole("window", 0, most=1 << 60) if asked.query.get("window", "").isdigit() else 0
     window = _window(windows, start, drawn)
@@ -178,7 +178,7 @@ def _ratio(r: Reading) -> float:
 def _chosen(asked: Asked, lines: Sequence[Line]) -> tuple[str, str, str] | None:
     """The check that the query names; without one, the one that exceeded most, or else a metric."""
     wanted = asked.text("family"), asked.query.get("check", ""), asked.query.get("of", "")
-    keys = {(x.family, x.check, x.of): x for x in lines}
+    keys = {(x.family, x.check, x.of): x for x in lines if x.newest.value is not None or x.exceeded}
     if wanted in keys:
         return wanted
     if asked.query.get("check"):
