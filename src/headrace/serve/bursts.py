@@ -1,6 +1,6 @@
 """What the graph says of many requests, fairly: those that came together are answered by one call of it, and
 large ones are cut, so that a request of one row waits here for no more than a piece of them. (Bodies are read
-and answers written elsewhere, those of a large request in one go.)
+and answers written elsewhere.)
 
 In the loop's own thread: a call takes microseconds, and on one core threads would only take turns.
 """

@@ -20,7 +20,7 @@ from headrace.core.ports import Log
 from headrace.core.routes import DEFAULT, Role, pick
 from headrace.serve.desk.chain import Chain, Failed, Given
 from headrace.serve.desk.counts import Counts
-from headrace.serve.desk.entries import entries_of, new_id, shown, unit_of
+from headrace.serve.desk.entries import SLICE, entries_of, new_id, shown, unit_of
 from headrace.serve.desk.inputs import Taken
 from headrace.serve.desk.people import People
 from headrace.serve.desk.shadow import Pair, Shadows
@@ -85,11 +85,21 @@ class Desk:
         entries: list[Answered] = []
         shaded: list[Pair] = []
         for (arm, spots, mine), given in await self._given(scene, groups, rows, asked):
-            made = self._entries(asked, arm, given)
+            made: list[Answered] = []
+            for part in self._entries(asked, arm, given):
+                if made:
+                    await asyncio.sleep(0)  # large requests are worked at in slices: others have their turn
+                made += part
             if self._people is not None and given.served.manifest.review is not None:
                 made = await self._looked_at(self._people, given, made)
-            for i, answer in zip(spots, shown(made, given.answers.answers), strict=True):
-                answers[i] = answer
+            for at in range(0, len(made), SLICE):
+                if at:
+                    await asyncio.sleep(0)
+                span = slice(at, at + SLICE)
+                for i, answer in zip(
+                    spots[span], shown(made[span], given.answers.answers[span]), strict=True
+                ):
+                    answers[i] = answer
             entries += made
             if arm != ASKED and scene.routes[asked.route].arms:
                 shaded += zip(mine, made, strict=True)
@@ -157,8 +167,8 @@ class Desk:
             for (release, arm, spots, mine), there in zip(parts, read, strict=True)
         ]
 
-    def _entries(self, asked: Asked, arm: str, given: Given) -> list[Answered]:
-        """The answers for the log."""
+    def _entries(self, asked: Asked, arm: str, given: Given) -> Iterator[list[Answered]]:
+        """The answers for the log, in slices."""
         took = int((perf_counter() - asked.started) * 1e6)
         return entries_of(
             given.served,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -17,6 +17,8 @@ from headrace.serve.desk.around import Answers
 from headrace.serve.desk.inputs import Taken
 from headrace.serve.live import Served
 
+SLICE = 512
+"""Rows of a large request that are worked at in one go, before others have their turn."""
 FALLBACK = "fallback"
 """How `Answered.by` begins where no arm's release answered."""
 
@@ -36,41 +38,45 @@ def entries_of(
     release: str,
     took_us: int,
     of: Sequence[str] = (),
-) -> list[Answered]:
-    """Rows' answers for the log; of: the predictions that they were shadows of, one a row. Personal data are
-    in them as the release's privacy policy has them."""
-    around, given = served.around, answers.answers
+) -> Iterator[list[Answered]]:
+    """Rows' answers for the log, in slices; of: the predictions that they were shadows of, one a row.
+    Personal data are in them as the release's privacy policy has them."""
+    around = served.around
     unit = served.manifest.plan.unit
     filled = filled_in(answers.feeds, around.filled, answers.spots) if around.filled else {}
     now = time.time_ns() // 1000
-    begin, chance = f"{now // 1000:012x}", os.urandom(10 * len(given)).hex()
-    return [
-        Answered(
-            begin + chance[20 * at : 20 * at + 20],
-            now,
-            route,
-            release or answer["release"] or "",  # a rule may have answered among fallbacks
-            arm,
-            unit_of(inputs, unit) if unit else "",
-            by,
-            inputs,
-            {k: v for k, v in answer.items() if k != "why"} if "why" in answer else answer,
-            flags,
-            took_us,
-            False,
-            shadowed,
-            filled.get(at) or {},
-        )
-        for at, inputs, answer, by, flags, shadowed in zip(
-            range(len(given)),
-            around.inputs.kept(taken),
-            given,
-            answers.by,
-            taken.flags or repeat(()),
-            of or repeat(""),
-            strict=False,
-        )
-    ]
+    begin = f"{now // 1000:012x}"
+    for start in range(0, len(answers.answers), SLICE):
+        span = slice(start, start + SLICE)
+        given = answers.answers[span]
+        chance = os.urandom(10 * len(given)).hex()
+        yield [
+            Answered(
+                begin + chance[20 * at : 20 * at + 20],
+                now,
+                route,
+                release or answer["release"] or "",  # a rule may have answered among fallbacks
+                arm,
+                unit_of(inputs, unit) if unit else "",
+                by,
+                inputs,
+                {k: v for k, v in answer.items() if k != "why"} if "why" in answer else answer,
+                flags,
+                took_us,
+                False,
+                shadowed,
+                filled.get(start + at) or {},
+            )
+            for at, inputs, answer, by, flags, shadowed in zip(
+                range(len(given)),
+                around.inputs.kept(taken, span),
+                given,
+                answers.by[span],
+                taken.flags[span] if taken.flags else repeat(()),
+                of[span] if of else repeat(""),
+                strict=False,
+            )
+        ]
 
 
 def filled_in(

@@ -101,12 +101,12 @@ class Inputs:
             return Taken(rows, feeds)
         return self._treat_odd(rows, feeds, flags)
 
-    def kept(self, taken: Taken) -> Sequence[Mapping[str, Any]]:
-        """Rows as the log may have them: the columns that are read, hashed and masked as in training."""
-        rows = taken.rows
+    def kept(self, taken: Taken, span: slice) -> Sequence[Mapping[str, Any]]:
+        """Some rows as the log may have them: the columns that are read, hashed and masked as in training."""
+        rows = taken.rows[span]
         if taken.feeds and not self._treated and {*map(len, rows)} == {len(self._types)}:
             return rows
-        return [self._kept(taken, i, row) for i, row in enumerate(rows)]
+        return [self._kept(taken, i, row) for i, row in enumerate(rows, span.start)]
 
     def _kept(self, taken: Taken, row: int, sent: Any) -> Mapping[str, Any]:
         if not isinstance(sent, Mapping):

@@ -66,7 +66,7 @@ class Shadows:
         self._counts.shadows += len(pairs)
         if self._log is not None:
             took = int((time.perf_counter() - started) * 1e6)
-            entries = entries_of(
+            (entries,) = entries_of(
                 served,
                 taken,
                 answers,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from headrace.core.errors import did_you_mean
 from headrace.core.routes import DEFAULT
 from headrace.serve.desk.desk import Asked, Desk
-from headrace.serve.http.endpoint import Call, Refused
+from headrace.serve.desk.entries import SLICE
+from headrace.serve.http.endpoint import Call, Refused, Reply, json_reply
 from headrace.serve.live import Served
 from headrace.serve.why import TOP
 
 MOST_EXPLAINED = 100
 """Rows of a request whose answers are explained: each takes thousands of answers."""
+LARGE = 1 << 18
+"""Bytes of a body that is not read in one go."""
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _WORDS = {"": True, "true": True, "false": False}
 # A string (an open one to the end, so that no body is scanned twice), or a number that only Python writes.
@@ -91,6 +96,48 @@ def python_json(call: Call) -> Any:
         if b"NaN" not in call.body and b"Infinity" not in call.body:
             raise
     return replace(call, body=_ODD.sub(_plain, call.body)).json()
+
+
+async def sliced_json(call: Call) -> Any:
+    """The body as `Call.json`. A long list, or one below a name, is read in slices, between which others have
+    their turn.
+
+    Raises:
+        Refused: 400, it is no JSON.
+    """
+    if len(call.body) < LARGE:
+        return call.json()
+    try:
+        return await _sliced(msgspec.Raw(call.body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return call.json()  # it tells what is wrong
+
+
+async def _sliced(text: msgspec.Raw, *, below: bool = True) -> Any:
+    plain = bytes(text).lstrip()
+    if below and plain[:1] == b"{":
+        named = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        return {name: await _sliced(value, below=False) for name, value in named.items()}
+    if plain[:1] != b"[" or len(plain) < LARGE:
+        return msgspec.json.decode(text)
+    there = msgspec.json.decode(text, type=list[msgspec.Raw])
+    found: list[Any] = []
+    for at in range(0, len(there), SLICE):
+        await asyncio.sleep(0)
+        found += msgspec.json.decode(b"[%b]" % b",".join(there[at : at + SLICE]))
+    return found
+
+
+async def told_in_slices(name: str, answers: Sequence[Any]) -> Reply:
+    """A list below a name as a reply: a long one is written in slices, between which others have their
+    turn."""
+    if len(answers) <= SLICE:
+        return json_reply({name: answers})
+    parts = []
+    for at in range(0, len(answers), SLICE):
+        await asyncio.sleep(0)
+        parts.append(msgspec.json.encode(answers[at : at + SLICE])[1:-1])
+    return Reply(b'{"%b":[%b]}' % (name.encode(), b",".join(parts)))
 
 
 def rows_of(columns: Mapping[str, Sequence[Any]], rows: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.serve.describe import describe
 from headrace.serve.desk.desk import Desk
-from headrace.serve.http.asking import asked_of, champion
+from headrace.serve.http.asking import asked_of, champion, sliced_json, told_in_slices
 from headrace.serve.http.endpoint import KNOWN, Call, Endpoint, Refused, Reply, json_reply
 
 _ANY_ROWS = [{"$ref": f"#/components/schemas/{n}"} for n in ("Row", "RowList", "Rows")]
@@ -39,7 +39,7 @@ def native(desk: Desk) -> list[Endpoint]:
     async def predict(call: Call) -> Reply:
         served = champion(desk)
         types = served.answerer.types
-        value, explain = _explain_of(call.json(), types, served.manifest.serving.unused)
+        value, explain = _explain_of(await sliced_json(call), types, served.manifest.serving.unused)
         rows, many = _rows_of(value, types)
         query = call.query
         asked = asked_of(
@@ -51,7 +51,7 @@ def native(desk: Desk) -> list[Endpoint]:
             explain=explain,
         )
         answers = await desk.answer(rows, asked)
-        return json_reply({"predictions": answers} if many else answers[0])
+        return await told_in_slices("predictions", answers) if many else json_reply(answers[0])
 
     def schema(_: Call) -> Reply:
         served = champion(desk)

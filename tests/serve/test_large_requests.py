@@ -1,0 +1,60 @@
+"""Requests that are worked at in slices: the same answers, entries and refusals as others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from asgi_client import Client, answered
+from serve_releases import Release, requests
+
+from headrace.core.answered import Answered
+from headrace.serve.answer import Answerer
+from headrace.serve.desk.entries import SLICE
+from headrace.serve.http.app import make_app
+from headrace.serve.http.asking import LARGE
+
+
+class Kept:
+    """A log in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[Answered] = []
+
+    def append(self, entries: Sequence[Answered], done: Callable[[Exception | None], None]) -> None:
+        self.entries += entries
+        done(None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_slices_are_seams_that_nobody_sees(binary: Release) -> None:
+    log = Kept()
+    client = Client(make_app(binary.store, binary.manifest, binary.name, log=log))
+    rows = requests(40) * (1 + 10 * SLICE // 80)
+    assert len(json.dumps(rows)) > LARGE and len(rows) % SLICE
+    expected = Answerer(binary.store, binary.serving, binary.name).answer(rows)
+    for body in (rows, {"rows": rows}):
+        log.entries.clear()
+        response = client.post("/predict", json=body)
+        assert answered(response) == expected
+        told = response.json()["predictions"]
+        assert [e.id for e in log.entries] == [t["id"] for t in told]
+        assert len({e.id for e in log.entries}) == len(rows)
+        assert [dict(e.inputs) for e in log.entries] == rows
+        assert [e.answer["prediction"] for e in log.entries] == [t["prediction"] for t in told]
+
+
+def test_what_is_wrong_in_a_large_request_is_told_as_in_a_small_one(binary: Release) -> None:
+    client = Client(make_app(binary.store, binary.manifest, binary.name))
+    rows = requests(40) * 100
+    whole = json.dumps(rows)
+    for broken in (whole[:-1], whole.replace("{", "[", 1), '{"rows": ' + whole):
+        response = client.post("/predict", content=broken)
+        assert response.status_code == 400 and "the body is no JSON" in response.json()["detail"]
+    rows[3210] = {**rows[3210], "distance": "far"}
+    (error,) = client.post("/predict", json=rows).json()["errors"]
+    assert error["where"] == "rows[3210].distance"
+    assert client.post("/predict", json={"rows": "x" * LARGE}).status_code == 422
+    assert client.post("/predict", content=b" " * LARGE).status_code == 400
