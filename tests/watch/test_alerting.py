@@ -95,6 +95,19 @@ def test_labels_of_the_same_traffic_add_to_its_alert() -> None:
     assert told.only.families == ("drift", "performance")
 
 
+def test_what_follows_from_a_fault_keeps_the_fault_and_its_reason() -> None:
+    told = Told()
+    fault = reading("gust", family=Family.QUALITY, check="missing", p=None)
+    (opened,) = told.take(window(0), fault)
+    told.events.clear()
+    told.add([replace(opened, payload={**opened.payload, "why": {"lines": ["the feed is empty"]}})])
+    (seen,) = told.take(window(0), reading("", family=Family.PERFORMANCE, check="f1", p=None))
+    told.events.pop()
+    told.add([replace(seen, payload={**seen.payload, "why": {"lines": ["f1 fell"]}})])
+    assert [r["of"] for r in told.only.readings] == ["", "gust"]
+    assert told.only.why == {"lines": ["the feed is empty"]} and told.only.windows == 1
+
+
 def test_other_arms_and_releases_have_alerts_of_their_own() -> None:
     told = Told()
     told.take(window(0), reading())

@@ -5,7 +5,7 @@ Times of windows are microseconds since 1970 UTC; those of events are ISO.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -106,9 +106,8 @@ class AlertView:
     """An alert as the ledger tells it.
 
     alert: its id. title: one line for people. family: of the reading that leads it; families: of all.
-    readings: those that exceeded, as plain JSON, the leading one first; of the newest window that they did
-    in. since: the start of the first window; seen: the end of the newest; windows: how many. why: the
-    explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
+    readings: those that exceeded, as plain JSON, each as it did last; those of the newest window first.
+    since: the start of the first window; seen: the end of the newest; windows: how many. why: the explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
     """
 
     alert: str
@@ -162,10 +161,11 @@ def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
             found[e.subject] = replace(
                 old,
                 families=tuple(dict.fromkeys([*old.families, *p["families"]])),
-                readings=tuple(p["readings"]),
+                readings=_together(p["readings"], old.readings),
                 seen=max(old.seen, p["seen"]),
-                windows=old.windows + 1,
-                why=p.get("why") or old.why,
+                windows=old.windows + (p["seen"] > old.seen),
+                # What follows from a fault explains it no better than the fault itself.
+                why=p.get("why") or old.why if old.family in p["families"] else old.why,
                 # Resolved too early: it goes on.
                 state=AlertState.OPEN if old.state is AlertState.RESOLVED else old.state,
                 changed=e.time,
@@ -176,6 +176,15 @@ def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
                 found[e.subject], state=state, changed=e.time, by=e.actor, reason=p.get("reason", "")
             )
     return found
+
+
+def _together(
+    newest: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    """The newest readings, and those before of what they say nothing about."""
+    found = {(r["family"], r["check"], r.get("of", "")): r for r in before}
+    again = {(r["family"], r["check"], r.get("of", "")): r for r in newest}
+    return (*again.values(), *(r for key, r in found.items() if key not in again))
 
 
 @dataclass(frozen=True)

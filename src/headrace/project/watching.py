@@ -53,12 +53,17 @@ class Watching(Alerting):
         Raises:
             StoreError: log, ledger or watch file can't be read or written.
         """
-        from headrace.watch.telling import teller
+        from headrace.watch.telling import leave, teller
         from headrace.watch.tick import Hooks, Place, tick
 
         trouble: dict[str, str] = {}
         tell = teller(self.store, self._clock, self.actor)
-        hooks = Hooks(tell, lambda: trouble.update(self._tell()))
+
+        def after() -> None:
+            leave(self.store, self._clock, self.actor)
+            trouble.update(self._tell())
+
+        hooks = Hooks(tell, after)
         place = Place(
             self.store,
             self.root / STORE_DIR,

