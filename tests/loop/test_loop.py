@@ -63,4 +63,4 @@ def _ledger_tells_it(folder: Path, story: object) -> None:
     order = [e.seq for e in (judged, opened, queued, taken, promoted, finished)]
     assert order == sorted(order)
     assert opened.payload["why"]["lines"], "it says why"
-    assert project.audit().problem is None
+    assert project.audit().ok

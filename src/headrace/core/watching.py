@@ -107,7 +107,8 @@ class AlertView:
 
     alert: its id. title: one line for people. family: of the reading that leads it; families: of all.
     readings: those that exceeded, as plain JSON, each as it did last; those of the newest window first.
-    since: the start of the first window; seen: the end of the newest; windows: how many. why: the explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
+    since: the start of the first window; seen: the end of the newest; windows: how many. why: the
+    explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
     """
 
     alert: str
