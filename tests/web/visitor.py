@@ -120,14 +120,14 @@ class Browser:
 def pages_of(project: Project, *, host: str = "127.0.0.1") -> Iterator[Shell]:
     """The pages of a project, with the guard that a server has."""
     guard = Guard(project.store, project._clock)
-    site = site_of(project.root, project.store, guard, host=host, clock=project._clock)
+    actor, clock = project._actor, project._clock
+    site = site_of(project.root, project.store, guard, host=host, clock=clock, actor=actor)
     shell = Shell(site.endpoints(), most=1_000_000, guard=guard)
     try:
         yield shell
     finally:
         site.close()
         guard.close()
-        project.run_index.close()
 
 
 def path_of(name: str) -> str:

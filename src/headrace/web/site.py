@@ -57,8 +57,12 @@ class _Wanted:
 class Site:
     """The pages of one project. `answer` is for the thread of the server's loop."""
 
-    def __init__(self, opened: Open, door: Door, clock: Clock) -> None:
+    def __init__(
+        self, opened: Open, door: Door, clock: Clock, closed: Callable[[], None] = lambda: None
+    ) -> None:
+        """opened: gives the project; closed: lets go of what pages have opened."""
         self._open = opened
+        self._closed = closed
         self._door = door
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="pages")
@@ -68,6 +72,7 @@ class Site:
     def close(self) -> None:
         """Let the pages that are being made come to their end."""
         self._threads.shutdown(cancel_futures=True)
+        self._closed()
 
     def endpoints(self) -> list[Endpoint]:
         """One for every depth of a path: which pages there are is known when the first is asked for."""
