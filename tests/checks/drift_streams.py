@@ -3,13 +3,15 @@ columns."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.drift.budget import Thresholds
+from headrace.checks.drift.budget import Thresholds, thresholds
 from headrace.checks.drift.layout import counted
+from headrace.checks.drift.psi import PSI
 from headrace.checks.drift.readings import surprises
 from headrace.checks.drift.resample import Size
 from headrace.core.schema import NULL_TEXT, Type
@@ -196,3 +198,121 @@ def world(
 def alarms(w: World, found: Thresholds) -> NDArray[np.bool_]:
     """Which windows are an alarm."""
     return surprises(w.bins, found, w.reference, w.windows) > found.surprise
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of stream, and the windows that are judged."""
+
+    told: str
+    kind: Kind
+    reference: int
+    rows: int
+    span: int = 0
+
+
+CASES = {
+    "iid100": Case("independent rows, windows of 100", Kind("iid"), 20_000, 100),
+    "iid1000": Case("independent rows, windows of 1,000", Kind("iid"), 20_000, 1_000),
+    "iid250": Case("independent rows, only 4,000 of reference, windows of 250", Kind("iid"), 4_000, 250),
+    "ar50": Case("AR(1) of rows, phi to 0.9, windows of 50", Kind("ar"), 20_000, 50),
+    "ar200": Case("AR(1) of rows, phi to 0.9, windows of 200", Kind("ar"), 20_000, 200),
+    "ar1000": Case("AR(1) of rows, phi to 0.9, windows of 1,000", Kind("ar"), 20_000, 1_000),
+    "hours1": Case("levels AR(1) by hour, phi 0.9, windows of 1 h", Kind("hours", 40.0), 20_000, 40, HOUR),
+    "hours24": Case(
+        "levels AR(1) by hour, phi 0.9, windows of 1 day", Kind("hours", 10.0), 20_000, 240, 24 * HOUR
+    ),
+    "season6": Case(
+        "days and weeks, also in volume, windows of 6 h", Kind("season", 20.0), 20_000, 120, 6 * HOUR
+    ),
+    "season24": Case(
+        "days and weeks, also in volume, windows of 1 day", Kind("season", 15.0), 20_000, 360, 24 * HOUR
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of one case: windows judged, alarms by rate, and the share of windows that usual defaults flag."""
+
+    windows: int
+    alarms: dict[float, int]
+    by_world: dict[float, list[float]]
+    psi: float
+    ks: float
+
+
+def budgets(
+    name: str, worlds: int, windows: int, rates: Sequence[float], *, columns: int = 16, first: int = 0
+) -> Told:
+    """Streams that change nothing, each with a reference of its own: how often there is an alarm."""
+    case = CASES[name]
+    total, found = 0, dict.fromkeys(rates, 0)
+    by_world: dict[float, list[float]] = {r: [] for r in rates}
+    usual = np.zeros(2)
+    for seed in range(first, first + worlds):
+        w = world(
+            case.kind,
+            seed,
+            reference=case.reference,
+            columns=columns,
+            rows=case.rows,
+            span=case.span,
+            windows=windows,
+        )
+        made = thresholds(w.bins, w.rows, w.size, rates[0])
+        assert made.tail is not None, made.why_none
+        surprised = surprises(w.bins, made, w.reference, w.windows)
+        total += len(surprised)
+        for r in rates:
+            over = surprised > made.tail.threshold(r)
+            found[r] += int(over.sum())
+            by_world[r].append(float(over.mean()))
+        usual += usual_defaults(w)
+    return Told(total, found, by_world, *(usual / total))
+
+
+def usual_defaults(w: World) -> NDArray[np.float64]:
+    """How many windows have any number column with a PSI above 0.2 (ten bins), or with p < 0.05 of KS."""
+    psi, ks = np.zeros((2, len(w.windows)), np.bool_)
+    for column in w.bins.columns:
+        if not column.ordered or column.inner < 2:
+            continue
+        span = w.bins.span(column.name)
+        r, q = w.reference[span][2:].astype(np.float64), w.windows[:, span][:, 2:].astype(np.float64)
+        ends = np.unique(np.searchsorted(np.cumsum(r) / r.sum(), np.arange(1, 10) / 10))
+        starts = np.unique(np.append(0, ends + 1)).clip(max=len(r) - 1)
+        merged = [np.add.reduceat(x, np.unique(starts), axis=-1) for x in (q, r)]
+        psi |= PSI.value(merged[0][:, None], merged[1][None, None], np.zeros((1, 1)))[:, 0] > 0.2
+        m = q.sum(1)
+        apart = np.abs(np.cumsum(q, 1) / np.maximum(m, 1)[:, None] - np.cumsum(r) / r.sum()).max(1)
+        ks |= apart * np.sqrt(m * r.sum() / (m + r.sum())) > 1.358
+    return np.array([psi.sum(), ks.sum()], np.float64)
+
+
+def caught(
+    kind: Kind,
+    rows: int,
+    rate: float,
+    *,
+    references: int,
+    repeats: int,
+    shift: float = 0.3,
+    columns: int = 50,
+) -> float:
+    """How often a shift of one of the columns is an alarm within three windows; `repeats` times for each of
+    so many references of 20,000 rows."""
+    n, hits = 20_000, 0
+    for seed in range(references):
+        rng = np.random.default_rng([seed, rows, 5])
+        z, times = kind.latent(rng, n + repeats * 3 * rows, columns)
+        z[n:, 0] += shift
+        raw, types = dress(rng, z, mixed=False)
+        bins = make_bins({k: v[:n] for k, v in raw.items()}, types)
+        codes = Counter(bins).codes(raw, len(z))
+        made = thresholds(bins, held(bins, codes[:n], times[:n], False), Size(rows), rate)
+        reference = counted(bins, codes[:n], np.zeros(n, np.int64), 1)[0]
+        windows = counted(bins, codes[n:], np.arange(repeats * 3 * rows) // rows, repeats * 3)
+        over = surprises(bins, made, reference, windows) > made.surprise
+        hits += int(over.reshape(repeats, 3).any(1).sum())
+    return hits / (references * repeats)

@@ -135,7 +135,11 @@ def _fitted(none: Thresholds, layout: Layout, drawn: Draws) -> Thresholds:
     largest = surprise(np.nanmax(np.where(np.isnan(z), -9.0, z), axis=1))
     independent = max(1, round(len(largest) * drawn.independent))
     tail = fit_tail(
-        largest, share=0.1 if independent >= 300 else 0.2, gap=drawn.gap, independent=drawn.independent
+        largest,
+        share=0.1 if independent >= 300 else 0.2,
+        gap=drawn.gap,
+        independent=drawn.independent,
+        windows=independent,
     )
     stretch = held.stretch[layout.columns] ** NORMAL
     return replace(
@@ -192,8 +196,8 @@ def _standard(
     if drawn.taken.size:
         uses = np.zeros((len(amplitude), len(drawn.blocks)), np.float32)
         np.put_along_axis(uses, drawn.taken, 1.0, axis=1)
-        disjoint = (uses @ uses.T == 0).astype(np.float64)
-        c, s = _moments([disjoint @ x for x in sums], least)
+        disjoint = (uses @ uses.T == 0).astype(np.float32)
+        c, s = _moments([(disjoint @ x.astype(np.float32)).astype(np.float64) for x in sums], least)
         return centre, spread, (amplitude - c) / s
     by = [_by_group(s, drawn.group) for s in sums]
     apart = [total.sum(0) - beside(each) for total, each in zip(sums, by, strict=True)]

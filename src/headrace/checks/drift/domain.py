@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.drift.layout import is_output
+from headrace.checks.drift.blocks import independent as independent_rows
+from headrace.checks.drift.layout import counted, is_output
 from headrace.checks.drift.resample import GROUPS, Size
 from headrace.checks.drift.tail import Tail, fit_tail, quantile, surprise
 from headrace.core.watching import Family, Reading
@@ -32,6 +33,7 @@ MOST_ROWS = 5_000
 LEAST_ROWS = 50
 DRAWS = 160
 FOLDS = 5
+PIECES = 8
 KEPT = 20
 """Features that weigh in, at most."""
 _TELLS = 2.5
@@ -95,20 +97,27 @@ def domain_thresholds(
         )
     matrix = made.of(rows.codes)
     rng = np.random.default_rng([seed, size.rows, rows.rows])
+    free = _free(bins, rows, stretch)
     last = rows.rows - stretch
     starts = np.unique(np.linspace(0, last, min(DRAWS, last + 1)).astype(np.int64))
     group = np.arange(rows.rows) * GROUPS // rows.rows
     found = []
     for start in starts:
-        inside = np.arange(start, start + stretch)
-        if rows.run[inside[0]] != rows.run[inside[-1]] and stretch <= rows.rows // (2 * (rows.run[-1] + 1)):
-            continue
+        if free:
+            order = rng.permutation(rows.rows)
+            inside, apart = np.sort(order[:stretch]), np.sort(order[stretch:])
+        else:
+            inside = np.arange(start, start + stretch)
+            if rows.run[inside[0]] != rows.run[inside[-1]] and stretch <= rows.rows // (
+                2 * (rows.run[-1] + 1)
+            ):
+                continue
+            apart = np.flatnonzero((group < group[inside[0]] - 1) | (group > group[inside[-1]] + 1))
         if size.rows < 0.8 * stretch:
             inside = np.sort(rng.choice(inside, max(LEAST_ROWS, size.rows), replace=False))
-        apart = np.flatnonzero((group < group[inside[0]] - 1) | (group > group[inside[-1]] + 1))
         found.append(tell(made, matrix[apart[spread(apart)]], matrix[inside[spread(inside)]]).z)
     largest = surprise(np.array(found))
-    independent = max(1.0, rows.rows / stretch)
+    independent = len(largest) if free else max(1.0, rows.rows / stretch)
     tail = fit_tail(largest, share=0.2, gap=1, independent=min(1.0, independent / len(largest)))
     return replace(
         none,
@@ -117,6 +126,14 @@ def domain_thresholds(
         windows=len(largest),
         independent=int(independent),
     )
+
+
+def _free(bins: Bins, rows: ReferenceRows, stretch: int) -> bool:
+    """Whether rows are as good as independent, so that any of them make a window."""
+    step = max(1, stretch // PIECES)
+    at = np.arange(rows.rows, dtype=np.int64) // step
+    pieces = counted(bins, rows.codes, at, int(at[-1]) + 1)[: rows.rows // step]
+    return independent_rows(bins, pieces, PIECES)
 
 
 def _rows_in(rows: ReferenceRows, size: Size) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.drift.blocks import independent
 from headrace.checks.drift.layout import counted
 from headrace.summary.bins import Bins
 from headrace.summary.reference import ReferenceRows
@@ -24,6 +25,8 @@ GROUPS = 20
 """Stretches of the reference's time: what is compared with a window leaves out its own and both beside it."""
 WHOLE = 60
 """From so many whole windows in the reference on they are taken whole; else so many pieces are."""
+FINE = 600
+"""So many pieces, where windows vary as if these were independent."""
 DRAWS = 1_200
 MOST_WINDOWS = 3_000
 FEW = 20
@@ -113,11 +116,19 @@ def draw(bins: Bins, rows: ReferenceRows, size: Size, seed: int) -> Draws:
     span = max(1, min(span, line.length // 4, line.longest))
     ratio = size.rows / (span * line.usual)
     whole = line.length / span
+    fine = _divided(-(-FINE // max(1, int(whole))), timed)
+    if 1 < fine <= span and len(line.start) == 1:
+        pieces = _cut(line, span // fine, 1.0, rng).counts
+        if independent(bins, pieces, fine):
+            return _pieced(line, span, fine, ratio, rng)
     if whole >= WHOLE:
         return _whole(line, span, ratio, rng)
-    pieces = -(-WHOLE // max(1, int(whole)))
-    pieces = next((p for p in _DIVIDES if p >= pieces), _DIVIDES[-1]) if timed else pieces
-    return _pieced(line, span, max(2, pieces), ratio, rng)
+    return _pieced(line, span, max(2, _divided(-(-WHOLE // max(1, int(whole))), timed)), ratio, rng)
+
+
+def _divided(pieces: int, timed: bool) -> int:
+    """A number of pieces, such that they divide a day where they have a time."""
+    return next((p for p in _DIVIDES if p >= pieces), _DIVIDES[-1]) if timed and pieces > 1 else pieces
 
 
 def _line(bins: Bins, rows: ReferenceRows, size: Size, timed: bool) -> _Line:
@@ -177,7 +188,7 @@ def _whole(line: _Line, span: int, ratio: float, rng: np.random.Generator) -> Dr
         near = cut.place[overlap - 1 :] - cut.place[: len(found)] == overlap - 1
         near &= cut.chain[overlap - 1 :] == cut.chain[: len(found)]
         rows = known_rows(line.bins, found)
-        near &= rows >= max(FEW / 2, 0.05 * float(np.median(rows)))
+        near &= rows >= max(min(FEW, 0.5 * ratio * span * line.usual), 0.05 * float(np.median(rows)))
         windows.append(found[near])
         groups.append(group[: len(found)][near])
         blocks = found[::overlap]

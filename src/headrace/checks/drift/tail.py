@@ -13,11 +13,6 @@ _ERFCX = (
     0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277,
 )  # fmt: skip
 _LEVELS = 24
-HEAVIER = 0.05
-"""Shape that tails have although surprise should have made it 0. A normal variable that is divided by a
-spread from n windows is one of Student's, whose surprise has shape 2/n; spreads rest on some 40 windows that
-are as good as independent. Without it the streams of `docs/drift.md` alarm 1.2 to 1.4 times as often as
-stated at one in 100 windows, and twice as often at one in 720."""
 
 
 def surprise(z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -80,12 +75,14 @@ class Tail:
         return self.start + self.scale * math.expm1(math.log(self.share / chance) * self.shape) / self.shape
 
 
-def fit_tail(largest: NDArray[np.float64], *, share: float, gap: int, independent: float) -> Tail:
+def fit_tail(
+    largest: NDArray[np.float64], *, share: float, gap: int, independent: float, windows: float = math.inf
+) -> Tail:
     """The tail of the largest surprises `[resamples]`, in their order in time.
 
     share: of resamples that are tail. gap: resamples no further apart than this share rows, and excesses come
     in clusters; 0: their order says nothing. independent: no more excesses than this share of them can be
-    independent.
+    independent. windows: on how many independent ones the spreads rest.
     """
     ordered = np.sort(largest)
     n = len(ordered)
@@ -100,7 +97,7 @@ def fit_tail(largest: NDArray[np.float64], *, share: float, gap: int, independen
         share=max(len(over), 1) / n,
         scale=max(scale, 1e-3),
         clusters=float(clusters),
-        shape=1 / float(clusters) + HEAVIER,
+        shape=1 / float(clusters) + 1 / windows,
         levels=tuple(float(v) for v in np.quantile(ordered[: n - k], np.linspace(0, 1, _LEVELS))),
     )
 
