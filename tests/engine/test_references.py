@@ -15,7 +15,8 @@ from worlds import homes, wine
 from headrace.core.clock import micros
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.errors import SpecError
-from headrace.core.schema import Type
+from headrace.core.schema import NULL_TEXT, Type
+from headrace.core.task import Kind, Task
 from headrace.engine import references, releases
 from headrace.engine.context import Context
 from headrace.engine.watch_plan import per_month
@@ -207,6 +208,23 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, watch: str, told: str
         project.check()
     assert any(told in p.what for p in error.value.problems), error.value.problems
     assert all("headrace.yaml:" in p.where for p in error.value.problems)
+
+
+def test_answers_have_the_types_that_callers_see() -> None:
+    got = {"decision": np.array([1, 0, 1]), "probability": np.array([0.9, 0.1, 0.6])}
+    numbers = Task(Kind.BINARY, (0.0, 1.0))
+    assert references.output_types(numbers) == {"prediction": Type.NUMBER, "probability": Type.NUMBER}
+    assert references.answers_of(numbers, got)["prediction"].tolist() == [1.0, 0.0, 1.0]
+    away = got | {"abstain": np.array([False, False, True])}
+    told = references.answers_of(Task(Kind.BINARY, ("no", "yes")), away)["prediction"]
+    assert told.tolist() == ["yes", "no", NULL_TEXT]
+    truths = references.answers_of(Task(Kind.BINARY, (False, True)), away)["prediction"]
+    assert truths[:2].tolist() == [1.0, 0.0] and np.isnan(truths[2])
+    many = Task(Kind.MULTICLASS, tuple(float(i) for i in range(30)))
+    got = {"decision": np.array([29]), "probability": np.full((1, 30), 1 / 30)}
+    names = list(references.output_types(many))
+    assert names[:2] == ["prediction", "probability[0]"] and len(names) == 21
+    assert list(references.answers_of(many, got)) == names
 
 
 def test_budgets_are_alarms_a_month() -> None:

@@ -53,7 +53,7 @@ FEW = 2_000
 ENOUGH = 5_000
 """So many rows there are then, where there are so many."""
 MOST_CLASSES = 20
-"""Classes whose probability is watched, the most frequent first."""
+"""Classes whose probability is watched, at most: the first by their codes."""
 MOST_SLICES = 50
 
 Feeds = dict[str, NDArray[Any]]
