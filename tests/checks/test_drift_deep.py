@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import pytest
-
 from drift_streams import CASES, Kind, budgets, caught
 
 RATES = (1 / 20, 1 / 50, 1 / 100, 1 / 720)
