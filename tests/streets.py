@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from headrace.core.clock import iso, micros
 from headrace.core.event import Draft
 from headrace.project import Project
 
+PATIENCE = 120.0
+"""Seconds that a test waits for what has to happen, however busy the machine is."""
 _FIRST_DAY = 60
 
 
-def grow(project: Project, *, days: int = 20, rows: int = 3000, breaks: bool = True, seed: int = 9) -> None:
+def until(what: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def mount(*arguments: str) -> None:
+    """Mount a small file system; the test is skipped where that can't be."""
+    command = shutil.which("mount")
+    if command is None or os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"can't mount here: {done.stderr.strip()}")
+
+
+def grow(
+    project: Project,
+    *,
+    days: int = 20,
+    rows: int = 3000,
+    breaks: bool = True,
+    more: float = 0.0,
+    seed: int = 9,
+) -> None:
     """Append parcels of the days behind those of `spine.write_tables`. Where the world breaks, wind and depot
-    work the other way round from then on."""
+    work the other way round from then on; `more` is how many minutes later everything is."""
     draw = random.Random(seed)
     start, wind = datetime(2024, 1, 1, tzinfo=UTC), {}
     sign = -1.0 if breaks else 1.0
@@ -32,7 +67,7 @@ def grow(project: Project, *, days: int = 20, rows: int = 3000, breaks: bool = T
             at = start + timedelta(minutes=minutes)
             depot = draw.choice(["north", "south"])
             late = sign * (2.2 * (wind[depot, minutes // 60 - 1] - 10) + (12 if depot == "north" else 0) - 6)
-            late += (at.hour - 12) * 0.8 + 18 + draw.gauss(0, 5)
+            late += (at.hour - 12) * 0.8 + 18 + more + draw.gauss(0, 5)
             row = [100_000 + i, at.isoformat(), depot, f"c{i % 41}", "train", round(draw.uniform(1, 50), 1)]
             out.writerow([*row, round(late, 1)])
 

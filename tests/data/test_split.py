@@ -352,3 +352,19 @@ def test_column_mistakes_come_together():
     text = problems(error)
     assert "part holds 'tset' (2 rows), None (1 rows); the first is in row 2" in text
     assert "part has no row with 'validation'" in text and len(error.value.problems) == 2
+
+
+def test_history_and_until_leave_out_training_rows_alone() -> None:
+    times = np.arange(100, dtype=np.int64) * 86_400_000_000
+    plan = SplitSpec(by="time", validation=0.1, test=0.1)
+    whole = split(plan, 100, seed=0, times=times)
+    day = datetime(1970, 3, 2, tzinfo=UTC)  # row 60
+    cut = split(
+        plan.model_copy(update={"until": day.isoformat(), "history": "20 days"}), 100, seed=0, times=times
+    )
+    assert cut.rows(TRAIN).tolist() == list(range(40, 61))
+    assert cut.rows(VALIDATION).tolist() == whole.rows(VALIDATION).tolist()
+    assert cut.rows(TEST).tolist() == whole.rows(TEST).tolist()
+    assert dict(cut.dropped) == {"until": 19, "history": 40}
+    with pytest.raises(DataError, match="leaves no row for train"):
+        split(plan.model_copy(update={"until": "1960-01-01T00:00:00Z"}), 100, seed=0, times=times)

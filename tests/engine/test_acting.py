@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spine import AUTHOR, Clock, edit_rows, edit_spec
+from streets import PATIENCE, alarm, grow, mount, until
 
 from headrace.core.clock import from_micros
 from headrace.core.errors import StoreError, UserError
 from headrace.core.routes import Role
 from headrace.core.views import State
 from headrace.data.seal import openings
+from headrace.engine.pins import output_of
 from headrace.project import Project
 from headrace.stores import EmbeddedStore
-from tests.engine.test_jobs import PATIENCE, until
-from tests.spine import AUTHOR, Clock, edit_rows, edit_spec
-from tests.stores.test_store_media import mount
-from tests.streets import alarm, grow
 
 RETRAIN = "{reactions: [{on: drift, do: retrain}]%s}"
 SHORT = "{reactions: [{on: drift, do: retrain, history: 8 days}]%s}"
@@ -146,6 +145,27 @@ def test_the_holdout_is_absolute_where_it_is_declared(finished: Project) -> None
     job = _retrained_by_hand(finished)
     split = job.result["split"]
     assert (split["validation"], split["test"]) == ("3 days", "3 days")
+
+
+def test_the_threshold_is_chosen_anew_and_nothing_else(finished: Project) -> None:
+    declare(finished, "{reactions: [{on: performance, do: threshold}], approval: none, canary: false}")
+    old = finished.release()[1]
+    grow(finished, breaks=False, more=10.0)
+    alarm(finished, family="performance", title="f1 fell")
+    finished.react()
+    job = finished.work()
+    assert job is not None
+    assert (job.status, job.result["status"]) == ("done", "champion"), job.result
+    new = finished.release()[1]
+    assert new.serving.threshold != old.serving.threshold
+    assert f"{new.serving.threshold:.4g}" == job.result["split"]["threshold"]
+    models = [
+        output_of(finished.store, finished.show(m.run), "learn").outputs["probe_scores"] for m in (old, new)
+    ]
+    assert models[0] == models[1]
+    (changed,) = [g for g in finished.show(new.run).summary["gates"] if g["name"] == "one-change"]
+    assert changed["verdict"] == "pass"
+    assert finished.show(new.run).name.startswith("threshold: f1 fell (")
 
 
 def test_a_rollback_brings_the_one_before_back_and_asks_when_there_is_none(finished: Project) -> None:

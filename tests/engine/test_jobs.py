@@ -6,21 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from spine import Clock
+from streets import PATIENCE, until
 
 from headrace.core.errors import NotFound, UserError
 from headrace.core.jobs import Action, Do, Job
 from headrace.engine import jobs
 from headrace.stores import EmbeddedStore
-from tests.spine import Clock
-
-PATIENCE = 120.0
 
 
 @pytest.fixture
@@ -191,13 +188,6 @@ class Workers:
 
     def done(self) -> list[str]:
         return [line.split()[0] for line in (self.folder / "done").read_text().splitlines()]
-
-
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 @pytest.fixture

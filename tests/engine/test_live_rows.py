@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from spine import edit_rows, edit_spec, statuses
 
 from headrace.core.answered import Answered
 from headrace.core.clock import micros
@@ -16,7 +17,6 @@ from headrace.engine.live_target import TRUTH
 from headrace.engine.pins import output_of, snapshots_of_run
 from headrace.logs.writer import LogWriter
 from headrace.project import Project
-from tests.spine import edit_rows, edit_spec, statuses
 
 NEW = datetime(2024, 3, 2, 6, tzinfo=UTC)
 LIVE = ("  id: parcel", "  id: parcel\n  live: true")

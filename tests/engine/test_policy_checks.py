@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from spine import begin, edit_spec
 
 from headrace.core.errors import SpecError
 from headrace.project import Project
-from tests.spine import begin, edit_spec
 
 
 def declare(project: Project, plans: dict[str, Any]) -> None:

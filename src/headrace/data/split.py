@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import micros, parse_duration
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import NULL_TIME
 from headrace.core.spec.scalars import parse_share
@@ -83,7 +83,7 @@ def split(
             (test) or from the test's start (validation). Rows of one moment stay together, the cut that
             comes closest to the share is taken. `gap` leaves out the rows less than a gap before the
             start of a later part: validation and test keep their size, train pays. `history` leaves out
-            the rows so long before the newest row of train.
+            the rows so long before the newest row of train, `until` those of train that come after it.
         random, stratified: the very rows of scikit-learn's `train_test_split(rows, test_size=test,
             random_state=seed[, stratify=strata])` over the usable rows, then a second one with
             `test_size=ceil(validation * usable rows)` over those left. Null is a stratum of its own.
@@ -120,18 +120,22 @@ def split(
         raise ValueError(f"a split by {spec.by} needs its values")
     if units is None and spec.by == "time" and times is not None:
         units = time_blocks(times, _micros(spec.block), zone)
-    old = 0
+    left: dict[str, int] = {}
+    if spec.until is not None and times is not None:
+        left["until"] = _leave_out(parts, times > micros(datetime.fromisoformat(spec.until)), spec.until)
     if spec.history is not None and times is not None:
-        old = _forget(parts, times, _micros(spec.history))
-    return _finish(parts, usable, np.arange(n, dtype=np.int64) if units is None else units, old)
+        newest = int(times[parts == TRAIN].max(initial=NULL_TIME))
+        left["history"] = _leave_out(parts, times < newest - _micros(spec.history), spec.history)
+    return _finish(parts, usable, np.arange(n, dtype=np.int64) if units is None else units, left)
 
 
-def _forget(parts: NDArray[np.int8], times: NDArray[np.int64], history: int) -> int:
-    """Leave out training rows that lie further back than `history`; how many. The newest always stays."""
-    train = parts == TRAIN
-    old = train & (times < times[train].max() - history) if train.any() else train
-    parts[old] = DROPPED
-    return int(np.count_nonzero(old))
+def _leave_out(parts: NDArray[np.int8], which: NDArray[np.bool_], text: str) -> int:
+    """Leave out these of the training rows; how many."""
+    out = which & (parts == TRAIN)
+    parts[out] = DROPPED
+    if not (parts == TRAIN).any():
+        raise DataError(f"{text} leaves no row for train", where="split", fix="leave in more of them")
+    return int(np.count_nonzero(out))
 
 
 def _same_length(n: int, arrays: Mapping[str, Values | None]) -> None:
@@ -140,10 +144,13 @@ def _same_length(n: int, arrays: Mapping[str, Values | None]) -> None:
             raise ValueError(f"{name} has {len(values)} values for {n} rows")
 
 
-def _finish(parts: NDArray[np.int8], usable: NDArray[np.bool_], units: NDArray[np.int64], old: int) -> Split:
+def _finish(
+    parts: NDArray[np.int8], usable: NDArray[np.bool_], units: NDArray[np.int64], left: Mapping[str, int]
+) -> Split:
     counts = {name: int(np.count_nonzero(parts == code)) for code, name in enumerate(PARTS)}
     null = int(parts.size - np.count_nonzero(usable))
-    left_out = {"target null": null, "history": old, "gap": parts.size - null - old - sum(counts.values())}
+    gap = parts.size - null - sum(left.values()) - sum(counts.values())
+    left_out = {"target null": null, **left, "gap": gap}
     return Split(parts, units, counts, {reason: k for reason, k in left_out.items() if k})
 
 

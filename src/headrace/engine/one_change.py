@@ -10,6 +10,7 @@ from headrace.core.evidence import Evidence, Rule
 from headrace.core.ports import Store
 from headrace.core.views import RUN_KINDS, RunView, runs
 from headrace.engine.context import Context, Made
+from headrace.engine.memo import recall
 from headrace.engine.naming import snapshots_made, system_of
 from headrace.policy.changes import Ablation, Change, System, changes, counted
 from headrace.release.manifest import Manifest
@@ -34,6 +35,8 @@ def one_change(ctx: Context, made: Made, champion: str, manifest: Manifest) -> E
     if new is None or old is None:
         return Evidence(GATE, None, why_none=f"what champion {champion} was made from is no longer kept")
     found = changes(new, old)
+    if same_model(ctx, made, manifest):  # rows that taught it nothing are no change of the system
+        found = tuple(c for c in found if c.component != "data")
     told = ablation_of(ctx.store, champion, new) if len(counted(found)) > 1 else None
     return _evidence(found, champion, told)
 
@@ -51,6 +54,17 @@ def _evidence(found: tuple[Change, ...], champion: str, told: Ablation | None) -
         n=len(system),
         where=f"against {champion}: {said}",
         details={"changes": {c.component: list(c.texts) for c in found}},
+    )
+
+
+def same_model(ctx: Context, made: Made, manifest: Manifest) -> bool:
+    """Whether a run under way learned the very model of a release: the same graph of features, and the same
+    scores to the last bit for the rows that both were probed with. Its threshold may be another."""
+    roles = (("features", "graph"), ("features", "X_probe"), ("learn", "probe_scores"))
+    kept = {n: recall(ctx.store, manifest.stages.get(n, "")) for n, _ in roles}
+    return all(
+        (output := kept[stage]) is not None and output.outputs.get(role) == made[stage].outputs.get(role)
+        for stage, role in roles
     )
 
 

@@ -25,6 +25,7 @@ from headrace.core.schema import Snapshot
 from headrace.core.spec import ParsedSpec
 from headrace.core.spec.scalars import parse_share
 from headrace.core.task import Feature
+from headrace.data.split import TRAIN
 from headrace.engine.columns import evaluate, read_columns
 from headrace.engine.context import Caused, Context, Made
 from headrace.engine.measures import find_metric
@@ -73,7 +74,7 @@ class Retrained:
 
     def plain(self) -> dict[str, Any]:
         """As an event keeps it."""
-        told = {
+        kept = {
             "status": self.status,
             "run": self.run,
             "release": self.release,
@@ -81,7 +82,7 @@ class Retrained:
             "split": dict(self.split),
             "lengths": [to_plain(n) for n in self.lengths],
         }
-        return {n: v for n, v in told.items() if v}
+        return {n: v for n, v in kept.items() if v}
 
 
 def retrain(
@@ -96,32 +97,33 @@ def retrain(
     """
     first = run(ctx.parsed, to="ingest", caused=caused)
     if first.exit_code:
-        return _ended(first)
+        return ended(first)
     parsed, lengths = ctx.parsed, tuple[Length, ...]()
     made = {"ingest": first.stages[-1].output}
     if _contents(snapshots_of(made)) == _contents(champion.snapshots):
         return Retrained("same", first.run, "", "the tables hold nothing that the champion has not seen")
     if ctx.spec.split.by == "time":
-        parsed = _with_split(parsed, fresh_split(replace(ctx, run=first.run), made, champion, holdout))
+        parsed = with_split(parsed, fresh_split(replace(ctx, run=first.run), made, champion, holdout))
         if len(windows) != 1:
             middle = run(parsed, to="features", snapshots=first.run, caused=caused)
             if middle.exit_code:
-                return _ended(middle)
+                return ended(middle)
             lengths = compared(replace(ctx, parsed=parsed, run=middle.run), middle, champion, windows)
         wanted = _chosen(ctx, lengths) if lengths else "".join(windows)
         if wanted:
-            parsed = _with_split(parsed, {"history": wanted})
+            parsed = with_split(parsed, {"history": wanted})
     last = run(parsed, snapshots=first.run, caused=caused)
-    told = {n: str(getattr(parsed.spec.split, n)) for n in ("validation", "test", "history")}
-    split = {n: v for n, v in told.items() if v != "None"} if parsed is not ctx.parsed else {}
-    return replace(_ended(last), split=split, lengths=lengths)
+    parts = {n: str(getattr(parsed.spec.split, n)) for n in ("validation", "test", "history")}
+    split = {n: v for n, v in parts.items() if v != "None"} if parsed is not ctx.parsed else {}
+    return replace(ended(last), split=split, lengths=lengths)
 
 
 def _contents(snapshots: Mapping[str, Snapshot]) -> dict[str, str]:
     return {n: s.content for n, s in snapshots.items()}
 
 
-def _ended(result: RunResult) -> Retrained:
+def ended(result: RunResult) -> Retrained:
+    """What a run came to."""
     reason = "; ".join(f"{p.what} ({p.why})" if p.why else p.what for p in result.problems[:3])
     if result.release and result.status == "awaiting approval":
         return Retrained("challenger", result.run, result.release)
@@ -131,7 +133,8 @@ def _ended(result: RunResult) -> Retrained:
     return Retrained(status, result.run, result.release, reason or result.status)
 
 
-def _with_split(parsed: ParsedSpec, changes: Mapping[str, str]) -> ParsedSpec:
+def with_split(parsed: ParsedSpec, changes: Mapping[str, str | None]) -> ParsedSpec:
+    """The spec with another split."""
     split = parsed.spec.split.model_copy(update=dict(changes))
     return replace(parsed, spec=parsed.spec.model_copy(update={"split": split}))
 
@@ -144,7 +147,7 @@ def fresh_split(ctx: Context, made: Made, champion: Manifest, holdout: str | Non
     newer than the champion's."""
     times = np.sort(_usable_times(ctx, made))
     newest = int(times[-1])
-    known = _newest_of(ctx, champion)
+    _, known, _ = known_times(ctx, made, champion)
     if newest <= known:
         return {}
     span = (
@@ -156,7 +159,7 @@ def fresh_split(ctx: Context, made: Made, champion: Manifest, holdout: str | Non
     if not left.size:
         return {}
     validation = _between(left, newest - test, span, few, ctx.spec.split.validation)
-    return {"test": _told(test), "validation": _told(validation)}
+    return {"test": told(test), "validation": told(validation)}
 
 
 def _between(times: Ints, end: int, span: int, few: int, declared: str | float) -> int:
@@ -171,7 +174,8 @@ def _between(times: Ints, end: int, span: int, few: int, declared: str | float) 
     return max(min(max(span, least + 1), most), 1)
 
 
-def _told(micros: int) -> str:
+def told(micros: int) -> str:
+    """A span as the spec has it; of long ones whole seconds."""
     if micros > 60_000_000:
         micros -= micros % 1_000_000
     return format_duration(timedelta(microseconds=micros))
@@ -190,8 +194,9 @@ def _usable_times(ctx: Context, made: Made) -> Ints:
     return usable
 
 
-def _newest_of(ctx: Context, champion: Manifest) -> int:
-    """The time of the newest row that the champion's run gave to any of its parts.
+def known_times(ctx: Context, made: Made, champion: Manifest) -> tuple[int, int, int]:
+    """The time of the newest row that the champion was trained on, of the newest that its run gave to any
+    part, and of the newest with a target now (UTC microseconds).
 
     Raises:
         NotFound: its split is no longer kept.
@@ -202,8 +207,9 @@ def _newest_of(ctx: Context, champion: Manifest) -> int:
         raise NotFound("the champion's split is no longer kept", fix="run `headrace run` by hand")
     path = ctx.store.get(events.artifact)
     times: Ints = read_columns(path, {name: events.types()[name]})[name]
-    used = load_array(ctx, split.outputs["parts"]) >= 0
-    return int(times[used].max())
+    parts = load_array(ctx, split.outputs["parts"])
+    newest = int(_usable_times(ctx, made).max())
+    return int(times[parts == TRAIN].max()), int(times[parts >= 0].max()), newest
 
 
 # --- how much history ----------------------------------------------------------------------------
@@ -245,7 +251,7 @@ def _chosen(ctx: Context, lengths: Sequence[Length]) -> str:
     """The best length; empty, all there is, where none could be measured."""
     metric = find_metric(ctx.spec, ctx.spec.problem.metric)
     chosen = best(metric, lengths)
-    return "" if chosen is None or chosen.micros is None else _told(chosen.micros)
+    return "" if chosen is None or chosen.micros is None else told(chosen.micros)
 
 
 def _train_times(ctx: Context, made: Made) -> Ints:

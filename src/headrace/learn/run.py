@@ -54,14 +54,16 @@ from headrace.metrics.threshold import Aim
 class Deepening:
     """What is done beyond comparing candidates as they stand.
 
-    folder: where a search keeps its trials, so that it goes on when it was killed (None: in memory). It
-    stands for these very rows, folds and candidates; whoever made it removes it when its result is durable.
+    threshold: of a binary model, where it is given and not chosen. folder: where a search keeps its trials,
+    so that it goes on when it was killed (None: in memory). It stands for these rows, folds and candidates;
+    whoever made it removes it when its result is durable.
     """
 
     search: SearchPlan | None = None
     ensemble: Literal["off", "blend", "stack"] = "off"
     calibrate: Literal["off", "sigmoid", "isotonic"] = "off"
     uncertain: Uncertain | None = None
+    threshold: float | None = None
     folder: Path | None = None
 
 
@@ -145,6 +147,8 @@ def learn(
         results[TODAY] = compare_today(job, job.scored.today)
     steps.say(f"{chosen.line.model} is best: fitting the final model", finished=0)
     final = finish(job, chosen, kept, calibrate=deepen.calibrate, uncertain=deepen.uncertain)
+    if deepen.threshold is not None:
+        final = replace(final, threshold=deepen.threshold)
     results[final.result.line.model] = final.result
     if final.calibrator is not None:
         procedure, _ = calibrated(job, procedure, deepen.calibrate)

@@ -13,7 +13,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "data": ("data", "clean", "split"),
     "features": ("features",),
     "model": ("models", "ensemble", "calibrate", "uncertainty"),
-    "tuning": ("tune", "cv", "seed"),
+    "tuning": ("tune", "cv", "seed", "threshold"),
     "code": (),
     "rules": ("review",),
 }

@@ -13,7 +13,7 @@ from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import HeadraceError, UserError
-from headrace.core.jobs import Job
+from headrace.core.jobs import Do, Job
 from headrace.core.spec import ParsedSpec, parse_spec
 from headrace.core.spec.watching import Policy
 from headrace.engine.context import Progress, silent
@@ -188,10 +188,11 @@ class Acting(Working, Logging):
 
     def _retrain(self, parsed: ParsedSpec, job: Job, *, progress: Progress = silent) -> Retrained:
         """Make a challenger for a job, with the spine."""
+        from headrace.engine.adjust import adjust
         from headrace.engine.context import Caused, Context
         from headrace.engine.retrain import retrain
 
-        _, champion = self.release()
+        view, champion = self.release()
         policy = parsed.spec.policy
         title = f"{job.do.value}: {job.reason}"
         caused = Caused(title, job.job, job.cause, holds=True)
@@ -202,6 +203,8 @@ class Acting(Working, Logging):
                 spec=spec, to=to, snapshots=snapshots, caused=caused, progress=progress, raises=False
             )
 
+        if job.do is Do.THRESHOLD:
+            return adjust(ctx, view.release, champion, caused, run, holdout=policy.holdout)
         history = job.params.get("history")
         windows = (str(history),) if history else policy.windows
         return retrain(ctx, champion, caused, run, windows=windows, holdout=policy.holdout)

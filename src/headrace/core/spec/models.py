@@ -70,6 +70,9 @@ class Spec(Model):
     """Make probabilities mean what they say: Platt's sigmoid, or isotonic regression."""
     uncertainty: Uncertainty | None = None
     """Prediction intervals, sets of classes, abstention (default: none)."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Binary: the probability from which on the decision is positive (default: chosen for `problem.goal`, or
+    the metric, out of fold)."""
     evaluate: Evaluate = Evaluate()
     """What is looked at beside the metric."""
     limits: Limits = Limits()

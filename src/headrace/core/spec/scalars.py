@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -85,6 +86,16 @@ def _amount(value: str | float) -> str | float:
     return value
 
 
+def _moment(text: str) -> str:
+    try:
+        aware = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        aware = False
+    if not aware:
+        raise ValueError(f"{text!r} is no moment; write one with its offset, such as '2026-01-31T00:00:00Z'")
+    return text
+
+
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -126,6 +137,7 @@ def shape_of(value: Any) -> str:
 Duration = Annotated[str, AfterValidator(_duration), Field(examples=["60 min", "14 days"])]
 Size = Annotated[str, AfterValidator(_size), Field(examples=["200 MB"])]
 Amount = Annotated[str | float, AfterValidator(_amount), Field(examples=["15%", "14 days"])]
+Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-01-31T00:00:00Z"])]
 Zone = Annotated[str, AfterValidator(_zone), Field(examples=["UTC", "America/New_York"])]
 Rate = Annotated[str, AfterValidator(_rate), Field(examples=["50 / s", "1,000 / day"])]
 RuleText = Annotated[str, AfterValidator(_rule), Field(examples=[">= 0.95"])]

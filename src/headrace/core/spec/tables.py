@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from headrace.core.spec.scalars import Amount, Duration, Level, Model, Name, Zone, shape_of
+from headrace.core.spec.scalars import Amount, Duration, Level, Model, Moment, Name, Zone, shape_of
 
 
 class TableSpec(Model):
@@ -202,6 +202,8 @@ class SplitSpec(Model):
     """By time: rows this close before a later part are left out."""
     history: Duration | None = None
     """By time: rows longer than this before the newest training row are left out."""
+    until: Moment | None = None
+    """By time: rows after this moment are not trained on."""
     on: str | None = None
     """Stratified: column or expression whose values are the strata (default: the target)."""
     group: str | None = None

@@ -27,6 +27,9 @@ def check_policy(check: Checker) -> None:
             *("watch", "rows"),
             fix=f"write rows: {watch.least} or more, or a smaller `least`",
         )
+    spec = check.parsed.spec
+    if spec.threshold is not None and spec.problem.task != "binary":
+        check.add(f"a {spec.problem.task} task has no threshold", "threshold", fix="remove it")
     _check_alerts(check)
     _check_policy(check)
 

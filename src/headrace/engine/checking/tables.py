@@ -129,6 +129,8 @@ def check_split(check: Checker, events: Mapping[str, Type]) -> None:
         check.add("split.gap only works by time", "split", "gap", fix="remove it, or split by time")
     if split.history is not None and split.by != "time":
         check.add("split.history only works by time", "split", "history", fix="remove it, or split by time")
+    if split.until is not None and split.by != "time":
+        check.add("split.until only works by time", "split", "until", fix="remove it, or split by time")
     if split.history is not None and not parse_duration(split.history):
         check.add("split.history is no time at all", "split", "history", fix="write one, such as 180 days")
     if split.on is not None and split.by != "stratified":

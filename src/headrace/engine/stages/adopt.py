@@ -46,6 +46,7 @@ def _slice(ctx: Context) -> Any:
         "today": spec.problem.today.model_dump(mode="json") if spec.problem.today else None,
         "calibrate": spec.calibrate,
         "uncertainty": spec.uncertainty.model_dump(mode="json") if spec.uncertainty else None,
+        **({"threshold": spec.threshold} if spec.threshold is not None else {}),
     }
 
 
@@ -61,7 +62,9 @@ def _work(ctx: Context, made: Made) -> Output:
         )
     fitted = restored(given.name, ctx.store.get(given.graph).read_bytes(), task_of(made), given.codes)
     choice = ModelChoice(given.name, GIVEN, candidate=GivenCandidate(fitted))
-    deepen = Deepening(calibrate=ctx.spec.calibrate, uncertain=learn.uncertain_of(ctx))
+    deepen = Deepening(
+        calibrate=ctx.spec.calibrate, uncertain=learn.uncertain_of(ctx), threshold=ctx.spec.threshold
+    )
     output = learn.compared(ctx, made, [choice], deepen, on_holdout=True)
     if ctx.spec.calibrate != "off":
         return output

@@ -51,6 +51,7 @@ def _slice(ctx: Context) -> Any:
         "encoders": declared_encoders(spec),
         "explain": spec.evaluate.explain,
         "libraries": _libraries(ctx),
+        **({"threshold": spec.threshold} if spec.threshold is not None else {}),
     }
 
 
@@ -145,6 +146,7 @@ def _deepening(ctx: Context, made: Made) -> Deepening:
         ensemble=spec.ensemble,
         calibrate=spec.calibrate,
         uncertain=uncertain_of(ctx),
+        threshold=spec.threshold,
         folder=folder,
     )
 
