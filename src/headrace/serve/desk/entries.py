@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
-
-from numpy.typing import NDArray
 
 from headrace.core.answered import MODEL, Answered
 from headrace.core.clock import from_micros, iso
@@ -82,25 +80,23 @@ def entries_of(
 def filled_in(
     feeds: Mapping[str, Any], columns: Sequence[tuple[str, Type]], spots: Sequence[int] | None = None
 ) -> dict[int, dict[str, Any]]:
-    """By row, what the server filled in of these columns, as JSON has it: null where nothing was found.
-    spots: rows where anything was (None: all). Nothing where a column is not there: no model was asked."""
-    if not all(name in feeds for name, _ in columns):
+    """By row, what the server filled in of these columns, as JSON has it: null where nothing was found, times
+    as text in UTC. spots: rows where anything was (None: all). Nothing where a column is not there: no model
+    was asked."""
+    try:
+        found = [(name, feeds[name].tolist(), _PLAIN[kind]) for name, kind in columns]
+    except KeyError:
         return {}
-    names = [name for name, _ in columns]
-    values = zip(*(told(feeds[name], kind) for name, kind in columns), strict=True)
-    rows = {row: dict(zip(names, found, strict=True)) for row, found in enumerate(values)}
-    return rows if spots is None else {row: rows[row] for row in spots}
+    rows = range(len(found[0][1])) if spots is None else spots
+    return {row: {name: plain(values[row]) for name, values, plain in found} for row in rows}
 
 
-def told(values: NDArray[Any], kind: Type) -> list[Any]:
-    """A raw column as JSON has it: times as text in UTC."""
-    plain = values.tolist()
-    if kind is Type.TEXT:
-        return [None if v == NULL_TEXT else v for v in plain]
-    if kind is Type.TIME:
-        return [None if v == NULL_TIME else iso(from_micros(v)) for v in plain]
-    known = [None if v != v else v for v in plain]
-    return known if kind is Type.NUMBER else [None if v is None else v != 0 for v in known]
+_PLAIN: Mapping[Type, Callable[[Any], Any]] = {
+    Type.NUMBER: lambda v: None if v != v else v,
+    Type.BOOL: lambda v: None if v != v else v != 0,
+    Type.TEXT: lambda v: None if v == NULL_TEXT else v,
+    Type.TIME: lambda v: None if v == NULL_TIME else iso(from_micros(v)),
+}
 
 
 def shown(entries: Sequence[Answered], answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
