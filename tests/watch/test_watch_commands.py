@@ -171,4 +171,6 @@ def test_real_processes_killed_at_random(tmp_path: Path) -> None:
             killed += 1
     said("watch", "--once", "-C", str(tmp_path))
     for side in ("arrived", "labelled"):
-        assert sorted(world.told(side)) == [("champion", i, i + 1, 120) for i in range(40)]
+        found = [w for w in world.told(side) if w[3]]  # since then there was silence, which is told, too
+        assert sorted(found) == [("champion", i, i + 1, 120) for i in range(40)]
+        assert len(world.told(side)) <= 41

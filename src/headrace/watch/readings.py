@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -45,20 +46,31 @@ class Found:
 
 def write(file: WatchFile, window: int, readings: Sequence[Reading]) -> None:
     """Keep a window's readings in place of those of the same checks. Inside `WatchFile.changing`."""
-    for r in readings:
-        series = _series(file, r)
-        file.run(
-            "INSERT OR REPLACE INTO reading VALUES (?,?,?,?,?,?,?,?,?)",
-            (series, window, r.value, r.threshold, r.exceeds, r.p, r.low, r.high, r.n),
-        )
-        file.run("DELETE FROM remark WHERE series = ? AND window = ?", (series, window))
-        if r.where or r.why_none or r.details:
-            details = msgspec.json.encode(r.details) if r.details else None
-            file.run("INSERT INTO remark VALUES (?,?,?,?,?)", (series, window, r.where, r.why_none, details))
+    known = {tuple(key): _int(i) for i, *key in file.rows("SELECT id, family, kind, about, unit FROM series")}
+    keys = [_key(r) for r in readings]
+    series = [known[k] if k in known else _series(file, r) for k, r in zip(keys, readings, strict=True)]
+    both = list(zip(series, readings, strict=True))
+    file.run_many(
+        "INSERT OR REPLACE INTO reading VALUES (?,?,?,?,?,?,?,?,?)",
+        [(s, window, r.value, r.threshold, r.exceeds, r.p, r.low, r.high, r.n) for s, r in both],
+    )
+    file.run_many("DELETE FROM remark WHERE series = ? AND window = ?", [(s, window) for s in series])
+    file.run_many(
+        "INSERT OR REPLACE INTO remark VALUES (?,?,?,?,?)",
+        [
+            (s, window, r.where, r.why_none, msgspec.json.encode(r.details) if r.details else None)
+            for s, r in both
+            if r.where or r.why_none or r.details
+        ],
+    )
+
+
+def _key(r: Reading) -> tuple[object, ...]:
+    return r.family.value, r.check, r.of, r.unit
 
 
 def _series(file: WatchFile, r: Reading) -> int:
-    key = (r.family.value, r.check, r.of, r.unit)
+    key = _key(r)
     found = file.rows("SELECT id FROM series WHERE family=? AND kind=? AND about=? AND unit=?", key)
     if not found:
         file.run("INSERT INTO series (family, kind, about, unit) VALUES (?,?,?,?)", key)
@@ -77,22 +89,39 @@ def readings(file: WatchFile, asked: Asked, *, most: int | None = None) -> Itera
     kept = {k.id: k for k in windows(file, asked, most=most)}
     if not kept:
         return
-    series = _wanted(file, asked)
-    oldest, newest = min(kept), max(kept)
-    found = []
-    for number in series:
-        condition = " AND r.exceeds = 1" if asked.exceeding else ""
-        found += [
-            row
-            for row in file.rows(
-                f"{_SELECT} WHERE r.series = ? AND r.window BETWEEN ? AND ?{condition}",
-                (number, oldest, newest),
+    spans = {number: window_of(k) for number, k in kept.items()}
+    condition = " AND exceeds = 1" if asked.exceeding else ""
+    ends = (min(kept), max(kept))
+    found: dict[int, list[Reading]] = {number: [] for number in kept}
+    for number, family, check, of, unit in _wanted(file, asked):
+        remarks = {
+            _int(w): told
+            for w, *told in file.rows(
+                "SELECT window, place, why, details FROM remark WHERE series = ? AND window BETWEEN ? AND ?",
+                (number, *ends),
             )
-            if row[0] in kept
-        ]
-    order = {k.id: i for i, k in enumerate(kept.values())}
-    for row in sorted(found, key=lambda r: order[int(str(r[0]))]):
-        yield Found(window_of(kept[int(str(row[0]))]), _reading(row))
+        }
+        for window, *row in file.rows(
+            "SELECT window, value, threshold, exceeds, p, low, high, n FROM reading "
+            f"WHERE series = ? AND window BETWEEN ? AND ?{condition}",
+            (number, *ends),
+        ):
+            if window in found:
+                key = (family, check, of, unit)
+                found[window].append(_made(key, row, remarks.get(window)))
+    for number, made in found.items():
+        for reading in made:
+            yield Found(spans[number], reading)
+
+
+def _made(key: tuple[Family, str, str, str], row: Sequence[Any], remark: Sequence[Any] | None) -> Reading:
+    family, check, of, unit = key
+    value, threshold, exceeds, p, low, high, n = row
+    place, why, details = remark or ("", "", None)
+    told = {} if details is None else msgspec.json.decode(details)
+    return Reading(
+        family, check, of, value, threshold, bool(exceeds), p, low, high, n, unit, place, why, told
+    )
 
 
 def exceeding(file: WatchFile, windows: Sequence[int]) -> dict[int, int]:
@@ -123,7 +152,8 @@ def of_window(file: WatchFile, window: int) -> tuple[Reading, ...]:
     return tuple(_reading(row) for row in found)
 
 
-def _wanted(file: WatchFile, asked: Asked) -> list[int]:
+def _wanted(file: WatchFile, asked: Asked) -> list[tuple[int, Family, str, str, str]]:
+    """The series that are asked for: number, family, check, of, unit."""
     conditions, values = [], []
     for column, value in (("family", asked.family), ("kind", asked.check)):
         if value:
@@ -133,7 +163,8 @@ def _wanted(file: WatchFile, asked: Asked) -> list[int]:
         conditions.append("about = ?")
         values.append(asked.of)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    return [int(str(i)) for (i,) in file.rows(f"SELECT id FROM series {where} ORDER BY id", values)]
+    rows = file.rows(f"SELECT id, family, kind, about, unit FROM series {where} ORDER BY id", values)
+    return [(_int(i), Family(str(f)), str(k), str(a), str(u)) for i, f, k, a, u in rows]
 
 
 def _windows(asked: Asked) -> tuple[list[str], list[object]]:
@@ -151,25 +182,12 @@ def _windows(asked: Asked) -> tuple[list[str], list[object]]:
     return where, values
 
 
-def _reading(row: Sequence[object]) -> Reading:
-    _, family, check, of, unit, value, threshold, exceeds, p, low, high, n, place, why, details = row
-    return Reading(
-        Family(str(family)),
-        str(check),
-        str(of),
-        _float(value),
-        _float(threshold),
-        bool(exceeds),
-        _float(p),
-        _float(low),
-        _float(high),
-        int(str(n)),
-        str(unit),
-        str(place or ""),
-        str(why or ""),
-        msgspec.json.decode(details) if isinstance(details, bytes) else {},
-    )
+def _reading(row: Sequence[Any]) -> Reading:
+    _, family, check, of, unit, value, threshold, exceeds, p, low, high, n, *remark = row
+    key = (Family(family), check, of, unit)
+    told = (remark[0] or "", remark[1] or "", remark[2])
+    return _made(key, (value, threshold, exceeds, p, low, high, n), told)
 
 
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _int(value: object) -> int:
+    return int(str(value))
