@@ -15,6 +15,8 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+import loop
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo" / "flights"
 HEADRACE = Path(sys.executable).with_name("headrace")
@@ -76,6 +78,18 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     sys.exit("demo: the server did not answer within 30 s")
 
 
+def second_act() -> None:
+    """The whole loop: a small model answers while something breaks, notices, says what, and mends it."""
+    print("\n--- a model in production, where something breaks (scripts/loop.py) ---", flush=True)
+    story = loop.run(ROOT / "demo" / "loop", loop.Break("unit", 3), months=4)
+    loop.say(story)
+    folder = "demo/loop"
+    headrace("alerts", "list", "-C", folder)
+    headrace("jobs", "list", "-C", folder)
+    if not story.recovered:
+        sys.exit("demo: the loop did not recover")
+
+
 def main() -> None:
     began = time.monotonic()
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -88,6 +102,7 @@ def main() -> None:
     ask(free_port())
     headrace("release", "show", "-C", folder)
     headrace("audit", "-C", folder)
+    second_act()
     print(f"\ndemo: done in {time.monotonic() - began:.0f} s; look around in {folder}")
 
 

@@ -107,13 +107,13 @@ def drawn(seed: int) -> Break:
 
 @dataclass
 class Story:
-    """What happened. broke: when the first broken row was sent (ISO). noticed: windows from then to the first
+    """What happened. began: when each month was sent (ISO). noticed: windows from the break to the first
     alert that names the column (None: never). release: that was made because of it, and answered then.
-    before, after: the metric of the release before it, and of what answered in the end, on the rows of the
-    last two months."""
+    before, after: the metric on the last two months, of the release from before the break, and of the answers
+    that were given."""
 
     broken: Break
-    broke: str = ""
+    began: dict[int, str] = field(default_factory=dict)
     noticed: int | None = None
     alert: str = ""
     title: str = ""
@@ -122,6 +122,11 @@ class Story:
     after: float | None = None
     releases: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def broke(self) -> str:
+        """When the first broken row was sent (ISO)."""
+        return self.began[self.broken.month]
 
     @property
     def recovered(self) -> bool:
@@ -298,7 +303,7 @@ def run(
         for month in range(2, months + 1):
             rows = broken(year[month], what, month)
             mark = f" — {what}" if month == what.month else ""
-            story.broke = story.broke or (iso(system_clock()) if month == what.month else "")
+            story.began[month] = iso(system_clock())
             tell(f"month {month:2}: {len(rows)} flights{mark}")
             post(f"{base}/labels", loop.send(base, rows))
             loop.look()
@@ -334,23 +339,34 @@ def tell_story(
 def compared(
     project: Any, story: Story, year: dict[int, list[dict[str, Any]]], what: Break, months: int
 ) -> tuple[float, float]:
-    """The area under the ROC curve on the last two months: of the release before the break, of the last."""
+    """The area under the ROC curve on the last two months behind the break's: of the release from before it,
+    and of the answers that were given, when nobody knew the truth yet."""
     from sklearn.metrics import roc_auc_score
 
     from headrace.serve.answer import Answerer
 
-    rows = [r for m in (months - 1, months) if m >= what.month for r in broken(year[m], what, m)]
-    truth = [r["late"] for r in rows]
+    first = max(what.month + 1, months - 1)
+    rows = [r for m in range(first, months + 1) for r in broken(year[m], what, m)]
     asked = [{k: v for k, v in r.items() if k != "late"} for r in rows]
-    reigns = project.releases().reigns
-    first = next(r.release for r in reversed(reigns) if r.since < story.broke)
+    found, manifest = project.release(
+        next(r.release for r in reversed(project.releases().reigns) if r.since < story.broke)
+    )
+    old = Answerer(project.store, manifest.serving, found.release).answer(asked)
+    told = project.log_query(
+        "SELECT probability, label FROM answered WHERE label IS NOT NULL"
+        f" AND time >= TIMESTAMP '{story.began[first][:19].replace('T', ' ')}'"
+    ).rows
+    before = roc_auc_score([r["late"] for r in rows], [a["probability"] for a in old])
+    return float(before), float(roc_auc_score([bool(r[1]) for r in told], [r[0] for r in told]))
 
-    def score(release: str) -> float:
-        found, manifest = project.release(release)
-        told = Answerer(project.store, manifest.serving, found.release).answer(asked)
-        return float(roc_auc_score(truth, [a["probability"] for a in told]))
 
-    return score(first), score(story.releases[-1])
+def say(story: Story) -> None:
+    """The story in a few lines."""
+    print(f"broke: {story.broken} (month {story.broken.month})")
+    print(f"noticed: {story.noticed} windows later, alert {story.alert}: {story.title}")
+    print(f"answered by: {' → '.join(story.releases)}; made because of it: {story.release or 'none'}")
+    print(f"area under the curve since: {story.before} by the old release, {story.after} as answered")
+    print(f"{'recovered' if story.recovered else 'NOT recovered'} in {story.seconds:.0f} s")
 
 
 def main() -> None:
@@ -366,11 +382,7 @@ def main() -> None:
     if what.month > given.months:
         parser.error(f"it breaks in month {what.month}, and the last is {given.months}")
     story = run(given.folder, what, months=given.months)
-    print(f"broke: {story.broken} (month {story.broken.month})")
-    print(f"noticed: {story.noticed} windows later, alert {story.alert}: {story.title}")
-    print(f"answered by: {' → '.join(story.releases)}; made because of it: {story.release or 'none'}")
-    print(f"area under the curve on the last two months: before {story.before}, now {story.after}")
-    print(f"{'recovered' if story.recovered else 'NOT recovered'} in {story.seconds:.0f} s")
+    say(story)
 
 
 if __name__ == "__main__":
