@@ -13,12 +13,14 @@ from headrace.core.views import Releases, releases
 
 @dataclass(frozen=True)
 class Told:
-    """What the ledger says up to the event `number`. champion: empty where there is none."""
+    """What the ledger says up to the event `number`. champion: empty where there was none yet; the last one
+    where it was `retired`."""
 
     champion: str
     routes: Mapping[str, Route]
     state: Releases
     number: int
+    retired: bool = False
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -53,5 +55,6 @@ class Ledger:
             return None
         self._events = [*events, *new]
         state = releases(self._events)
-        champion = state.champion.release if state.champion else ""
-        return Told(champion, routes(self._events), state, head[0])
+        champion = state.reigns[-1].release if state.reigns else ""
+        retired = bool(champion) and state.champion is None
+        return Told(champion, routes(self._events), state, head[0], retired)

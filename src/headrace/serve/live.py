@@ -46,13 +46,15 @@ class Scene:
     """Everything that answering needs, at one moment of the ledger. Never changed: replaced by another.
 
     number: of the ledger's event up to which it holds. champion: its name; it is in `served`, as is every
-    release that an arm of `routes` names.
+    release that an arm of `routes` names. retired: the champion has left service, and what comes after it
+    answers in its place.
     """
 
     champion: str
     served: Mapping[str, Served]
     routes: Mapping[str, Route]
     number: int = 0
+    retired: bool = False
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -231,7 +233,8 @@ class Following(Live):
         champion = told.champion if told.champion in loaded else self.scene.champion
         there = {name: _there(route, loaded, champion) for name, route in told.routes.items()}
         named = {champion, *(r for route in there.values() for r in route.releases)}
-        return Scene(champion, {n: loaded[n] for n in named}, there, told.number)
+        retired = told.retired and champion == told.champion
+        return Scene(champion, {n: loaded[n] for n in named}, there, told.number, retired)
 
 
 def _line(error: Exception) -> str:

@@ -115,6 +115,10 @@ class Chain:
                 why.append("not loaded")
                 problems.append(Problem(f"the release {name} is not loaded"))
                 continue
+            if scene.retired and name == scene.champion and not alone:
+                why.append("retired")
+                problems.append(Problem(f"the release {name} was taken out of service"))
+                continue
             try:
                 # Before the breaker is asked: what does not fit says nothing about the release.
                 if step or read is None:
