@@ -300,3 +300,23 @@ def test_silence_is_a_fault_where_a_bound_is_stated(tmp_path: Path) -> None:
     assert world.told() == [("champion", 0, 1, 60), ("champion", 1, 2, 0)]
     silent = [f.reading for f in told(world, check="silent")]
     assert [r.exceeds for r in silent] == [False, True]
+
+
+def test_counts_of_machines_with_logs_of_their_own_add_up(tmp_path: Path) -> None:
+    def counted_by(name: str, *parts: list[Any]) -> Any:
+        world = LiveWorld(tmp_path / name / ".headrace")
+        for part in parts:
+            world.write(part)
+        world.at(1).tick()
+        with world.file() as file:
+            (kept,) = file.windows("w.arrived > 0")
+            return tallied(file, file.stream(kept.release, kept.arm), window_of(kept))
+
+    made = LiveWorld(tmp_path / "any" / ".headrace")
+    mine, theirs = made.answers(START, 70), made.answers(START, 60, took_us=77)
+    one, two = counted_by("one", mine), counted_by("two", theirs)
+    both = counted_by("both", mine, theirs)
+    assert (one + two).digest == (two + one).digest == both.digest
+    assert (one + two).window.rows == 130 and one.digest != both.digest
+    with pytest.raises(ValueError, match="two windows"):
+        one + replace(two, window=replace(two.window, start=0))

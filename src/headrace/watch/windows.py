@@ -40,6 +40,24 @@ class Tallied:
     traffic: Traffic
     late: int = 0
 
+    def __add__(self, other: Tallied) -> Tallied:
+        """The same window counted on two machines that share no log, as if one had counted it. Raises
+        ValueError where it is another window, or in other bins."""
+        one, two = self.window, other.window
+        if replace(one, rows=0) != replace(two, rows=0):
+            raise ValueError(f"{one.name} and {two.name} are two windows")
+        counts = self.counts
+        if counts is not None and other.counts is not None:
+            counts = counts + other.counts
+        elif counts is None and self.traffic.rows == 0:
+            counts = other.counts
+        return Tallied(
+            replace(one, rows=one.rows + two.rows),
+            counts,
+            self.traffic + other.traffic,
+            self.late + other.late,
+        )
+
     @property
     def digest(self) -> str:
         """The name of what was counted: whole numbers alone, so that it does not depend on the order."""
