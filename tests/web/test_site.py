@@ -24,39 +24,40 @@ def paths() -> list[str]:
     return [f"/ui/{PATHS.get(p.name, p.path)}".rstrip("/") for p in pages()]
 
 
-@pytest.mark.parametrize("path", paths())
-def test_every_page_opens_and_is_json_too(browser: Browser, path: str) -> None:
-    seen = browser.open(path)
-    assert seen.status == 200, seen.text
-    assert re.search(r"<h1>.*\S.*</h1>", seen.text, flags=re.S)
-    assert isinstance(browser.plain(path), dict)
-    by_ending = browser.open(f"{path}.json" if path != "/ui" else "/ui/now.json")
-    assert by_ending.status == 200
-    assert by_ending.header("content-type") == "application/json"
+def test_every_page_opens_and_is_json_too(browser: Browser) -> None:
+    for path in paths():
+        seen = browser.open(path)
+        assert seen.status == 200, f"{path}: {seen.text}"
+        assert re.search(r"<h1>.*\S.*</h1>", seen.text, flags=re.S), path
+        assert isinstance(browser.plain(path), dict), path
+        by_ending = browser.open(f"{path}.json" if path != "/ui" else "/ui/now.json")
+        assert by_ending.status == 200, path
+        assert by_ending.header("content-type") == "application/json"
 
 
-@pytest.mark.parametrize("path", paths())
-def test_an_empty_project_has_every_page_too(fresh: Project, path: str) -> None:
+def test_an_empty_project_has_every_page_too(fresh: Project) -> None:
     with pages_of(fresh) as shell:
-        seen = Browser(shell).open(path)
-        # Of a run or release that is not there it is said so.
-        assert seen.status == (404 if path.count("/") > 2 else 200), seen.text
-        assert "<h1>" in seen.text
+        browser = Browser(shell)
+        for path in paths():
+            seen = browser.open(path)
+            # Of a run or release that is not there it is said so.
+            assert seen.status == (404 if path.count("/") > 2 else 200), f"{path}: {seen.text}"
+            assert "<h1>" in seen.text, path
 
 
-@pytest.mark.parametrize("path", paths())
-def test_no_page_holds_a_script_or_asks_for_anything_from_elsewhere(browser: Browser, path: str) -> None:
-    seen = browser.open(path)
-    policy = seen.header("content-security-policy")
-    assert "default-src 'self'" in policy
-    assert "script-src" not in policy, "scripts are as strict as the rest"
-    assert policy.count("unsafe") == 1, "for the sizes of figures alone"
-    assert "style-src-attr 'unsafe-inline'" in policy
-    told = [t for t in re.findall(r"<script[^>]*>", seen.text) if "src=" not in t]
-    assert set(told) <= {'<script type="application/json">'}
-    assert not re.search(r"<[^>]+\son\w+\s*=", seen.text), "no handler in the page"
-    for kind, where in re.findall(r'\s(src|href|action)="([^"]*)"', seen.text):
-        assert where.startswith(("/ui", "#", "?")), f"{kind}={where}"
+def test_no_page_holds_a_script_or_asks_for_anything_from_elsewhere(browser: Browser) -> None:
+    for path in paths():
+        seen = browser.open(path)
+        policy = seen.header("content-security-policy")
+        assert "default-src 'self'" in policy
+        assert "script-src" not in policy, "scripts are as strict as the rest"
+        assert policy.count("unsafe") == 1, "for the sizes of figures alone"
+        assert "style-src-attr 'unsafe-inline'" in policy
+        told = [t for t in re.findall(r"<script[^>]*>", seen.text) if "src=" not in t]
+        assert set(told) <= {'<script type="application/json">'}, path
+        assert not re.search(r"<[^>]+\son\w+\s*=", seen.text), f"{path}: no handler in the page"
+        for kind, where in re.findall(r'\s(src|href|action)="([^"]*)"', seen.text):
+            assert where.startswith(("/ui", "#", "?")), f"{path}: {kind}={where}"
 
 
 def test_what_people_wrote_is_never_markup(finished: Project) -> None:
