@@ -67,6 +67,11 @@ class Estimator:
 
     def estimate(self, answers: Answers) -> float:
         """The metric that these answers are likely to have."""
+        how = self.metric.how[answers.task.kind]
+        if isinstance(how, Ranks) and answers.score.ndim == 1:
+            # Sorted scores are calibrated in a tenth of the time, and need no bins.
+            ranked = np.sort(answers.score)
+            return _ranked(how, ranked, self._calibrated(ranked))
         return float(self._prepared(answers)(np.zeros(answers.rows, np.int64), 1)(np.ones((1, 1)))[0])
 
     def reading(self, answers: Answers, chance: float) -> Reading:
@@ -95,6 +100,8 @@ class Estimator:
         how = self.metric.how[answers.task.kind]
         score = self._calibrated(answers.score)
         if isinstance(how, Sums):
+            if self.metric.needs == "decision":
+                return _of_decisions(how, answers, score)
             return of_sums(_expected(how, answers, score), how.finish)
         assert isinstance(how, Ranks)  # noqa: S101  `why_none` has seen to it
         return _of_ranks(how, answers, score)
@@ -162,6 +169,40 @@ def _expected(how: Sums, answers: Answers, score: NDArray[np.float64]) -> Floats
         total = part if total is None else total + part
     assert total is not None  # noqa: S101  there are two classes at least
     return total
+
+
+def _of_decisions(how: Sums, answers: Answers, score: NDArray[np.float64]) -> Prepare:
+    """Sums that look at decisions alone: how often each meets each truth, in expectation, is enough."""
+    assert answers.decision is not None  # noqa: S101  the task has classes
+    classes = 2 if score.ndim == 1 else score.shape[1]
+    decision = np.repeat(np.arange(classes), classes)
+    truth = np.tile(np.arange(classes, dtype=np.float64), classes)
+    spare = np.zeros(len(truth)) if score.ndim == 1 else np.zeros((len(truth), classes))
+    pairs = Predictions(answers.task, truth, spare, np.zeros(len(truth), np.int64), decision)
+    adds, decided = how.columns(pairs), answers.decision
+
+    def prepare(blocks: Ints, count: int) -> Evaluate:
+        cell = blocks * classes + decided
+        if score.ndim == 1:
+            true = np.bincount(cell, score, minlength=2 * count)
+            met = np.stack([np.bincount(cell, minlength=2 * count) - true, true], axis=-1)
+        else:
+            told = [np.bincount(cell, p, minlength=classes * count) for p in score.T]
+            met = np.stack(told, axis=-1)
+        sums = met.reshape(count, classes * classes) @ adds
+        return lambda weights: how.finish(weights @ sums)
+
+    return prepare
+
+
+def _ranked(how: Ranks, ranked: NDArray[np.float64], likely: NDArray[np.float64]) -> float:
+    """A rank metric of scores in their order, lowest first, and how likely each is a positive, [n]."""
+    if not len(ranked):
+        return float("nan")
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+    hits = np.add.reduceat(likely, starts)
+    rows = np.diff(starts, append=len(ranked))
+    return float(how.finish(hits[None], (rows - hits)[None])[0])
 
 
 def _of_ranks(how: Ranks, answers: Answers, score: NDArray[np.float64]) -> Prepare:
