@@ -20,6 +20,7 @@ from headrace.checks.drift.domain import (
 )
 from headrace.checks.drift.readings import surprises
 from headrace.checks.drift.resample import Size
+from headrace.checks.drift.tail import Tail
 from headrace.core.codec import from_json, to_json
 from headrace.core.schema import Type
 from headrace.core.watching import Family
@@ -27,6 +28,7 @@ from headrace.summary.bins import Bins, make_bins
 from headrace.summary.counts import Counter, count_codes
 
 N, M, COLUMNS = 8_000, 400, 12
+TAIL = Tail(start=1.0, share=0.2, scale=1.0, clusters=30.0, shape=0.03, levels=(0.0, 1.0))
 
 
 def made(correlation: float, seed: int = 0) -> tuple[Bins, NDArray[np.uint8], NDArray[np.uint8]]:
@@ -67,16 +69,12 @@ def told(bins: Bins, codes: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def test_nothing_is_seen_where_nothing_changed() -> None:
-    exceeding = 0
-    for seed in range(2):
-        bins, reference, live = made(0.0, seed)
-        rows = held(bins, reference, np.arange(N), False)
-        found = domain_thresholds(bins, rows, Size(M), 1 / 100)
-        for i in range(8):
-            read = domain_reading(bins, found, rows, live[i * M : (i + 1) * M])
-            exceeding += read.exceeds
-            assert read.value == pytest.approx(0.5, abs=0.08)
-    assert exceeding <= 1
+    bins, reference, live = made(0.0, 1)
+    rows = held(bins, reference, np.arange(N), False)
+    found = domain_thresholds(bins, rows, Size(M), 1 / 100)
+    seen = [domain_reading(bins, found, rows, live[i * M : (i + 1) * M]) for i in range(8)]
+    assert sum(r.exceeds for r in seen) <= 1
+    assert np.mean([r.value for r in seen]) == pytest.approx(0.5, abs=0.03)
 
 
 def test_stretches_of_a_stream_that_hangs_together_widen_the_threshold() -> None:
@@ -84,7 +82,7 @@ def test_stretches_of_a_stream_that_hangs_together_widen_the_threshold() -> None
     limits = []
     for name in ("iid100", "ar200"):
         case = CASES[name]
-        w = world(case.kind, 1, reference=8_000, columns=8, rows=200, span=0, windows=3)
+        w = world(case.kind, 1, reference=6_000, columns=6, rows=200, span=0, windows=3)
         limits.append(domain_thresholds(w.bins, w.rows, Size(200), 1 / 100).z)
     assert limits[1] > 1.5 * limits[0]
 
@@ -113,5 +111,5 @@ def test_too_little_to_tell_says_so() -> None:
     assert "too few" in domain_thresholds(bins, rows, Size(4_000), 0.01).why_none
     one = domain_thresholds(bins, rows, Size(M), 0.01, ignore=tuple(f"c{j}" for j in range(12)))
     assert domain_reading(bins, one, rows, live[:M]).why_none == one.why_none
-    found = domain_thresholds(bins, rows, Size(100), 0.01)
+    found = DomainThresholds(bins.digest, (), 0.01, z=3.0, tail=TAIL)
     assert "too few" in domain_reading(bins, found, rows, live[:10]).why_none

@@ -11,7 +11,8 @@ from headrace.summary.bins import LOW, Bins
 
 _MASS = 0.01
 """Bins with less of the rows are left out: their few rows say little and vary much."""
-_ONE, _ALL = 3.5, 2.0
+_ONE, _ALL = 3.5, 2.5
+"""Standard errors that one column, and the mean of all, may lie off before rows are taken for dependent."""
 
 
 def independent(bins: Bins, pieces: NDArray[Any], n: int) -> bool:

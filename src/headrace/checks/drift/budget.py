@@ -39,6 +39,8 @@ WEIGHTS: Mapping[Family, float] = {
 }
 """What each family may spend of the budget, before it is divided by the sum of those that are on. Health and
 cost have declared bounds and spend nothing."""
+SHARED = 15
+"""Windows made of many pieces may have one in so many in common, and still count as having none."""
 LEAST = 10
 """Rows with a known value that a measure needs."""
 _CHUNK = 200
@@ -196,7 +198,7 @@ def _standard(
     if drawn.taken.size:
         uses = np.zeros((len(amplitude), len(drawn.blocks)), np.float32)
         np.put_along_axis(uses, drawn.taken, 1.0, axis=1)
-        disjoint = (uses @ uses.T == 0).astype(np.float32)
+        disjoint = (uses @ uses.T <= drawn.pieces // SHARED).astype(np.float32)
         c, s = _moments([(disjoint @ x.astype(np.float32)).astype(np.float64) for x in sums], least)
         return centre, spread, (amplitude - c) / s
     by = [_by_group(s, drawn.group) for s in sums]

@@ -51,7 +51,8 @@ def readings(
         if why or np.isnan(values[i]):
             made.append(_none(bins, measure, m[i], why or f"{m[i]:.0f} known values are too few", values[i]))
             continue
-        p = float(np.exp(-surprised[i]))
+        anywhere = found.tail.beyond(float(surprised[i]))
+        p = max(float(np.exp(-surprised[i])), anywhere / len(values))
         exceeds = bool(surprised[i] > found.surprise)
         column = bins.columns[measure.column]
         span = bins.span(column.name)
@@ -69,7 +70,7 @@ def readings(
                 where=moved(measure.check, column, reference[span], window[span])
                 if exceeds or p < _TOLD
                 else "",
-                details={"any": found.tail.beyond(float(surprised[i]))} if exceeds or p < _TOLD else {},
+                details={"any": anywhere} if exceeds or p < _TOLD else {},
             )
         )
     return tuple(made)

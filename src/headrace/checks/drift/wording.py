@@ -48,11 +48,24 @@ def _ordered(column: ColumnBins, old: NDArray[np.float64], new: NDArray[np.float
     at = int(np.abs(before - after)[:-1].argmax())
     edge = column.edges[min(at + LOW + 1 - FIRST, len(column.edges) - 1)]
     word = "from" if at + 1 < len(old) - 1 else "above"
-    told = f"share {word} {edge:g} {'on ' if word == 'from' else ''}went from "
+    told = f"share {word} {edge:.4g} {'on ' if word == 'from' else ''}went from "
     told += f"{_percent(1 - before[at])} to {_percent(1 - after[at])}"
     if middle[0] == middle[1]:
         return told
-    return f"median bin moved from {column.told(middle[0])} to {column.told(middle[1])}; {told}"
+    return f"median bin moved from {_bin(column, middle[0])} to {_bin(column, middle[1])}; {told}"
+
+
+def _bin(column: ColumnBins, code: int) -> str:
+    """A bin of a number, short.
+
+    >>> _bin(ColumnBins("x", Type.NUMBER, edges=(1.0, 2.123456, 5.0)), 4)
+    '2.123–5'
+    """
+    at = code - FIRST
+    if not 0 <= at < len(column.edges) - 1:
+        return column.told(code)
+    low, high = f"{column.edges[at]:.4g}", f"{column.edges[at + 1]:.4g}"
+    return low if low == high else f"{low}–{high}"
 
 
 def _value(column: ColumnBins, code: int) -> str:
