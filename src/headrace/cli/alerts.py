@@ -1,4 +1,4 @@
-"""`headrace alerts list|show|ack|resolve|messages|try`."""
+"""`headrace alerts list|show|rows|review|ack|resolve|messages|try`."""
 
 from __future__ import annotations
 
@@ -64,6 +64,58 @@ def show(folder: str, alert: str, as_json: bool) -> None:
     click.echo(f"{found.alert}: {found.state.value}" + (" by " + found.by if found.by else ""))
     for line in lines(Message(found.alert, found.changed, told, "", found)):
         click.echo(line)
+
+
+_everywhere = click.option(
+    "--all", "everywhere", is_flag=True, help="All answers of its windows, not the slice's alone."
+)
+
+
+@alerts.command(epilog="Example: headrace alerts rows 3f2a -o rows.csv")
+@in_project
+@click.argument("alert")
+@click.option("-o", "output", metavar="FILE", type=click.Path(dir_okay=False), help=".csv or .jsonl.")
+@click.option("--most", type=click.IntRange(1), metavar="N", help="So many, evenly chosen over the time.")
+@_everywhere
+@with_json
+def rows(
+    folder: str, alert: str, output: str | None, most: int | None, everywhere: bool, as_json: bool
+) -> None:
+    """The answers behind an alert, with labels where known: of the slice that the change is in."""
+    project = open_project(folder)
+    if output:
+        count = project.alert_export(alert, output, everywhere=everywhere, most=most)
+        click.echo(f"{count} rows in {output}")
+        return
+    found = project.alert_rows(alert, everywhere=everywhere, most=most if as_json else most or 20)
+    if as_json:
+        print_json([{n: v if _plain(v) else str(v) for n, v in row.items()} for row in found])
+        return
+    if not found:
+        click.echo("the log has no such answers any more")
+        return
+    names = [n for n in found[0] if n == "time" or n.startswith(("input_", "prediction", "label"))][:9]
+    click.echo(table([n.removeprefix("input_") for n in names], [[row[n] for n in names] for row in found]))
+    click.echo(f"{len(found)} shown; all of them: headrace alerts rows {alert} -o rows.csv")
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+@alerts.command(epilog="Example: headrace alerts review 3f2a --most 50")
+@in_project
+@click.argument("alert")
+@click.option("--most", default=50, show_default=True, type=click.IntRange(1), help="So many at most.")
+@_everywhere
+@with_json
+def review(folder: str, alert: str, most: int, everywhere: bool, as_json: bool) -> None:
+    """Send answers of an alert that have no label yet to people (`headrace review`)."""
+    sent = open_project(folder).alert_review(alert, most=most, everywhere=everywhere)
+    if as_json:
+        print_json(sent)
+        return
+    click.echo(f"{len(sent)} answers wait for a reviewer: headrace review next")
 
 
 @alerts.command(epilog="Example: headrace alerts ack 3f2a --reason 'the feed is being mended'")

@@ -40,9 +40,11 @@ from headrace.engine.result import RunResult
 @click.option(
     "--tracking", metavar="mlflow:URI", help="Mirror the run to an MLflow server ($HEADRACE_TRACKING)."
 )
+@click.option("--because", default="", metavar="ALERT", help="The run mends this alert; its name says so.")
 @with_json
 def run(
     folder: str,
+    because: str,
     tracking: str | None,
     to: str | None,
     snapshots: str,
@@ -71,6 +73,7 @@ def run(
             snapshots=snapshots,
             model=model,
             tracking=tracking,
+            caused=project.because(because) if because else None,
             progress=Ticker(),
             raises=not as_json,
         )

@@ -10,7 +10,7 @@ from headrace.project.comparing import Comparing
 from headrace.project.experiments import Experimenting
 from headrace.project.exporting import Exporting
 from headrace.project.look import Looking
-from headrace.project.reviewing import Reviewing
+from headrace.project.mending import Mending
 from headrace.project.routing import Routing
 from headrace.project.scheduling import Scheduling
 from headrace.project.serving import Serving
@@ -26,7 +26,7 @@ class Project(
     Routing,
     Serving,
     Tokens,
-    Reviewing,
+    Mending,
     Experimenting,
     Exporting,
     Scheduling,
