@@ -57,4 +57,5 @@ def test_what_is_wrong_in_a_large_request_is_told_as_in_a_small_one(binary: Rele
     (error,) = client.post("/predict", json=rows).json()["errors"]
     assert error["where"] == "rows[3210].distance"
     assert client.post("/predict", json={"rows": "x" * LARGE}).status_code == 422
+    assert client.post("/predict", content=b"[%b{}]" % (b"{}," * LARGE)).status_code == 413
     assert client.post("/predict", content=b" " * LARGE).status_code == 400

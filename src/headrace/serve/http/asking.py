@@ -98,29 +98,30 @@ def python_json(call: Call) -> Any:
     return replace(call, body=_ODD.sub(_plain, call.body)).json()
 
 
-async def sliced_json(call: Call) -> Any:
-    """The body as `Call.json`. A long list, or one below a name, is read in slices, between which others have
-    their turn.
+async def sliced_json(desk: Desk, call: Call) -> Any:
+    """The body as `Call.json`. A long list, or one below a name, is read in slices, between which others
+    have their turn; what is in one of more rows than are taken is left as it came.
 
     Raises:
         Refused: 400, it is no JSON.
     """
-    if len(call.body) < LARGE:
-        return call.json()
+    most = max(s.manifest.plan.rows for s in desk.live.scene.served.values())
     try:
-        return await _sliced(msgspec.Raw(call.body))
+        return await _sliced(msgspec.Raw(call.body), most)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return call.json()  # it tells what is wrong
 
 
-async def _sliced(text: msgspec.Raw, *, below: bool = True) -> Any:
-    plain = bytes(text).lstrip()
-    if below and plain[:1] == b"{":
+async def _sliced(text: msgspec.Raw, most: int, *, below: bool = True) -> Any:
+    first = bytes(memoryview(text)[:64]).lstrip()[:1]
+    if below and first == b"{":
         named = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        return {name: await _sliced(value, below=False) for name, value in named.items()}
-    if plain[:1] != b"[" or len(plain) < LARGE:
+        return {name: await _sliced(value, most, below=False) for name, value in named.items()}
+    if first != b"[" or memoryview(text).nbytes < LARGE:
         return msgspec.json.decode(text)
     there = msgspec.json.decode(text, type=list[msgspec.Raw])
+    if len(there) > most:
+        return there
     found: list[Any] = []
     for at in range(0, len(there), SLICE):
         await asyncio.sleep(0)

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.serve.describe import describe
 from headrace.serve.desk.desk import Desk
-from headrace.serve.http.asking import asked_of, champion, sliced_json, told_in_slices
+from headrace.serve.http.asking import LARGE, asked_of, champion, sliced_json, told_in_slices
 from headrace.serve.http.endpoint import KNOWN, Call, Endpoint, Refused, Reply, json_reply
 
 _ANY_ROWS = [{"$ref": f"#/components/schemas/{n}"} for n in ("Row", "RowList", "Rows")]
@@ -39,7 +39,8 @@ def native(desk: Desk) -> list[Endpoint]:
     async def predict(call: Call) -> Reply:
         served = champion(desk)
         types = served.answerer.types
-        value, explain = _explain_of(await sliced_json(call), types, served.manifest.serving.unused)
+        sent = call.json() if len(call.body) < LARGE else await sliced_json(desk, call)
+        value, explain = _explain_of(sent, types, served.manifest.serving.unused)
         rows, many = _rows_of(value, types)
         query = call.query
         asked = asked_of(
