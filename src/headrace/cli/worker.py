@@ -42,19 +42,18 @@ def worker(folder: str, once: bool, every: str, as_json: bool) -> None:
     wait = threading.Event()
     code = 0
     while True:
+        job = None
         try:
             with told_warnings():
-                queued = project.react()
+                for new in project.react():
+                    if not as_json:
+                        click.echo(f"queued {new.job}: {new.do.value}, {new.reason}")
                 job = project.work(progress=Ticker(quiet=as_json))
         except HeadraceError as error:
             if once:
                 raise
             # A full disk, a spec that somebody is writing: nothing is lost, and it is tried again.
             click.echo(f"error: {error}", err=True)
-            queued, job = (), None
-        for new in queued:
-            if not as_json:
-                click.echo(f"queued {new.job}: {new.do.value}, {new.reason}")
         if job is not None:
             _tell(job, as_json)
             code = {"blocked": BLOCKED, "asked": ASKED, "failed": 2}.get(job.status, code)
