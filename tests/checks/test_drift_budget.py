@@ -257,6 +257,33 @@ def test_a_shorter_reference_and_rarer_alarms_widen_thresholds() -> None:
     assert np.mean(ratios) > 1.1
 
 
+def test_columns_that_never_changed_are_no_alarm_until_they_do() -> None:
+    n = 500
+    raw = {
+        "none": np.full(n, np.nan),
+        "one": np.ones(n),
+        "word": np.array(["a"] * n, object),
+        "id": np.array([str(i) for i in range(n)], object),
+    }
+    types = {k: Type.TEXT if k in ("word", "id") else Type.NUMBER for k in raw}
+    bins = make_bins(raw, types)
+    codes = Counter(bins).codes(raw, n)
+    found = thresholds(bins, held(bins, codes, np.arange(n), False), Size(100), 0.01)
+    reference = Counter(bins).count(raw, n).codes
+    for rows in (100, 500):
+        window = Counter(bins).count({k: v[:rows] for k, v in raw.items()}, rows).codes
+        assert not any(r.exceeds for r in readings(bins, found, reference, window))
+    live = {"none": np.arange(100.0), "one": np.full(100, 2.0), "word": np.array(["b"] * 100, object)}
+    window = Counter(bins).count(live | {"id": raw["id"][:100]}, 100).codes
+    by = {(r.check, r.of): r for r in readings(bins, found, reference, window)}
+    over = {key for key, r in by.items() if r.exceeds}
+    assert {("missing", "none"), ("range", "one"), ("ks", "one"), ("new", "word")} <= over
+    assert {name for _, name in over} == {"none", "one", "word"}
+    fell = by["missing", "none"]
+    assert fell.value == 0
+    assert fell.threshold is not None and 0.5 < fell.threshold < 1
+
+
 def test_thresholds_of_other_bins_are_refused() -> None:
     bins, codes, times, raw = mixed_world()
     found = thresholds(bins, held(bins, codes, times, False), Size(200), 0.01)

@@ -7,6 +7,7 @@ drawn jointly (Westfall & Young, 1993), so that fifty columns that move together
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -146,7 +147,7 @@ def _fitted(none: Thresholds, layout: Layout, drawn: Draws) -> Thresholds:
     stretch = held.stretch[layout.columns] ** NORMAL
     return replace(
         none,
-        surprise=tail.threshold(none.rate),
+        surprise=least_surprise(tail, none.rate),
         centre=_plain(centre),
         spread=_plain(spread),
         stretch=_plain(stretch),
@@ -157,6 +158,12 @@ def _fitted(none: Thresholds, layout: Layout, drawn: Draws) -> Thresholds:
         inflation=_plain(held.inflation),
         blind={str(j): why for j, why in held.blind.items()},
     )
+
+
+def least_surprise(tail: Tail, rate: float) -> float:
+    """From which surprise on a window is an alarm. Never less than for one normal measure alone: where no
+    column ever changed in the reference, resamples would say that nothing can."""
+    return max(tail.threshold(rate), -math.log(rate))
 
 
 def _plain(values: NDArray[Any]) -> tuple[float, ...]:

@@ -199,15 +199,23 @@ class Layout:
         return found
 
     def undo(
-        self, amplitude: NDArray[Any], window_rows: NDArray[Any], expected: NDArray[Any], rows: NDArray[Any]
+        self,
+        amplitude: NDArray[Any],
+        window_rows: NDArray[Any],
+        expected: NDArray[Any],
+        rows: NDArray[Any],
+        values: NDArray[Any],
     ) -> NDArray[np.float64]:
-        """The values of amplitudes; of shares the one above what is expected (1 and more: there is none)."""
+        """The values of amplitudes; of shares the one above what is expected (1 where there is none), or
+        where `values` are below it, and so far below is possible, the one below."""
         scale = noise(window_rows, rows)
         found = np.empty(np.broadcast(amplitude, scale).shape)
         for part, s in self._slices:
             if s is None:
-                angle = _arc(expected) + amplitude[..., part] * scale[..., part] / 2
-                found[..., part] = np.where(angle <= math.pi / 2, np.sin(np.minimum(angle, 1.6)) ** 2, 1.0)
+                usual, far = _arc(expected), amplitude[..., part] * scale[..., part] / 2
+                fell = (values[..., part] < expected) & (usual > far)
+                angle = np.where(fell, usual - far, np.minimum(usual + far, math.pi / 2))
+                found[..., part] = np.sin(angle) ** 2
             else:
                 found[..., part] = s.undo(amplitude[..., part], scale[..., part])
         return found

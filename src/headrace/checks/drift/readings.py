@@ -44,7 +44,7 @@ def readings(
     surprised = surprise(np.where(np.isnan(z), -9.0, z))
     limit = np.array(found.centre) + np.array(found.spread) * quantile(found.surprise)
     limit = np.maximum(limit * np.array(found.stretch), 0.0) ** (1 / NORMAL)
-    limits = layout.undo(limit, m, layout.expected(reference, n), n)
+    limits = layout.undo(limit, m, layout.expected(reference, n), n, values)
     made = []
     for i, measure in enumerate(layout.measures):
         why = found.blind.get(str(measure.column), "")
@@ -53,6 +53,7 @@ def readings(
             continue
         anywhere = found.tail.beyond(float(surprised[i]))
         p = max(float(np.exp(-surprised[i])), anywhere / len(values))
+        anywhere = max(anywhere, p)
         exceeds = bool(surprised[i] > found.surprise)
         column = bins.columns[measure.column]
         span = bins.span(column.name)
