@@ -142,7 +142,7 @@ class ReferenceRows:
     @property
     def answered(self) -> NDArray[np.bool_]:
         """Which rows have an answer."""
-        return ~np.isnan(self.score.reshape(self.rows, -1)[:, :1].ravel())
+        return ~np.isnan(self.score if self.score.ndim == 1 else self.score[:, 0])
 
 
 def write_rows(rows: ReferenceRows) -> bytes:

@@ -6,6 +6,7 @@ for labels. One more is one more line.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.checks.live import cost as costs
@@ -18,6 +19,8 @@ from headrace.watch.drifting import counted, together
 from headrace.watch.facts import VOLUME_SHARE, Check, Facts
 from headrace.watch.labelling import MOST
 from headrace.watch.windows import Side
+
+_LOG = logging.getLogger("headrace.watch")
 
 
 def quality(facts: Facts) -> Iterator[Reading]:
@@ -100,4 +103,8 @@ def judge(facts: Facts, checks: Checks = CHECKS) -> tuple[Reading, ...]:
             found += check(facts)
         except HeadraceError as error:
             found.append(Reading(family, check.__name__, why_none=f"it failed: {error.problems[0].what}"))
+        except Exception as error:  # noqa: BLE001  the watch tick: one check must not keep all from being seen
+            _LOG.exception("the check %s of window %s failed", family.value, facts.window.name)
+            told = f"{type(error).__name__}: {error}"
+            found.append(Reading(family, check.__name__, why_none=f"it failed, by our fault: {told}"))
     return tuple(r for r in found if r.family.value not in facts.watched.plan.off)

@@ -82,7 +82,7 @@ class Judge:
     def labelled(self, rows: LiveRows, truths: Mapping[str, Any]) -> Labelled:
         """The rows whose truth is known and that the model answered. truths: labels by prediction."""
         y = np.array([self._truth(truths.get(i)) for i in rows.ids], np.float64)
-        answered = np.isfinite(rows.score.reshape(rows.rows, -1)[:, :1].ravel())
+        answered = rows.answered
         if self.task.kind is not Kind.REGRESSION:
             answered &= rows.decision >= 0
         good = np.isfinite(y) & answered
@@ -136,7 +136,7 @@ class Judge:
         """The release's metric before labels are there."""
         if Family.ESTIMATED not in self.chances:
             return ()
-        known = np.isfinite(rows.score.reshape(rows.rows, -1)[:, :1].ravel())
+        known = rows.answered
         decision = None
         if self.task.kind is not Kind.REGRESSION:
             known &= rows.decision >= 0

@@ -54,6 +54,12 @@ class LiveRows:
         """How many there are."""
         return len(self.ids)
 
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Which of them the model answered [n]."""
+        first = self.score if self.score.ndim == 1 else self.score[:, 0]
+        return np.isfinite(first)
+
     def at(self, spots: NDArray[np.int64]) -> LiveRows:
         """Some of them."""
         return LiveRows(

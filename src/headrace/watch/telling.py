@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -33,6 +34,8 @@ from headrace.watch.why import (
     slice_of,
 )
 
+_LOG = logging.getLogger("headrace.watch")
+
 ROWS = 2000
 """Rows of a window that an explanation looks at, at most."""
 NAMED = 3
@@ -53,10 +56,18 @@ def teller(store: Store, clock: Clock, actor: str) -> Callable[[Judged], Sequenc
             cool_down_us=judged.facts.watched.plan.cool_down_us,
             now=iso(clock()),
             actor=actor,
-            why=to_plain(why(judged, over, store)) if over else None,
+            why=to_plain(_why_safely(judged, over, store)) if over else None,
         )
 
     return tell
+
+
+def _why_safely(judged: Judged, over: Sequence[Reading], store: Store) -> Why:
+    try:
+        return why(judged, over, store)
+    except Exception as error:  # noqa: BLE001  the watch tick: an alert without reasons is better than none
+        _LOG.exception("the alert of window %s can't be explained", judged.window.name)
+        return Why((f"it can't be explained, by our fault: {type(error).__name__}",), judged.window.start)
 
 
 def leave(store: Store, clock: Clock, actor: str) -> None:

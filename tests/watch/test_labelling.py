@@ -1,0 +1,53 @@
+"""Labels and live rows together: what counts, and what must not fail."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace.core.watching import Family, Reading
+from headrace.watch.judging import judge
+from headrace.watch.rows import LiveRows
+from headrace.watch.windows import Side
+
+
+def rows(n: int, shape: tuple[int, ...]) -> LiveRows:
+    return LiveRows(
+        tuple(str(i) for i in range(n)),
+        np.arange(n),
+        np.zeros((n, 2), np.uint8),
+        np.full(shape, 0.5),
+        np.zeros(n, np.int64),
+    )
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (4,), (4, 3)])
+def test_rows_that_the_model_answered_are_told_also_of_none(shape: tuple[int, ...]) -> None:
+    live = rows(shape[0], shape)
+    assert live.answered.tolist() == [True] * shape[0]
+    if shape[0]:
+        live.score[1] = np.nan
+        assert live.answered.tolist() == [True, False, True, True]
+
+
+def test_a_check_that_fails_by_our_fault_keeps_no_other_from_being_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(facts: Any) -> list[Reading]:
+        raise ValueError("no such shape")
+
+    def whole(facts: Any) -> list[Reading]:
+        return [Reading(Family.COST, "per_1000", value=1.0)]
+
+    facts: Any = SimpleNamespace(
+        side=Side.ARRIVED,
+        watched=SimpleNamespace(plan=SimpleNamespace(off=())),
+        window=SimpleNamespace(name="r1/champion/0"),
+    )
+    checks: Any = {Side.ARRIVED: ((Family.QUALITY, broken), (Family.COST, whole))}
+    failed, made = judge(facts, checks)
+    assert failed.why_none == "it failed, by our fault: ValueError: no such shape" and not failed.exceeds
+    assert made.value == 1.0 and "r1/champion/0" in caplog.text
