@@ -40,8 +40,10 @@ def test_large_vocabularies_and_many_leaves_are_exact(name: str) -> None:
 
 
 def test_what_the_node_cannot_say_is_refused() -> None:
-    leaf = {"leaf_value": 1.0}
-    split = {"split_feature": 0, "missing_type": "Zero", "left_child": leaf, "right_child": leaf}
-    dump = {"num_tree_per_iteration": 1, "tree_info": [{"tree_structure": split}]}
+    text = (
+        "tree\nnum_tree_per_iteration=1\n\nTree=0\nnum_leaves=2\nsplit_feature=0\nthreshold=0.5\n"
+        "decision_type={}\nleft_child=-1\nright_child=-2\nleaf_value=1 2\n\n\nend of trees\n"
+    )
+    assert from_lightgbm(text.format(10)).leaf_values == [1.0, 2.0]
     with pytest.raises(ValueError, match="zero_as_missing"):
-        from_lightgbm(dump)
+        from_lightgbm(text.format(4))

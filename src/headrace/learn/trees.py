@@ -123,42 +123,66 @@ def _tensor(values: Sequence[float], dtype: Any) -> Any:
     return numpy_helper.from_array(np.asarray(values, dtype), "t")
 
 
-def from_lightgbm(dump: Mapping[str, Any]) -> Ensemble:
-    """The trees of `Booster.dump_model()`; their sum is the raw score, [rows, trees an iteration].
+def from_lightgbm(text: str) -> Ensemble:
+    """The trees of `Booster.model_to_string()`; their sum is the raw score, [rows, trees an iteration]. Its
+    numbers have all digits, and it is read in a fraction of the time of `dump_model()`.
 
     Raises:
         ValueError: a split treats zero as missing, which the node can't say.
     """
-    targets = int(dump["num_tree_per_iteration"])
-    ensemble = Ensemble(targets)
-    for number, tree in enumerate(dump["tree_info"]):
-        root, target = tree["tree_structure"], number % targets
-        if "split_feature" not in root:
-            ensemble.stump(float(root["leaf_value"]), target)
-            continue
-        ensemble.roots.append(_walk_lightgbm(ensemble, root, target)[0])
+    head, *trees = text.partition("\nend of trees")[0].split("\nTree=")
+    ensemble = Ensemble(int(_lines(head)["num_tree_per_iteration"]))
+    for number, tree in enumerate(trees):
+        _add_lightgbm(ensemble, _lines(tree), number % ensemble.targets)
     return ensemble
 
 
-def _walk_lightgbm(ensemble: Ensemble, node: Mapping[str, Any], target: int) -> tuple[int, bool]:
-    """Depth first; a tree is as deep as its leaves at most, far below Python's limit at usual sizes."""
-    if "split_feature" not in node:
-        return ensemble.leaf(float(node["leaf_value"]), target), True
-    feature, missing = int(node["split_feature"]), node["missing_type"]
-    if missing == "Zero":
-        raise ValueError("zero_as_missing has no counterpart in ONNX")
-    if node["decision_type"] == "==":
-        codes = [int(code) for code in str(node["threshold"]).split("||")]
-        # NaN is in no set; without NaN in training LightGBM reads it as code 0
-        branch = ensemble.branch(feature, 0.0, MEMBER, missing_yes=missing == "None" and 0 in codes)
-        ensemble.members += [*map(float, codes), np.nan]
-    else:
-        split = float(node["threshold"])
-        way = bool(node["default_left"]) if missing == "NaN" else split >= 0.0
-        branch = ensemble.branch(feature, split, _LEQ, missing_yes=way)
-    yes = _walk_lightgbm(ensemble, node["left_child"], target)
-    ensemble.link(branch, yes, _walk_lightgbm(ensemble, node["right_child"], target))
-    return branch, False
+def _lines(text: str) -> dict[str, str]:
+    return {name: value for name, mark, value in (t.partition("=") for t in text.splitlines()) if mark}
+
+
+_CATEGORY, _LEFT, _MISSING = 1, 2, 3
+"""LightGBM's type of a split: a bit each for a category and for going left where missing; above them by two
+bits what is missing: nothing, zero, NaN."""
+
+
+def _add_lightgbm(ensemble: Ensemble, tree: Mapping[str, str], target: int) -> None:
+    """Append one tree. Children below zero are leaves: -1 is the first."""
+    values = [float(v) for v in tree["leaf_value"].split()]
+    if len(values) == 1:
+        ensemble.stump(values[0], target)
+        return
+    kinds, left, right = (
+        [int(v) for v in tree[name].split()] for name in ("decision_type", "left_child", "right_child")
+    )
+    node, leaf = len(ensemble.features), len(ensemble.leaf_values)
+    for kind, feature, told in zip(
+        kinds, tree["split_feature"].split(), tree["threshold"].split(), strict=True
+    ):
+        missing, split = kind >> 2 & _MISSING, float(told)
+        if missing == 1:
+            raise ValueError("zero_as_missing has no counterpart in ONNX")
+        if kind & _CATEGORY:
+            codes = _codes(tree, int(split))
+            # NaN is in no set; without NaN in training LightGBM reads it as code 0
+            ensemble.branch(int(feature), 0.0, MEMBER, missing_yes=missing == 0 and 0 in codes)
+            ensemble.members += [*map(float, codes), np.nan]
+        else:
+            way = bool(kind & _LEFT) if missing == 2 else split >= 0.0
+            ensemble.branch(int(feature), split, _LEQ, missing_yes=way)
+    for value in values:
+        ensemble.leaf(value, target)
+    for i, (yes, no) in enumerate(zip(left, right, strict=True)):
+        ends = [(node + c, False) if c >= 0 else (leaf - c - 1, True) for c in (yes, no)]
+        ensemble.link(node + i, *ends)
+    ensemble.roots.append(node)
+
+
+def _codes(tree: Mapping[str, str], number: int) -> list[int]:
+    """The categories that a split sends left: the bits of its words of 32."""
+    begin, end = (int(v) for v in tree["cat_boundaries"].split()[number : number + 2])
+    words = [int(v) for v in tree["cat_threshold"].split()[begin:end]]
+    return [32 * i + bit for i, word in enumerate(words) for bit in range(32) if word >> bit & 1]
 
 
 def from_sklearn(trees: Sequence[Any], code: int) -> Ensemble:

@@ -48,7 +48,7 @@ class FittedBoosting:
 
     def emit_raw(self, g: GraphBuilder, x: str) -> str:
         """One tree node."""
-        return from_lightgbm(self.booster.dump_model()).emit(g, x)
+        return from_lightgbm(self.booster.model_to_string()).emit(g, x)
 
     def contributions(self, X: Matrix) -> Vector:
         """See `Explained`."""
@@ -124,18 +124,19 @@ class Boosting:
         if constant is not None:
             return constant
         lightgbm = need("lightgbm")
+        # binned once for all bags
+        rows = lightgbm.Dataset(
+            np.ascontiguousarray(X),
+            y,
+            categorical_feature=category_columns(features),
+            params=_settings(params, seed, threads),
+            free_raw_data=True,
+        )
 
         def one(drawn: int) -> Fitted:
             settings = {**_settings(params, drawn, threads), "objective": _OBJECTIVE[task.kind]}
             if task.kind is Kind.MULTICLASS:
                 settings["num_class"] = len(task.classes)
-            rows = lightgbm.Dataset(
-                np.ascontiguousarray(X),
-                y,
-                categorical_feature=category_columns(features),
-                params=settings,
-                free_raw_data=True,
-            )
             booster = lightgbm.train(settings, rows, num_boost_round=params["trees"])
             return FittedBoosting(booster.free_dataset(), task, threads)
 
