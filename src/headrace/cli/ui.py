@@ -37,6 +37,7 @@ def ui(folder: str, host: str, port: int, opened: bool) -> None:
     from headrace.serve.worker import run
     from headrace.serve.workers import listen
     from headrace.web.entrance import BASE, LOOPBACK
+    from headrace.web.warm import warm
 
     project = open_project(folder)
     tokens = bool(project.tokens())
@@ -49,7 +50,12 @@ def ui(folder: str, host: str, port: int, opened: bool) -> None:
         sockets = [held.enter_context(s) for s in listen(host, port, 1)]
         address = f"http://{host}:{sockets[0].getsockname()[1]}{BASE}"
 
+        def index() -> None:
+            project.run_index.find(most=1)  # made here where it is missing: with many runs that takes a while
+            project.run_index.close()
+
         def ready() -> None:
+            warm(index)
             click.echo(f"the dashboard is on {address}", err=True)
             if opened:
                 click.launch(address)
@@ -70,7 +76,6 @@ def make(root: Path, host: str, loop: asyncio.AbstractEventLoop) -> Application:
     from headrace.stores.embedded import EmbeddedStore
     from headrace.web.entrance import BASE
     from headrace.web.mount import site_of
-    from headrace.web.warm import warm
 
     store = EmbeddedStore(root / STORE_DIR)
     guard = Guard(store, system_clock)
@@ -83,6 +88,5 @@ def make(root: Path, host: str, loop: asyncio.AbstractEventLoop) -> Application:
         guard.close()
         store.close()
 
-    warm(site)
     shell = Shell([*site.endpoints(), home], most=_MOST, guard=guard, close=close)
     return Application(shell, Limits())

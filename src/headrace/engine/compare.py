@@ -78,16 +78,22 @@ def compare(store: Store, names: Sequence[str], context: Surroundings) -> dict[s
 
 
 def _side(store: Store, name: str) -> _Side:
-    seen = runs(store.read(kinds=RUN_KINDS))
-    if name not in seen:
+    run = _run(store, name)
+    if run is None:
         try:
             release = releases.find(releases.view(store), name)
-            run = seen[releases.load_manifest(store, release).run]
+            run = _run(store, releases.load_manifest(store, release).run)
         except NotFound:
-            known = [*seen, *releases.view(store).releases]
+            known = [*runs(store.read(kinds=RUN_KINDS)), *releases.view(store).releases]
             raise NotFound(f"there is no run {name!r}", fix=did_you_mean(name, known)) from None
-        return _Side(name, run, system_of(store, run))
-    return _Side(name, seen[name], system_of(store, seen[name]))
+        if run is None:
+            raise NotFound(f"the run that made {name!r} is not in the ledger")
+    return _Side(name, run, system_of(store, run))
+
+
+def _run(store: Store, name: str) -> RunView | None:
+    """One run, without reading the others."""
+    return runs(store.read(kinds=RUN_KINDS, subject=name)).get(name)
 
 
 def _all(parts: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from headrace.core.errors import HeadraceError
@@ -10,15 +11,15 @@ from headrace.web import assets
 from headrace.web.entrance import BASE
 
 
-def warm() -> threading.Thread:
+def warm(then: Callable[[], object] = lambda: None) -> threading.Thread:
     """Import pages, templates, Plotly, and what searches runs, in a thread. What fails here is told when a
-    page is asked for."""
-    thread = threading.Thread(target=_load, name="warming", daemon=True)
+    page is asked for. then: called afterwards."""
+    thread = threading.Thread(target=_load, args=(then,), name="warming", daemon=True)
     thread.start()
     return thread
 
 
-def _load() -> None:
+def _load(then: Callable[[], object]) -> None:
     with suppress(HeadraceError, ImportError, OSError):
         from headrace.web.registry import pages
         from headrace.web.render import Renderer
@@ -32,3 +33,4 @@ def _load() -> None:
         import plotly.graph_objects as _figures
 
         del _figures  # imported, and kept by Python
+        then()

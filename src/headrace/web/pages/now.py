@@ -23,6 +23,7 @@ from headrace.web.page import Asked, Page
 from headrace.web.said import NEWS, Said, release_path, run_path, said
 
 _SOON = 14
+_ALERTS = tuple(k for k in WATCH_KINDS if k.startswith("alert."))
 _NEWS = 12
 
 
@@ -92,7 +93,7 @@ def model(asked: Asked) -> Now:
     reaches = _stages(asked, run, verdicts, owners) if run else _no_run()
     state = project.releases()
     routes = project.routes()
-    found_alerts = alerts(store.read(kinds=WATCH_KINDS))
+    found_alerts = alerts(store.read(kinds=_ALERTS))
     return Now(
         run=run.run if run else "",
         run_name=run.name if run else "",
