@@ -257,6 +257,22 @@ def test_a_shorter_reference_and_rarer_alarms_widen_thresholds() -> None:
     assert np.mean(ratios) > 1.1
 
 
+def test_windows_of_the_day_and_of_the_night_have_the_same_thresholds() -> None:
+    """Traffic comes and goes: sizes that the reference's own windows have are judged by the same draws. Judged
+    each by itself they would alarm twice as often as stated, for night and day differ in level too."""
+    case = CASES["season6"]
+    w = small(case, 2, windows=60)
+    rows = w.windows[:, w.bins.span("c0")].sum(1)
+    sizes = [Size(int(n), case.span) for n in np.quantile(rows, [0.1, 0.9])]
+    found = [thresholds(w.bins, w.rows, size, RATE) for size in sizes]
+    assert rows.max() > 2 * rows.min()
+    assert found[0].surprise == found[1].surprise
+    assert found[0].spread == found[1].spread
+    denser = thresholds(w.bins, w.rows, Size(int(10 * rows.max()), case.span), RATE)
+    assert max(denser.stretch) > 1.5
+    assert min(denser.stretch) == 1
+
+
 def test_columns_that_never_changed_are_no_alarm_until_they_do() -> None:
     n = 500
     raw = {

@@ -36,6 +36,8 @@ PERIODS = 4
 """So many days or weeks have to be in the reference before pieces are matched by their place in them."""
 _DIVIDES = (2, 3, 4, 6, 8, 12, 24)
 _SAME = (0.8, 1.25)
+_USUAL = (0.02, 0.98)
+"""Quantiles of the rows of windows that are usual."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def draw(bins: Bins, rows: ReferenceRows, size: Size, seed: int) -> Draws:
     span = size.span if timed else max(1, round(size.rows / line.usual))
     span = max(span, int(FEW / line.usual) + 1)  # over less time than that so thin a reference tells nothing
     span = max(1, min(span, line.length // 4, line.longest))
-    ratio = size.rows / (span * line.usual)
+    ratio = _ratio(line, size.rows, span)
     whole = line.length / span
     fine = _divided(-(-FINE // max(1, int(whole))), timed)
     if 1 < fine <= span and len(line.start) == 1:
@@ -124,6 +126,21 @@ def draw(bins: Bins, rows: ReferenceRows, size: Size, seed: int) -> Draws:
     if whole >= WHOLE:
         return _whole(line, span, ratio, rng)
     return _pieced(line, span, max(2, _divided(-(-WHOLE // max(1, int(whole))), timed)), ratio, rng)
+
+
+def _ratio(line: _Line, rows: int, span: int) -> float:
+    """How many times the reference's rows windows to be judged have in the same time. 1 where the reference
+    has windows with so few, or so many, itself: traffic that comes and goes by the hour brings its small and
+    large windows in their places, and to judge each size by itself would take nights for days."""
+    if not line.timed:
+        return rows / (span * line.usual)
+    at = line.at // span
+    weights = line.rows.sizes if line.by_block else None
+    had = np.bincount(at - at[0], weights=weights)
+    low, high = np.quantile(had[had > 0], _USUAL)
+    if low / _SAME[1] <= rows <= high * _SAME[1]:
+        return 1.0
+    return float(rows / low if rows < low else rows / high)
 
 
 def _divided(pieces: int, timed: bool) -> int:
