@@ -165,15 +165,15 @@ class _World:
         writer.close()
         self.hours += 1
 
-    def tick(self) -> float:
-        """Seconds that a tick takes, just after the newest hour."""
+    def tick(self) -> tuple[float, float]:
+        """Seconds that a tick takes, just after the newest hour, and those of the processor."""
         now = START + self.hours * HOUR + 10_000_000
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         done = tick(Place(self.store, self.folder, "bench", lambda: from_micros(now)))
-        seconds = time.perf_counter() - began
+        seconds, worked = time.perf_counter() - began, time.process_time() - worked
         if done.arrived < 1:
             raise RuntimeError("no window was judged")
-        return seconds
+        return seconds, worked
 
 
 def _ticks() -> list[Row]:
@@ -181,12 +181,13 @@ def _ticks() -> list[Row]:
         world = _World(Path(folder) / "store")
         world.parquet(ROWS)
         world.tick()  # draws the thresholds, which are kept
-        parquet = min(_measured(world, world.parquet) for _ in range(3))
-        segment = min(_measured(world, world.segment) for _ in range(3))
+        near = [_measured(world, world.parquet) for _ in range(3)]
+        segment = min(_measured(world, world.segment)[0] for _ in range(3))
         while world.hours < 20:
             world.parquet(ROWS)
         world.tick()
-        far = min(_measured(world, world.parquet) for _ in range(3))
+        far = min(_measured(world, world.parquet)[1] for _ in range(3))
+    parquet, work = (min(of) for of in zip(*near, strict=True))
     what = f"tick: {ROWS:,} new predictions, {NUMBERS + TEXTS} columns"
     return [
         row(
@@ -199,18 +200,18 @@ def _ticks() -> list[Row]:
         ),
         row(
             "watch",
-            "the same behind 2,000,000 predictions of history",
+            "work of the same in Parquet, behind 2,000,000 predictions",
             far,
-            "s",
-            floor=f"{parquet:.2f} s behind 200,000",
-            ratio=far / parquet,
+            "s of CPU",
+            floor=f"{work:.2f} s behind 200,000",
+            ratio=far / work,
             reach="≤ 1.3 ×",
-            ok=far <= 1.3 * parquet,
+            ok=far <= 1.3 * work,
         ),
     ]  # fmt: skip
 
 
-def _measured(world: _World, more: Callable[[int], None]) -> float:
+def _measured(world: _World, more: Callable[[int], None]) -> tuple[float, float]:
     more(ROWS)
     return world.tick()
 
