@@ -258,8 +258,8 @@ def test_a_shorter_reference_and_rarer_alarms_widen_thresholds() -> None:
 
 
 def test_windows_of_the_day_and_of_the_night_have_the_same_thresholds() -> None:
-    """Traffic comes and goes: sizes that the reference's own windows have are judged by the same draws. Judged
-    each by itself they would alarm twice as often as stated, for night and day differ in level too."""
+    """Traffic comes and goes: sizes that the reference's own windows have are judged by the same draws. Each
+    judged by itself they would alarm twice as often as stated, for night and day differ in level too."""
     case = CASES["season6"]
     w = small(case, 2, windows=60)
     rows = w.windows[:, w.bins.span("c0")].sum(1)
