@@ -125,8 +125,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """A release as the ledger tells it. `manifest` is the digest of its manifest's bytes, `refused` the reason
-    of who refused it last."""
+    """A release as the ledger tells it. `manifest` is the digest of its manifest's bytes, `refused` why it was
+    refused last."""
 
     release: str
     manifest: str
