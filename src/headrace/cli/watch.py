@@ -60,6 +60,8 @@ def watch(ctx: click.Context, folder: str, once: bool, every: str, attached: boo
         given = {"folder": folder, "as_json": as_json}
         ctx.default_map = {"windows": given, "readings": given}
         return
+    # Before numpy comes in: threads that wait for each other cost more than they bring, beside a server.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     span = _span(every)
     ended = threading.Event()
     before = signal.signal(signal.SIGTERM, _ending(ended))
