@@ -234,14 +234,19 @@ class RunIndex:
         if sort == "started":  # the order in which they came
             return numbers[::-1] if down else numbers
         values = self._column(db, sort)
-        mine = [values[i] for i in numbers]
-        known = [i for i, v in enumerate(mine) if v is not None]
-        text = names[sort] in (Type.TEXT, Type.TIME)
-        keys = np.array([str(mine[i]) if text else float(mine[i]) for i in known])
-        order = np.argsort(keys, kind="stable")
-        first = np.array(known, dtype=np.int64)[order[::-1] if down else order]
-        last = np.array([i for i, v in enumerate(mine) if v is None], dtype=np.int64)
-        return numbers[np.concatenate([first, last[::-1] if down else last])] if len(mine) else numbers
+        places: list[int] = numbers.tolist()
+        known = [i for i in places if values[i] is not None]
+        last = [i for i in places if values[i] is None]
+        if names[sort] in (Type.TEXT, Type.TIME):
+            known.sort(key=lambda i: str(values[i]))  # stable, and quicker than arrays of text
+            first = known
+        else:
+            order = np.argsort(np.array([float(values[i]) for i in known]), kind="stable")
+            first = np.array(known, dtype=np.int64)[order].tolist()
+        if down:
+            first.reverse()
+            last.reverse()
+        return np.array([*first, *last], dtype=np.int64)
 
     def _column(self, db: sqlite3.Connection, name: str) -> list[Any]:
         """The values of a field, one a run, oldest first: runs are numbered from 1 without a gap."""
