@@ -219,6 +219,7 @@ CASES = {
     "ar200": Case("AR(1) of rows, phi to 0.9, windows of 200", Kind("ar"), 20_000, 200),
     "ar1000": Case("AR(1) of rows, phi to 0.9, windows of 1,000", Kind("ar"), 20_000, 1_000),
     "hours1": Case("levels AR(1) by hour, phi 0.9, windows of 1 h", Kind("hours", 40.0), 20_000, 40, HOUR),
+    "hours1long": Case("the same, 2,000 hours of reference", Kind("hours", 40.0), 80_000, 40, HOUR),
     "hours24": Case(
         "levels AR(1) by hour, phi 0.9, windows of 1 day", Kind("hours", 10.0), 20_000, 240, 24 * HOUR
     ),
