@@ -4,8 +4,9 @@ The specs are those of the example (`headrace init --example housing`) with othe
 validation share: nothing is decided on validation rows, which therefore take 1%. The test rows are the
 example's. Named are the nine columns and three ratios; what neighbours tell is proposed and chosen by the run
 itself, whose seconds hold that too. Explanations are left out: they take as long as learning, and change no
-answer. What stands in `FAST` and `BEST` was found by cross-validation inside training rows of the seeds 42
-and 1; the figures are of the test rows, which each run opens once.
+answer. What stands in `FAST` and `BEST`, and what is proposed of a place, was found by cross-validation in
+training rows of the seeds 42 and 1 (the latter by three of five folds each); the figures are of the test
+rows, which each run opens once.
 
 Scores out of fold are those of models fitted on a half of the rows, with neighbours as much
 farther; the model has all of them. So the test is expected to be better; a choice that flattered the folds
