@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
@@ -17,11 +17,8 @@ import numpy as np
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.graph.moments import micros, parse_time
 from headrace.graph.zones import DAY, Zone
-
-_EPOCH = datetime(1970, 1, 1)
-_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
-_MICRO = timedelta(microseconds=1)
 
 _WANTED = {
     Type.NUMBER: "a number, such as 12.5",
@@ -193,12 +190,12 @@ class RowEncoder:
         """UTC microseconds of a plain time; None where the slow path has to look."""
         if value is None:
             return NULL_TIME
-        parsed = _parse_time(value)
+        parsed = parse_time(value)
         if parsed is None:
             return None
         if parsed.tzinfo is not None:
-            return _micros(parsed)
-        local = _micros(parsed)
+            return micros(parsed)
+        local = micros(parsed)
         offset = self._zone.offset(local // DAY)
         return None if offset is None else local + offset
 
@@ -269,11 +266,11 @@ class RowEncoder:
         for i, value in enumerate(values):
             if value is None:
                 continue
-            parsed = _parse_time(value)
+            parsed = parse_time(value)
             if parsed is None:
                 wrong.append((i, _wrong(Type.TIME, value, tell)))
                 continue
-            column[i] = _micros(parsed)
+            column[i] = micros(parsed)
             naive[i] = parsed.tzinfo is None
         if naive.any():
             column[naive] = self._zone.to_utc(column[naive])
@@ -324,7 +321,6 @@ _LARGEST = sys.float_info.max
 _MOST_SEEN = 1024
 _NUMBERS = frozenset({int, float, type(None)})
 _BOOLS = frozenset({bool, type(None)})
-_SEPARATORS = frozenset({"", "T", "t", " "})
 _TEXTS = frozenset({str, type(None)})
 _SORTS: Mapping[type, str] = {
     type(None): "null",
@@ -393,22 +389,3 @@ def _check_text(value: Any, tell: Callable[[Any], str]) -> Problem | None:
             fix="send the text without it, or null",
         )
     return None
-
-
-def _parse_time(value: Any) -> datetime | None:
-    if type(value) is str:
-        # ISO 8601's other forms (20130601, 2013-W22-6) are no RFC 3339
-        if value[4:5] != "-" or value[7:8] != "-" or value[10:11] not in _SEPARATORS:
-            return None
-        try:
-            return datetime.fromisoformat(value.upper())
-        except ValueError:
-            return None
-    if isinstance(value, datetime):
-        return value
-    return datetime(value.year, value.month, value.day) if isinstance(value, date) else None
-
-
-def _micros(moment: datetime) -> int:
-    """Microseconds since 1970: in UTC where the moment has an offset, else local."""
-    return (moment - (_EPOCH if moment.tzinfo is None else _EPOCH_UTC)) // _MICRO
