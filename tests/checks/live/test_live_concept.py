@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_worlds import BINARY, NUMBER, THREE, Shift, World
+from live_worlds import BINARY, NUMBER, THREE, TYPES, Shift, World
 from numpy.typing import NDArray
 from river.drift import PageHinkley
 from river.drift.binary import DDM
 
 from headrace.checks.live.concept import concept, ddm, page_hinkley
+from headrace.core.schema import Type
 from headrace.core.task import Task
+from headrace.summary.bins import make_bins
+from headrace.summary.counts import Counter
 
 CHANCE = 0.05
 TASKS = {"binary": BINARY, "three": THREE, "number": NUMBER}
@@ -99,6 +102,19 @@ def _heard(detector: Any, stream: NDArray[np.float64]) -> bool:
         if detector.drift_detected:
             return True
     return False
+
+
+def test_a_column_without_a_value_is_told() -> None:
+    class Empty(World):
+        def _columns(self, n: int, shift: Shift) -> dict[str, NDArray[np.generic]]:
+            return {**super()._columns(n, shift), "x": np.zeros(n), "none": np.full(n, np.nan)}
+
+    world = Empty(BINARY, 1)
+    world.bins = make_bins(world._columns(4000, Shift()), {**TYPES, "none": Type.NUMBER})
+    world._counter = Counter(world.bins)
+    found = concept(world.rows(300), world.baseline(), ["none", "x"], CHANCE)
+    assert found[0].value is None and "that the reference knows" in found[0].why_none
+    assert found[1].of == "x" and found[1].value is not None
 
 
 def test_too_few_labels_are_told() -> None:

@@ -9,6 +9,7 @@ import pytest
 from live_worlds import BINARY, NUMBER, THREE, Shift, World
 
 from headrace.checks.live.calibration import calibration
+from headrace.checks.live.concept import concept
 from headrace.checks.live.estimated import Answers, Estimator, isotonic
 from headrace.checks.live.fairness import fairness
 from headrace.checks.live.labelled import Baseline, Labelled
@@ -81,6 +82,24 @@ def test_false_alarms_are_few(name: str) -> None:
     """Of 80 windows 4 are expected; more than 12 are in two of ten thousand."""
     task, check = CHECKS[name]
     assert alarms(task, check, Shift(), 80, 300) <= 12
+
+
+HALF: dict[str, Check] = {
+    "gap": lambda w, b: calibration(w, b, 2 * CHANCE)[:1],
+    "relation": lambda w, b: concept(w, b, ["x"], 2 * CHANCE)[:1],
+}
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_the_references_own_error_is_in_the_threshold(name: str) -> None:
+    """Windows of half as many rows as the reference has: of 80 windows 4 are expected, 16 and more where how
+    well the reference is known is left out."""
+    raised = 0
+    for seed in range(8):
+        world = World(BINARY, seed)
+        baseline = world.baseline(2000)
+        raised += sum(r.exceeds for _ in range(10) for r in HALF[name](world.rows(1000), baseline))
+    assert raised <= 12
 
 
 @pytest.mark.deep

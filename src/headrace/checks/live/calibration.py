@@ -35,23 +35,16 @@ def calibration(window: Labelled, baseline: Baseline, chance: float) -> tuple[Re
     edges = np.unique(np.quantile(said, np.linspace(0, 1, BINS + 1)[1:-1]))
     theirs = _columns(said, came, edges)
     mine = _columns(*said_and_came(p), edges)
-    center = float(_gap(theirs.sum(axis=0)))
-
-    def moved(sums: Floats) -> Floats:
-        return np.abs(_gap(sums) - center)
-
-    found = []
-    for name, finish in (("gap", moved), ("calibration", _root)):
-        null = baseline.null(name, of_sums(theirs, finish), window.rows, larger_is_worse=True)
-        value = float(finish(mine.sum(axis=0)))
-        where = ""
-        if name == "gap":
-            now = float(_gap(mine.sum(axis=0)))
-            where = f"probabilities less what came true: {now:+.3f}, {center:+.3f} on the reference"
-        found.append(
-            judged(Family.CALIBRATION, name, "", value, null, chance / 2, rows=window.rows, where=where)
-        )
-    return tuple(found)
+    both = np.stack([mine.sum(axis=0), theirs.sum(axis=0)])
+    now, usual = _gap(both).tolist()
+    moved = baseline.null("gap", of_sums(theirs, _moved), window.rows, larger_is_worse=True, apart=True)
+    told = f"probabilities less what came true: {now:+.3f}, {usual:+.3f} on the reference"
+    null = baseline.null("calibration", of_sums(theirs, _root), window.rows, larger_is_worse=True)
+    each, rows = chance / 2, window.rows
+    return (
+        judged(Family.CALIBRATION, "gap", "", float(_moved(both)), moved, each, rows=rows, where=told),
+        judged(Family.CALIBRATION, "calibration", "", float(_root(both[0])), null, each, rows=rows),
+    )
 
 
 def said_and_came(p: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -76,6 +69,12 @@ def _columns(said: NDArray[np.float64], came: NDArray[np.float64], edges: NDArra
 def _gap(sums: Floats) -> Floats:
     half = sums.shape[-1] // 2
     return np.asarray(sums[..., half:].sum(-1) / np.maximum(sums[..., :half].sum(-1), 1))
+
+
+def _moved(both: Floats) -> Floats:
+    """How far the gap of a window is from the reference's: sums of both [2, ..., S] -> [...]."""
+    gaps = _gap(both)
+    return np.asarray(np.abs(gaps[0] - gaps[1]))
 
 
 def _root(sums: Floats) -> Floats:

@@ -60,22 +60,20 @@ def _relation(window: Labelled, baseline: Baseline, column: str, chance: float) 
     groups = groups_of(window.bins, column, counts)
     theirs = _columns(residual(reference.predictions), groups.of(reference.codes[:, at]), len(groups.labels))
     mine = _columns(residual(window.predictions), groups.of(window.codes[:, at]), len(groups.labels))
-    usual = _means(theirs.sum(axis=0))
-
-    def apart(sums: Floats) -> Floats:
-        half = sums.shape[-1] // 2
-        return np.asarray((sums[..., :half] * (_means(sums) - usual) ** 2).sum(-1) / sums[..., :half].sum(-1))
-
-    null = baseline.null(f"relation {column}", of_sums(theirs, apart), window.rows, larger_is_worse=True)
-    total = mine.sum(axis=0)
+    total, before = mine.sum(axis=0), theirs.sum(axis=0)
+    if not total[: len(groups.labels)].sum():
+        why = "no labelled row has a value of it that the reference knows"
+        return Reading(Family.CONCEPT, "relation", column, n=window.rows, why_none=why)
+    null = baseline.null(
+        f"relation {column}", of_sums(theirs, _apart), window.rows, larger_is_worse=True, apart=True
+    )
+    usual = _means(before)
     worst = int(np.argmax(total[: len(groups.labels)] * (_means(total) - usual) ** 2))
     where = (
         f"where {column} is {groups.labels[worst]}, truth is {_means(total)[worst]:+.3g} beside what is said;"
         f" it was {usual[worst]:+.3g}"
-        if groups.labels
-        else ""
     )
-    value = float(apart(total)) if total[: len(groups.labels)].sum() else 0.0
+    value = float(_apart(np.stack([total, before])))
     return judged(Family.CONCEPT, "relation", column, value, null, chance, rows=window.rows, where=where)
 
 
@@ -224,6 +222,14 @@ def _columns(values: NDArray[np.float64], group: NDArray[np.int64], count: int) 
     out[inside, group[inside]] = 1
     out[inside, count + group[inside]] = values[inside]
     return out
+
+
+def _apart(both: Floats) -> Floats:
+    """Squared differences of the groups' means, averaged by the window's rows: sums of the window and of the
+    reference [2, ..., S] -> [...]."""
+    rows = both[0, ..., : both.shape[-1] // 2]
+    means = _means(both)
+    return np.asarray((rows * (means[0] - means[1]) ** 2).sum(-1) / np.maximum(rows.sum(-1), 1e-12))
 
 
 def _means(sums: Floats) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.live.null import Null, Nulls, Prepare
+from headrace.checks.live.null import Null, Nulls, Prepare, Weights
 from headrace.core.task import Kind, Task
 from headrace.core.watching import Family, Reading
 from headrace.metrics.measure import measure, prepare
@@ -47,9 +47,10 @@ class Baseline:
     """The reference rows that have an answer and a truth, and how measures of them vary by window. Made once
     for a release, and kept between windows."""
 
-    def __init__(self, rows: Labelled) -> None:
+    def __init__(self, rows: Labelled, weights: Weights | None = None) -> None:
         self.rows = rows
-        self._nulls = Nulls(rows.predictions.units, rows.runs)
+        self._weights = weights or Weights()
+        self._nulls = Nulls(rows.predictions.units, rows.runs, self._weights)
         self._parts: dict[str, Baseline] = {}
 
     @property
@@ -59,12 +60,14 @@ class Baseline:
     def part(self, name: str, mask: NDArray[np.bool_]) -> Baseline:
         """Some of the rows, by the name of a slice."""
         if name not in self._parts:
-            self._parts[name] = Baseline(self.rows.where(mask))
+            self._parts[name] = Baseline(self.rows.where(mask), self._weights)
         return self._parts[name]
 
-    def null(self, name: str, prepare: Prepare, window: int, *, larger_is_worse: bool) -> Null | str:
-        """How a measure varies between windows of so many rows. name: of the measure."""
-        return self._nulls.of(name, prepare, window, larger_is_worse=larger_is_worse, seed=SEED)
+    def null(
+        self, name: str, prepare: Prepare, window: int, *, larger_is_worse: bool, apart: bool = False
+    ) -> Null | str:
+        """How a measure varies between windows of so many rows. name: its own. apart: see `null_of`."""
+        return self._nulls.of(name, prepare, window, larger_is_worse=larger_is_worse, seed=SEED, apart=apart)
 
 
 def baseline_of(rows: ReferenceRows, bins: Bins, task: Task) -> Baseline:

@@ -26,7 +26,7 @@ _TAIL = 0.1
 _BLOCKS_OF_A_SURE_WINDOW = 8
 
 Evaluate = Callable[[Floats], Floats]
-"""Weights of blocks [draws, blocks] -> the measure under each [draws], NaN where it is undefined."""
+"""Weights of blocks [..., draws, blocks] -> the measure under each [draws], NaN where it is undefined."""
 Prepare = Callable[[Ints, int], Evaluate]
 """Blocks of the reference rows, [n] codes from 0 on, and how many -> the measure of weighted blocks."""
 
@@ -74,10 +74,39 @@ def blocks_of(units: Ints, runs: Ints, window: int) -> Ints:
     return np.asarray(np.cumsum((spots - first) % length == 0) - 1)
 
 
-def null_of(prepare: Prepare, blocks: Ints, window: int, *, larger_is_worse: bool, seed: int) -> Null | str:
+@dataclass
+class Weights:
+    """How often each block is in each window, and in each reference drawn anew: [2, draws, blocks]. The
+    newest are kept, since all measures of a window ask for the same."""
+
+    key: tuple[int, int, int] = (0, 0, 0)
+    pair: Floats | None = None
+
+    def of(self, take: int, count: int, seed: int) -> Floats:
+        """Windows of `take` of `count` blocks."""
+        if self.pair is None or self.key != (take, count, seed):
+            rng = np.random.default_rng(seed)
+            even = np.full(count, 1 / count)
+            drawn = [rng.multinomial(size, even, DRAWS) for size in (take, count)]
+            self.pair = np.stack(drawn).astype(np.float64)
+            self.key = take, count, seed
+        return self.pair
+
+
+def null_of(
+    prepare: Prepare,
+    blocks: Ints,
+    window: int,
+    *,
+    larger_is_worse: bool,
+    seed: int,
+    weights: Weights,
+    apart: bool = False,
+) -> Null | str:
     """The null distribution for windows of so many rows; or why there is none.
 
-    blocks: of the reference rows, see `blocks_of`.
+    blocks: of the reference rows, see `blocks_of`. weights: kept between measures. apart: the measure is how
+    far a window is from the reference, and is given the weights of both, [2, draws, blocks].
     """
     count = int(blocks.max()) + 1 if len(blocks) else 0
     if count < FEWEST_BLOCKS:
@@ -85,15 +114,20 @@ def null_of(prepare: Prepare, blocks: Ints, window: int, *, larger_is_worse: boo
     evaluate = prepare(blocks, count)
     each = len(blocks) / count
     take = max(1, round(window / each))
-    rng = np.random.default_rng(seed)
-    even = np.full(count, 1 / count)
     sign = 1.0 if larger_is_worse else -1.0
-    reference = float(evaluate(np.ones((1, count)))[0])
+    whole = np.ones((1, count))
+    reference = float(evaluate(np.stack([whole, whole]) if apart else whole)[0])
     if not np.isfinite(reference):
         return "the measure is undefined on the reference rows"
-    drawn = evaluate(rng.multinomial(take, even, DRAWS).astype(np.float64))
-    against = evaluate(rng.multinomial(count, even, DRAWS).astype(np.float64))
-    worse = sign * (drawn - against)
+    drawn = weights.of(take, count, seed)
+    if apart:
+        worse = sign * evaluate(drawn)
+    else:
+        against = evaluate(drawn[1])
+        # A measure that chance makes larger, as a difference of groups, is larger still in a reference that
+        # is drawn from the reference: of these draws only how far they scatter is taken.
+        usual = float(np.mean(against[np.isfinite(against)])) if np.isfinite(against).any() else reference
+        worse = sign * (evaluate(drawn[0]) - against + usual - reference)
     worse = worse[np.isfinite(worse)]
     if len(worse) < DRAWS / 2:
         return f"the measure is undefined in most windows of {window} rows"
@@ -127,15 +161,32 @@ class Nulls:
 
     units: Ints
     runs: Ints
+    weights: Weights
     kept: dict[tuple[str, int], Null | str] = field(default_factory=dict)
 
-    def of(self, name: str, prepare: Prepare, window: int, *, larger_is_worse: bool, seed: int) -> Null | str:
+    def of(
+        self,
+        name: str,
+        prepare: Prepare,
+        window: int,
+        *,
+        larger_is_worse: bool,
+        seed: int,
+        apart: bool = False,
+    ) -> Null | str:
         """See `null_of`. name: the same measure of the same reference rows has the same."""
         size = _about(window)
         if (name, size) not in self.kept:
             blocks = blocks_of(self.units, self.runs, size)
-            made = null_of(prepare, blocks, size, larger_is_worse=larger_is_worse, seed=seed)
-            self.kept[name, size] = made
+            self.kept[name, size] = null_of(
+                prepare,
+                blocks,
+                size,
+                larger_is_worse=larger_is_worse,
+                seed=seed,
+                weights=self.weights,
+                apart=apart,
+            )
         found = self.kept[name, size]
         if isinstance(found, str):
             return found
