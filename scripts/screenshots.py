@@ -1,8 +1,8 @@
 """Make the pictures of the dashboard: a project with a month of traffic, and Chromium to look at its pages.
 
 `python scripts/screenshots.py [--world DIR] [--to docs/pictures]` makes the world where it is not there (some
-minutes): the flights example, a release, 24 days of answers to real flights with their labels, a change of
-unit planted in the last three days, and what watching says of it. Pictures are kept below 150 kB each.
+minutes): the flights example, a release, 24 days of answers to real flights with their labels, a feed that
+breaks in the last three days, and what watching says of it. Pictures are kept below 150 kB each.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def flights(folder: Path) -> list[dict[str, Any]]:
 
 def answer(project: Any) -> None:
     """Send flights to the application as if they had been asked about over the last weeks: it answers and
-    logs as a server does, by a clock of its own. In the last days distances come in kilometres."""
+    logs as a server does, by a clock of its own. In the last days tail numbers come in small letters: no
+    plane is found by them."""
     from headrace.logs.writer import LogWriter
     from headrace.serve.http.app import make_app
 
@@ -108,8 +109,8 @@ def answer(project: Any) -> None:
         for row in rows[at : at + count]:
             moment[0] += timedelta(seconds=3600 / max(1, count))
             told = {n: str(row[n]) if isinstance(row[n], datetime) else row[n] for n in sent if n in row}
-            if h >= hours - 24 * BROKEN and told.get("distance"):
-                told["distance"] = round(told["distance"] * 1.609)
+            if h >= hours - 24 * BROKEN and told.get("tailnum"):
+                told["tailnum"] = told["tailnum"].lower()
             asyncio.run(ask(app, told))
         at += count
         moment[0] = start + timedelta(hours=h + 1)
