@@ -43,6 +43,7 @@ def test_an_error_of_no_problem_is_a_mistake() -> None:
         ("NoAnswer", 1),
         ("Conflict", 1),
         ("Corrupt", 1),
+        ("Undelivered", 1),
         ("UserError", 2),
         ("SpecError", 2),
         ("ExprError", 2),

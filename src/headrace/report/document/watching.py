@@ -100,7 +100,7 @@ def monitoring(design: Design) -> Part:
 def _hears(design: Design) -> list[Block]:
     receivers = design.spec.alerts.to
     if not receivers:
-        return [Para(("Alerts are in ledger and log. ", Lack("alerts.to")))]
+        return [Para(("Alerts are in ledger and log, and on the dashboard; nobody is sent them.",))]
     return [Para("Alerts are in ledger and log, and go to:"), Items(tuple(_receiver(r) for r in receivers))]
 
 
