@@ -92,8 +92,8 @@ HALF: dict[str, Check] = {
 
 @pytest.mark.parametrize("name", HALF)
 def test_the_references_own_error_is_in_the_threshold(name: str) -> None:
-    """Windows of as many rows as the reference has: of 40 windows 2 are expected, 9 and 16 come where how well
-    the reference is known is left out."""
+    """Windows of as many rows as the reference has: of 40 windows 2 are expected, 9 and 16 come where how
+    well the reference is known is left out."""
     raised = 0
     for seed in range(8):
         world = World(BINARY, seed)
