@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace.core.schema import Type
 from headrace.core.watching import Family, Reading
+from headrace.metrics.catalog import METRICS
+from headrace.release.watching import WatchPlan
+from headrace.summary.bins import make_bins
 from headrace.watch.judging import judge
+from headrace.watch.labelling import Judge
 from headrace.watch.rows import LiveRows
 from headrace.watch.windows import Side
 
@@ -51,3 +56,14 @@ def test_a_check_that_fails_by_our_fault_keeps_no_other_from_being_made(
     failed, made = judge(facts, checks)
     assert failed.why_none == "it failed, by our fault: ValueError: no such shape" and not failed.exceeds
     assert made.value == 1.0 and "r1/champion/0" in caplog.text
+
+
+def test_slices_that_cannot_be_watched_are_told_with_the_reason() -> None:
+    bins = make_bins({"port": np.array(["a", "b"], object)}, {"port": Type.TEXT})
+    plan = WatchPlan(
+        "", "", slices=("port", "hour(time) > 5"), not_sliced={"age": "the release does not read it"}
+    )
+    world = Judge.__new__(Judge)
+    vars(world).update(_plan=plan, bins=bins, metric=METRICS["f1"])
+    told = {r.of: r.why_none for r in world._not_sliced()}
+    assert set(told) == {"age", "hour(time) > 5"} and all(told.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -122,7 +122,8 @@ class Judge:
             case Family.CALIBRATION:
                 return calibration(window, self.baseline, chance)
             case Family.SLICES:
-                return slices(self.metric, window, self.baseline, self._columns(self._plan.slices), chance)
+                found = slices(self.metric, window, self.baseline, self._columns(self._plan.slices), chance)
+                return (*found, *self._not_sliced())
             case Family.FAIRNESS:
                 return fairness(window, self.baseline, self._columns(self._plan.fair), chance)
             case Family.CONCEPT:
@@ -131,6 +132,15 @@ class Judge:
             case _:
                 worth = metric("value", self.task, value=self._plan.worth, unit=self._plan.worth_unit)
                 return (metric_reading(Family.VALUE, worth, window, self.baseline, chance),)
+
+    def _not_sliced(self) -> Iterator[Reading]:
+        """The slices that are declared and can't be watched, each with the reason."""
+        left = dict(self._plan.not_sliced)
+        for text in self._plan.slices:
+            if text not in self.bins.names:
+                left[text] = "an expression: columns alone are watched apart"
+        for text, why in left.items():
+            yield Reading(Family.SLICES, self.metric.name, text, unit=self.metric.unit, why_none=why)
 
     def estimated(self, rows: LiveRows, rate: float) -> tuple[Reading, ...]:
         """The release's metric before labels are there."""
