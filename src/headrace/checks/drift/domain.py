@@ -160,7 +160,7 @@ def domain_reading(
     seen = tell(made, made.of(reference), made.of(live))
     surprised = float(surprise(np.array([seen.z]))[0])
     error = (seen.area - 0.5) / seen.z if seen.z else 0.0
-    told = [_told(bins, names, reference, live) for names in seen.names[:_NAMED]]
+    told = dict.fromkeys(_told(bins, names, reference, live) for names in seen.names[:_NAMED])
     return replace(
         whole,
         value=seen.area,
