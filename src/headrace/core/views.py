@@ -125,7 +125,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """A release as the ledger tells it. `manifest` is the digest of its manifest's bytes, `refused` why it was
+    """A release as the ledger tells it. `manifest` is its manifest's digest, `refused` why it was
     refused last."""
 
     release: str
