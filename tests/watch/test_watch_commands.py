@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live_world import HOUR, START, LiveWorld
 from spine import command
+from watch_world import HOUR, START, LiveWorld
 
 from headrace.cli.upkeep import Companion, watching
 from headrace.core.clock import from_micros

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_world import HOUR, START, WINDOW, LiveWorld
+from watch_world import HOUR, START, WINDOW, LiveWorld
 
 from headrace.core.clock import from_micros
 from headrace.core.event import Draft

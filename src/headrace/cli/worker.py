@@ -37,7 +37,23 @@ def worker(folder: str, once: bool, every: str, as_json: bool) -> None:
         span = parse_duration(every).total_seconds()
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--every") from None
-    signal.signal(signal.SIGTERM, _stop)
+    ended = threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        ended.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        _work(folder, span, once=once, as_json=as_json)
+    except ImportError as error:
+        if not ended.is_set():
+            raise
+        raise KeyboardInterrupt from error  # what comes of it in the middle of loading a compiled library
+
+
+def _work(folder: str, span: float, *, once: bool, as_json: bool) -> None:
     project = open_project(folder)
     wait = threading.Event()
     code = 0
@@ -61,11 +77,6 @@ def worker(folder: str, once: bool, every: str, as_json: bool) -> None:
             sys.exit(code)
         else:
             wait.wait(span)
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    del signum, frame
-    raise KeyboardInterrupt
 
 
 def _tell(job: Job, as_json: bool) -> None:
