@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
 from headrace.data import keys as module
-from headrace.data.buffers import Array
 from headrace.data.keys import Keys
+from headrace.graph.buffers import Array
 
 FAR = 2**62 + 1
 KINDS: dict[str, tuple[pa.DataType, list[Any]]] = {

@@ -13,7 +13,6 @@ import pytest
 from headrace.core.schema import Column, Type
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.tables import TableSpec
-from headrace.data.buffers import texts
 from headrace.data.privacy.redact import (
     Redaction,
     Treatment,
@@ -26,6 +25,7 @@ from headrace.data.privacy.redact import (
 )
 from headrace.data.privacy.scan import scan
 from headrace.data.snapshot import snapshot
+from headrace.graph.buffers import texts
 from headrace.stores import EmbeddedStore
 
 KEY = b"0123456789abcdef0123456789abcdef"

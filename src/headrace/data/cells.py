@@ -9,7 +9,7 @@ import numpy as np
 
 from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TIME, Type
-from headrace.data.buffers import Array, fixed_array, text_array
+from headrace.graph.buffers import Array, fixed_array, text_array
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 
 from headrace.core.digest import digest
 from headrace.core.schema import Column, Type
-from headrace.data.buffers import Array, fixed, span
-from headrace.data.buffers import known as flags
+from headrace.graph.buffers import Array, fixed, span
+from headrace.graph.buffers import known as flags
 
 
 class ColumnDigest:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import NULL_TEXT, Column, Type
-from headrace.data.buffers import Array, fixed, fixed_array, known, span
 from headrace.data.times import BadValue, Format, parse, to_utc
+from headrace.graph.buffers import Array, fixed, fixed_array, known, span
 
 MOMENT = pa.timestamp("us")
 _PIECE = 1 << 20

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from headrace.core.errors import DataError, Problem
-from headrace.data.buffers import stream, text_array, texts
 from headrace.data.raw import Raw, Retyped
 from headrace.data.times import formats_of
+from headrace.graph.buffers import stream, text_array, texts
 
 NULLS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan")
 """What is null in a CSV file."""

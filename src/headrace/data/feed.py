@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.data.buffers import Array, fixed, fixed_array, known, text_array, texts
+from headrace.graph.buffers import Array, fixed, fixed_array, known, text_array, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

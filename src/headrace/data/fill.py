@@ -25,11 +25,11 @@ from headrace.core.clock import parse_duration
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.tables import TableSpec
-from headrace.data.buffers import Array, fixed_array, known
 from headrace.data.content import ColumnDigest, table_digest
 from headrace.data.keys import Keys
 from headrace.data.lookup import moments_of, read_whole
 from headrace.data.read import workspace
+from headrace.graph.buffers import Array, fixed_array, known
 
 Ints = NDArray[np.int64]
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 
 from headrace.core.errors import DataError, Problem
-from headrace.data.buffers import stream, texts
 from headrace.data.raw import Raw, Retyped
 from headrace.data.times import formats_of
+from headrace.graph.buffers import stream, texts
 
 _SAMPLE = 20_480
 _BLOCK = 4 << 20

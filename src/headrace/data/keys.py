@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import DataError
 from headrace.core.lazy import lazily
-from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 from headrace.data.profile.hashing import hash_texts
+from headrace.graph.buffers import Array, fixed, fixed_array, known, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

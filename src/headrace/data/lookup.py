@@ -24,10 +24,10 @@ from headrace.core.clock import parse_duration
 from headrace.core.errors import DataError
 from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TIME
-from headrace.data.buffers import Array, fixed, fixed_array, known, texts
 from headrace.data.keys import Keys, Value
 from headrace.data.loaded import Loaded
 from headrace.data.order import in_order, last, ranks, starts
+from headrace.graph.buffers import Array, fixed, fixed_array, known, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

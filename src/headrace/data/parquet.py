@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.core.errors import DataError
-from headrace.data.buffers import texts
 from headrace.data.raw import Raw
 from headrace.data.times import formats_of
+from headrace.graph.buffers import texts
 
 _ROWS = 65_536
 _SAMPLE = 20_480

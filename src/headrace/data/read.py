@@ -17,7 +17,6 @@ import pyarrow as pa
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Column
 from headrace.core.spec.tables import TableSpec
-from headrace.data.buffers import texts
 from headrace.data.convert import ColumnPlan, Plan, plan_columns
 from headrace.data.database import is_database, label, open_database
 from headrace.data.files import kind_of, open_files
@@ -25,6 +24,7 @@ from headrace.data.privacy.redact import Redaction
 from headrace.data.raw import Raw
 from headrace.data.sources import open_python
 from headrace.data.times import FORMATS, spelled
+from headrace.graph.buffers import texts
 
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
 

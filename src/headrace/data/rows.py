@@ -18,7 +18,6 @@ from headrace.core.errors import DataError, HeadraceError, Problem, did_you_mean
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.tables import Data
-from headrace.data.buffers import Array, fixed, fixed_array, known
 from headrace.data.feed import column_of, feed
 from headrace.data.functions.call import FunctionPlan
 from headrace.data.history.index import HistoryTable
@@ -29,6 +28,7 @@ from headrace.data.lookup import LookupTable
 from headrace.data.parquet import open_file
 from headrace.data.seal import Opening
 from headrace.data.split import PARTS, TEST
+from headrace.graph.buffers import Array, fixed, fixed_array, known
 
 _READ = 65_536
 _THROUGH_OF = object()

@@ -18,7 +18,6 @@ from headrace.core.schema import Column, Snapshot, Type
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
 from headrace.core.spec.tables import TableSpec
-from headrace.data.buffers import Array
 from headrace.data.content import ColumnDigest, table_digest, updates
 from headrace.data.convert import ColumnPlan, Plan, convert
 from headrace.data.database import address
@@ -27,6 +26,7 @@ from headrace.data.raw import Raw, Retyped
 from headrace.data.read import connect, key_columns, open_source, plan, resolve, workspace
 from headrace.data.sources import code_files
 from headrace.data.times import BadValue
+from headrace.graph.buffers import Array
 
 _CELLS = 1_000_000
 _BLOCK_BYTES = 8_000_000

@@ -13,10 +13,10 @@ import pyarrow.ipc
 
 from headrace.core.errors import DataError
 from headrace.core.schema import Type
-from headrace.data.buffers import texts
 from headrace.data.privacy.redact import Redaction, type_before
 from headrace.data.raw import Raw
 from headrace.data.times import formats_of
+from headrace.graph.buffers import texts
 
 _SAMPLE = 20_480
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headrace.core.errors import MissingDependency
 from headrace.core.lazy import lazily
-from headrace.data.buffers import Array, fixed, fixed_array, known, texts
+from headrace.graph.buffers import Array, fixed, fixed_array, known, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

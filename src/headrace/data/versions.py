@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headrace.core.schema import Snapshot, Type
-from headrace.data.buffers import fixed, known
 from headrace.data.identity import parquet_row_ids
+from headrace.graph.buffers import fixed, known
 
 _BATCH = 131_072
 _BINS = 10

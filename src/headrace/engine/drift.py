@@ -16,12 +16,12 @@ from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Type
 from headrace.core.spelled import spelled
 from headrace.core.views import ReleaseView
-from headrace.data.buffers import fixed, fixed_array, known, texts
 from headrace.data.convert import convert, plan_columns
 from headrace.data.files import kind_of, open_files
 from headrace.data.parquet import open_file
 from headrace.data.raw import Raw, Retyped
 from headrace.data.times import BadValue
+from headrace.graph.buffers import fixed, fixed_array, known, texts
 from headrace.graph.zones import Zone
 from headrace.release.manifest import Manifest, Serving
 from headrace.summary.bins import Bins, ColumnBins

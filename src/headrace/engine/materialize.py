@@ -14,10 +14,10 @@ from headrace.core.feed import Feed
 from headrace.core.online import Outcome
 from headrace.core.ports import OnlineStore, Store
 from headrace.core.schema import Snapshot
-from headrace.data.buffers import Array
 from headrace.data.online.facts import Facts, name_of
 from headrace.data.online.replay import replay
 from headrace.data.parquet import open_file
+from headrace.graph.buffers import Array
 from headrace.release.feeds import feeds_of, unfed
 from headrace.release.manifest import Manifest
 

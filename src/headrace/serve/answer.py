@@ -20,11 +20,11 @@ from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.task import Kind
-from headrace.data.buffers import Array
 from headrace.data.feed import feed
 from headrace.data.functions.call import Where, function_plan
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
 from headrace.data.privacy.redact import Treatment, treat, treat_one
+from headrace.graph.buffers import Array
 from headrace.graph.rows import RowEncoder, sort_of
 from headrace.graph.run import Runner
 from headrace.release.manifest import Serving, Treated

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from headrace.core.errors import Problem
 from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TEXT, Type
-from headrace.data.buffers import Array, fixed, fixed_array, known, span, text_array, texts
 from headrace.data.times import FORMATS, BadValue, Format, formats_of, parse, to_utc
+from headrace.graph.buffers import Array, fixed, fixed_array, known, span, text_array, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,10 +14,10 @@ from headrace.core.clock import format_duration
 from headrace.core.errors import DataError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.data.buffers import Array, fixed, known
 from headrace.data.feed import feed
 from headrace.data.history.index import HistoryTable
 from headrace.data.lookup import LookupTable
+from headrace.graph.buffers import Array, fixed, known
 from headrace.release.manifest import Lookup, Serving
 from headrace.serve.online import Notes, Online
 

@@ -16,11 +16,11 @@ from headrace.core.feed import Feed
 from headrace.core.online import Filled, Outcome
 from headrace.core.ports import OnlineStore, Store
 from headrace.core.schema import NULL_TIME, Type
-from headrace.data.buffers import Array
 from headrace.data.cells import Value, column
 from headrace.data.online.facts import Facts, name_of, plain_values
 from headrace.data.online.replay import replay
 from headrace.data.privacy.redact import Treatment, treat
+from headrace.graph.buffers import Array
 from headrace.graph.rows import RowEncoder, sort_of
 from headrace.release.feeds import types_before
 from headrace.release.manifest import Serving, Treated

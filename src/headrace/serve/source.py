@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Type
-from headrace.data.buffers import Array
+from headrace.graph.buffers import Array
 from headrace.serve.cells import Reasons, nulls
 
 ROWS = 32_768

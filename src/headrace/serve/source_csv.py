@@ -18,9 +18,9 @@ import pyarrow.csv as pa_csv
 
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import Type
-from headrace.data.buffers import stream, texts
 from headrace.data.csvfile import NULLS
 from headrace.data.times import Format
+from headrace.graph.buffers import stream, texts
 from headrace.serve.cells import Reasons, from_bytes, from_text, time_format
 from headrace.serve.source import SAMPLE, Chunk, Source, empty_columns, require_columns
 

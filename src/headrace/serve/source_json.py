@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import NULL_TEXT, Type
-from headrace.data.buffers import Array, stream
 from headrace.data.cells import numbers_array, texts_array, truths_array
 from headrace.data.times import Format
+from headrace.graph.buffers import Array, stream
 from headrace.serve.cells import (
     Reasons,
     from_text,

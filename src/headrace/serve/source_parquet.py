@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import Type
-from headrace.data.buffers import Array, texts
 from headrace.data.convert import ColumnPlan, convert, plan_columns
 from headrace.data.parquet import open_file
 from headrace.data.times import BadValue, Format
+from headrace.graph.buffers import Array, texts
 from headrace.serve.cells import Reasons, from_text, nulls, salvage, time_format, without_nul
 from headrace.serve.source import (
     ROWS,

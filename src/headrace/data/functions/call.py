@@ -24,9 +24,9 @@ from headrace.core.function import Function
 from headrace.core.lazy import lazily
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, Type
-from headrace.data.buffers import Array
 from headrace.data.feed import column_of, feed
 from headrace.data.functions.code import Modules, Sources, line_of
+from headrace.graph.buffers import Array
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from headrace.core.digest import digest_bytes, digest_file
 from headrace.core.history import History
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.data.buffers import Array
 from headrace.data.feed import feed, there
 from headrace.data.history.kernel import Ints, Past, Values, aggregate
 from headrace.data.keys import Keys, Value
@@ -29,6 +28,7 @@ from headrace.data.loaded import Loaded
 from headrace.data.lookup import moments_of, read_once
 from headrace.data.order import highest, in_order, ranks
 from headrace.data.order import starts as row_starts
+from headrace.graph.buffers import Array
 from headrace.graph.run import Runner
 
 OUTPUT = "="

@@ -21,12 +21,12 @@ from headrace.core.feed import Feed, Newest, Window
 from headrace.core.lazy import lazily
 from headrace.core.online import Fact, Place
 from headrace.core.schema import NULL_TIME, Type
-from headrace.data.buffers import Array, fixed, known, texts
 from headrace.data.cells import Value
 from headrace.data.feed import feed as raw_column
 from headrace.data.feed import there
 from headrace.data.history.index import OUTPUT
 from headrace.data.lookup import moments_of
+from headrace.graph.buffers import Array, fixed, known, texts
 from headrace.graph.run import Runner
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 
 from headrace.core.lazy import lazily
 from headrace.core.schema import Column, Type
-from headrace.data.buffers import Array, fixed, known, texts
+from headrace.graph.buffers import Array, fixed, known, texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.core.schema import Column, Type
-from headrace.data.buffers import Array, fixed, known, texts
 from headrace.data.privacy.kinds import ANY, CARDS, HALF, KINDS, Kind, beyond_chance
 from headrace.data.privacy.names import names_personal
 from headrace.data.privacy.redact import Treatment, mask_text, untreated
+from headrace.graph.buffers import Array, fixed, known, texts
 
 _BATCH = 131_072
 _TESTED = 20_000

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.core.schema import Column, Snapshot, Type
-from headrace.data.buffers import fixed_array
 from headrace.data.parquet import open_file
 from headrace.data.profile.values import End, end_of
+from headrace.graph.buffers import fixed_array
 
 _READ = 65_536
 

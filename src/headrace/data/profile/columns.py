@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.schema import Column, Type
-from headrace.data.buffers import Array, fixed, known
 from headrace.data.profile.days import Days
 from headrace.data.profile.distinct import Distinct
 from headrace.data.profile.frequent import Frequent
@@ -21,6 +20,7 @@ from headrace.data.profile.quantiles import Quantiles
 from headrace.data.profile.record import LEVELS, ColumnProfile, Common, Histogram, Link, Texts
 from headrace.data.profile.spelling import Spelling, variants
 from headrace.data.profile.values import end_of
+from headrace.graph.buffers import Array, fixed, known
 
 TOP = 10
 _VARIANTS = 20

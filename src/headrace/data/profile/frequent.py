@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.data.buffers import Array, texts
 from headrace.data.profile.hashing import take_rows
+from headrace.graph.buffers import Array, texts
 
 KEPT = 4_096
 _MANY = 65_536

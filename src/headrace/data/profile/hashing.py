@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.lazy import lazily
-from headrace.data.buffers import Array, fixed, span
+from headrace.graph.buffers import Array, fixed, span
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.data.buffers import Array, fixed
 from headrace.data.profile.hashing import take_rows, text_lengths
+from headrace.graph.buffers import Array, fixed
 
 _SPACE = r"[ \t\r\n\x{a0}]"
 _NUMBER = rf"^{_SPACE}*[+-]?(\d+|\d{{1,3}}(,\d{{3}})+|\d*[.,]\d+|\d+[.,])([eE][+-]?\d+)?{_SPACE}*%?{_SPACE}*$"

@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.core.schema import Column
-from headrace.data.buffers import Array, fixed, known
 from headrace.data.profile.columns import Seen, SeenNumbers, is_numeric, seen_of
 from headrace.data.profile.copies import Copies
 from headrace.data.profile.coverage import coverage_of
 from headrace.data.profile.hashing import mix
 from headrace.data.profile.record import ColumnProfile, Correlations, Duplicates, Link, TableProfile
 from headrace.data.profile.together import Together
+from headrace.graph.buffers import Array, fixed, known
 
 BATCH = 65_536
 

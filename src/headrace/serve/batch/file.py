@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
-from headrace.data.buffers import Array, fixed_array, text_array
+from headrace.graph.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest, Serving
 from headrace.serve.batch.rows import THREADS, Scoring, rejected
 from headrace.serve.files import open_source

@@ -21,7 +21,7 @@ from headrace.core.errors import StoreError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.task import Kind
-from headrace.data.buffers import fixed_array
+from headrace.graph.buffers import fixed_array
 from headrace.logs.writer import LogWriter
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from headrace.core.ports import Store
 from headrace.core.task import Kind
-from headrace.data.buffers import Array, fixed_array, text_array
 from headrace.data.cells import texts_array
+from headrace.graph.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest
 from headrace.serve.answer import Answerer, label_name
 from headrace.serve.desk.rules import load_rules, overrule
