@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from headrace.core.errors import StoreError, Undelivered, UserError
 from headrace.core.ports import Sink
 from headrace.core.watching import AlertState, AlertView, Family, Message
 from headrace.stores.outbox import Outbox
+from headrace.stores.own_file import OwnFile
 from headrace.watch.notify import Receiver, deliver, described, queue
 
 DAY_US = 86_400_000_000
@@ -181,6 +183,26 @@ def test_a_message_arrives_as_it_was(desk: Desk) -> None:
     sent = alert(**READABLE, why={"lines": ["since noon"]})
     desk.round([sent])
     assert desk.heard.messages[0].alert == sent
+
+
+def test_a_round_opens_the_outbox_as_often_for_many_alerts_as_for_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.round([alert()])
+    opened: list[Path] = []
+    connect = OwnFile.connect
+
+    def counted(file: OwnFile, path: Path, patience: float) -> sqlite3.Connection:
+        opened.append(path)
+        return connect(file, path, patience)
+
+    monkeypatch.setattr(OwnFile, "connect", counted)
+    many = [alert(f"a{i}", state=AlertState.ACKNOWLEDGED) for i in range(50)]
+    to = [desk.receiver(), desk.receiver("another")]
+    for expected, connections in ((49 + 50, 2), (0, 1)):  # the first receiver has heard of a1
+        opened.clear()
+        due = queue(desk.outbox, many, to, project="flights", cool_down_us=DAY_US, now=desk.now)
+        assert (due, len(opened)) == (expected, connections), "what is known is read once, and written once"
 
 
 def test_a_file_of_somebody_elses_is_told(tmp_path: Path) -> None:

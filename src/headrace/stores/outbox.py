@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headrace.stores.connect import transaction
 from headrace.stores.own_file import OwnFile
@@ -59,30 +59,29 @@ class Outbox:
         self.path = path
         self.patience = patience
 
-    def put(self, id_: str, receivers: Collection[str], body: bytes, now: int) -> int:
-        """Queue a message for receivers that don't have it yet; how many these are."""
+    def put(self, messages: Collection[tuple[str, str, bytes]], now: int) -> int:
+        """Queue messages (id, receiver, body), all or none, but those that are there; how many are new."""
 
         def work(db: sqlite3.Connection) -> int:
             with transaction(db, "BEGIN IMMEDIATE"):
-                rows = [(id_, r, body, now, now) for r in receivers]
                 statement = "INSERT OR IGNORE INTO message VALUES (?,?,?,?,?,0,NULL,'')"
-                return sum(db.execute(statement, row).rowcount for row in rows)
+                return db.executemany(statement, [(*m, now, now) for m in messages]).rowcount
 
-        return self._with(work, "queue an alert")
+        return self._with(work, "queue alerts") if messages else 0
 
     def due(self, now: int, most: int = 100) -> list[Posted]:
         """Messages that are to be tried by now, those that wait longest first."""
         query = f"SELECT {_COLUMNS} FROM message WHERE sent IS NULL AND due <= ? ORDER BY due, id LIMIT ?"
-        return self._read(query, (now, most))
+        return [Posted(*row) for row in self._read(query, (now, most))]
 
-    def has(self, id_: str, receiver: str) -> bool:
-        """Whether the message was ever queued for the receiver."""
-        query = f"SELECT {_COLUMNS} FROM message WHERE id = ? AND receiver = ?"
-        return bool(self._read(query, (id_, receiver)))
+    def known(self) -> set[tuple[str, str]]:
+        """Id and receiver of every message that was ever queued."""
+        return set(self._read("SELECT id, receiver FROM message"))
 
     def all(self) -> list[Posted]:
         """Every message, oldest first."""
-        return self._read(f"SELECT {_COLUMNS} FROM message ORDER BY queued, id, receiver", ())
+        query = f"SELECT {_COLUMNS} FROM message ORDER BY queued, id, receiver"
+        return [Posted(*row) for row in self._read(query)]
 
     def mark(self, posted: Posted) -> None:
         """Keep what became of an attempt."""
@@ -97,10 +96,10 @@ class Outbox:
 
         self._with(work, "note what became of an alert")
 
-    def _read(self, query: str, values: Sequence[int | str]) -> list[Posted]:
+    def _read(self, query: str, values: Sequence[int] = ()) -> list[Any]:
         if not self.path.exists():
             return []
-        return self._with(lambda db: [Posted(*row) for row in db.execute(query, values)], "read the outbox")
+        return self._with(lambda db: db.execute(query, values).fetchall(), "read the outbox")
 
     def _with(self, work: Callable[[sqlite3.Connection], T], doing: str) -> T:
         try:

@@ -7,7 +7,7 @@ process that dies in between queues the same messages again, under the same ids.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -56,16 +56,16 @@ def queue(
     Raises:
         StoreError: the outbox can't be written.
     """
-    new = 0
+    known = outbox.known()
+    new: list[tuple[str, str, bytes]] = []
     for alert in alerts:
         for receiver in receivers:
             if receiver.high and not alert.harms:
                 continue
-            for told, number in _due(alert, receiver, outbox, cool_down_us, now):
-                name = _name(alert, told, number)
+            for told, name in _due(alert, receiver, known, cool_down_us, now):
                 message = Message(name, alert.changed, told, project, alert)
-                new += outbox.put(name, [receiver.name], to_json(message), micros(now))
-    return new
+                new.append((name, receiver.name, to_json(message)))
+    return outbox.put(new, micros(now))
 
 
 def deliver(outbox: Outbox, receivers: Sequence[Receiver], clock: Clock) -> Delivered:
@@ -100,14 +100,13 @@ def deliver(outbox: Outbox, receivers: Sequence[Receiver], clock: Clock) -> Deli
 
 
 def _due(
-    alert: AlertView, receiver: Receiver, outbox: Outbox, cool_down_us: int, now: datetime
-) -> list[tuple[Told, int]]:
-    """What of an alert a receiver is to hear that it was not sent yet; the number tells reminders apart."""
+    alert: AlertView, receiver: Receiver, known: Set[tuple[str, str]], cool_down_us: int, now: datetime
+) -> list[tuple[Told, str]]:
+    """What of an alert a receiver is to hear that is not among the messages that are known, and their ids."""
     opened, changed = _micros(alert.opened), _micros(alert.changed)
     is_open, resolved = alert.state is AlertState.OPEN, alert.state is AlertState.RESOLVED
     first = Told.OPENED if receiver.after_us is None else Told.ESCALATED
-    heard = outbox.has(f"{alert.alert}-{first.value}", receiver.name)
-    due: list[tuple[Told, int]] = []
+    heard = (_name(alert, first), receiver.name) in known
     if not heard:
         if receiver.after_us is None:
             # What came and went between two looks is told all the same; older history is not.
@@ -116,16 +115,17 @@ def _due(
             fresh = is_open and micros(now) - opened >= receiver.after_us
         if not fresh:
             return []
-        due.append((first, 0))
+    due = [(first, _name(alert, first))]
     reminder = (changed - opened) // cool_down_us if is_open and cool_down_us else 0
     if reminder and heard:
-        due.append((Told.GOES_ON, reminder))
+        due.append((Told.GOES_ON, _name(alert, Told.GOES_ON, reminder)))
     if resolved:
-        due.append((Told.RESOLVED, alert.windows))
-    return [d for d in due if not outbox.has(_name(alert, *d), receiver.name)]
+        due.append((Told.RESOLVED, _name(alert, Told.RESOLVED, alert.windows)))
+    return [(told, name) for told, name in due if (name, receiver.name) not in known]
 
 
-def _name(alert: AlertView, told: Told, number: int) -> str:
+def _name(alert: AlertView, told: Told, number: int = 0) -> str:
+    """The id of a message; the number tells reminders apart."""
     return f"{alert.alert}-{told.value.replace(' ', '-')}" + (f"-{number}" if number else "")
 
 
