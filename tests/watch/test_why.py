@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,18 +88,42 @@ def test_no_slice_is_named_where_the_fault_is_everywhere(reference: tuple[Bins, 
     assert named <= 6  # 2 expected at most; P(more than 6) < 0.005
 
 
-def test_the_run_of_windows_begins_where_it_was_half_an_alarm() -> None:
-    def at(number: int, value: float | None) -> tuple[Window, Reading]:
-        begin = START + number * HOUR
-        return Window("r", "champion", begin, begin + HOUR, 100), Reading(
-            Family.DRIFT, "ks", "gust", value, 0.1, value is not None and value > 0.1
-        )
+def seen(number: int, value: float | None, **told: Any) -> tuple[Window, Reading]:
+    begin = START + number * HOUR
+    reading = Reading(Family.DRIFT, "ks", "gust", value, 0.1, value is not None and value > 0.1)
+    return Window("r", "champion", begin, begin + HOUR, 100), replace(reading, **told)
 
-    window, reading = at(9, 0.3)
-    earlier = [at(8, 0.2), at(7, 0.06), at(6, 0.01), at(5, 0.4)]
-    assert began(window, reading, earlier) == at(7, 0)[0].start
-    assert began(window, reading, [at(8, None), *earlier]) == window.start
+
+def test_the_run_of_windows_begins_where_it_was_half_an_alarm() -> None:
+    window, reading = seen(9, 0.3, details={"reference": 0.0})
+    earlier = [seen(8, 0.2), seen(7, 0.06), seen(6, 0.01), seen(5, 0.4)]
+    assert began(window, reading, earlier) == START + 7 * HOUR
+    assert began(window, reading, [seen(8, None), *earlier]) == window.start
     assert began(window, reading, []) == window.start
+
+
+def test_half_an_alarm_is_half_way_from_what_is_usual() -> None:
+    """Also where smaller is worse, and where what is usual is nearer to an alarm than nothing is."""
+    fell = {"family": Family.PERFORMANCE, "check": "roc_auc", "threshold": 0.7}
+    window, reading = seen(9, 0.6, exceeds=True, details={"reference": 0.8}, **fell)
+    earlier = [
+        seen(n, auc, exceeds=auc < 0.7, **fell) for n, auc in ((8, 0.65), (7, 0.74), (6, 0.79), (5, 0.6))
+    ]
+    assert began(window, reading, earlier) == START + 7 * HOUR
+    window, reading = seen(9, 0.5, threshold=0.4, details={"reference": 0.3})
+    assert (
+        began(window, reading, [seen(8, 0.36, exceeds=False), seen(7, 0.31, exceeds=False)])
+        == START + 8 * HOUR
+    )
+
+
+def test_where_nothing_is_usual_alarms_alone_count() -> None:
+    """Volumes differ by the hour of the week; bounds are declared."""
+    few = {"family": Family.QUALITY, "check": "volume", "threshold": 40.0, "p": 1e-6}
+    window, reading = seen(9, 3.0, exceeds=True, details={"usual": 100.0}, **few)
+    assert began(
+        window, reading, [seen(8, 5.0, exceeds=True, **few), seen(7, 60.0, exceeds=False, **few)]
+    ) == (START + 8 * HOUR)
 
 
 def test_what_was_done_shortly_before_is_told_the_nearest_first() -> None:

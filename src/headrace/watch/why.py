@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import erfc, sqrt
 from typing import Any
 
@@ -187,21 +188,27 @@ def slice_of(
 
 
 def began(window: Window, reading: Reading, earlier: Iterable[tuple[Window, Reading]]) -> int:
-    """Where the newest unbroken run of windows began in which a reading was at least half of what would be an
-    alarm: a change is there before it is beyond doubt.
+    """Where the newest unbroken run of windows began in which a reading was at least half way from what is
+    usual to an alarm: a change is there before it is beyond doubt. Where nothing is said of what is usual,
+    alarms alone count.
 
     earlier: the same reading of the windows before, the newest first.
     """
     since = window.start
-    bound = reading.threshold
     for before, was in earlier:
         if before.start >= since:
             continue
-        half = bound is not None and was.value is not None and was.value >= _HALF * bound
-        if not (was.exceeds or half):
+        if not (was.exceeds or _half_way(reading, was)):
             break
         since = before.start
     return since
+
+
+def _half_way(reading: Reading, was: Reading) -> bool:
+    usual, bound = reading.details.get("reference"), reading.threshold
+    if usual is None or bound is None or was.value is None or bound == usual:
+        return False
+    return bool((was.value - usual) / (bound - usual) >= _HALF)
 
 
 def changes_before(events: Iterable[Event], since: int, back_us: int, upto: int) -> tuple[Change, ...]:
@@ -235,8 +242,6 @@ def _words(kind: str, subject: str, payload: Mapping[str, Any]) -> str:
 
 
 def _apart(one: str, other: str) -> float:
-    from datetime import datetime
-
     return abs((datetime.fromisoformat(one) - datetime.fromisoformat(other)).total_seconds())
 
 

@@ -172,6 +172,7 @@ def domain_reading(
             "columns": list(dict.fromkeys(n for names in seen.names for n in names)),
             "pairs": [list(names) for names in seen.names if names[0] != names[1]],
             "t": list(seen.t),
+            "reference": 0.5,
         },
     )
 

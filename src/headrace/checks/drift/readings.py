@@ -28,7 +28,8 @@ def readings(
 
     The threshold of a reading is the value from which on the window is an alarm, with everything else in it
     as usual. p: the chance of such a value of this one measure while nothing changes; details["any"]: that
-    of as surprising a value of any measure of the window, which is what the budget is spent on.
+    of as surprising a value of any measure of the window, which is what the budget is spent on;
+    details["reference"]: the value of the reference itself, 0 of a distance.
     """
     layout = _layout(bins, found)
     if found.bins != bins.digest:
@@ -45,6 +46,7 @@ def readings(
     limit = np.array(found.centre) + np.array(found.spread) * quantile(found.surprise)
     limit = np.maximum(limit * np.array(found.stretch), 0.0) ** (1 / NORMAL)
     limits = layout.undo(limit, m, layout.expected(reference, n), n, values)
+    usual = layout.values(reference, reference)
     made = []
     for i, measure in enumerate(layout.measures):
         why = found.blind.get(str(measure.column), "")
@@ -71,7 +73,7 @@ def readings(
                 where=moved(measure.check, column, reference[span], window[span])
                 if exceeds or p < _TOLD
                 else "",
-                details={"any": anywhere} if exceeds or p < _TOLD else {},
+                details={"any": anywhere, "reference": float(usual[i])} if exceeds or p < _TOLD else {},
             )
         )
     return tuple(made)
