@@ -76,9 +76,10 @@ def test_the_same_thing_later_adds_to_its_alert() -> None:
     told = Told()
     told.take(window(0), reading())
     told.take(window(1), QUIET)
-    (made,) = told.take(window(2), reading())
+    (made,) = told.take(window(2), reading(value=0.4))
     assert made.kind == "alert.seen"
     assert told.only.windows == 2 and told.only.seen == window(2).end
+    assert [r["value"] for r in told.only.readings] == [0.4], "each is as it was last"
 
 
 def test_something_else_later_is_another_alert() -> None:
@@ -104,7 +105,7 @@ def test_what_follows_from_a_fault_keeps_the_fault_and_its_reason() -> None:
     (seen,) = told.take(window(0), reading("", family=Family.PERFORMANCE, check="f1", p=None))
     told.events.pop()
     told.add([replace(seen, payload={**seen.payload, "why": {"lines": ["f1 fell"]}})])
-    assert [r["of"] for r in told.only.readings] == ["", "gust"]
+    assert [r["of"] for r in told.only.readings] == ["gust", ""], "the fault leads"
     assert told.only.why == {"lines": ["the feed is empty"]} and told.only.windows == 1
 
 

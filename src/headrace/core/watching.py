@@ -65,7 +65,8 @@ class Reading:
     whole). value: None where nothing could be measured, `why_none` says why. threshold: the value from which
     on it is an alarm, None where there is none to be. exceeds: whether it is one. p: the chance of a value at
     least as large while nothing changes, where it is known. low, high: the value's interval. n: rows behind
-    it. where: what moved and how far, for people.
+    it. where: what moved and how far, for people. details: what else there is to tell; `reference`: the value
+    that is usual, where one is at all times.
     """
 
     family: Family
@@ -106,7 +107,8 @@ class AlertView:
     """An alert as the ledger tells it.
 
     alert: its id. title: one line for people. family: of the reading that leads it; families: of all.
-    readings: those that exceeded, as plain JSON, each as it did last; those of the newest window first.
+    readings: those that exceeded, as plain JSON, each as it did last, in the order in which they were seen
+    first: the leading one leads.
     since: the start of the first window; seen: the end of the newest; windows: how many. why: the
     explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
     """
@@ -182,10 +184,10 @@ def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
 def _together(
     newest: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]
 ) -> tuple[Mapping[str, Any], ...]:
-    """The newest readings, and those before of what they say nothing about."""
-    found = {(r["family"], r["check"], r.get("of", "")): r for r in before}
-    again = {(r["family"], r["check"], r.get("of", "")): r for r in newest}
-    return (*again.values(), *(r for key, r in found.items() if key not in again))
+    """Each reading as it is now, in the order in which they were seen first: what follows from a fault comes
+    behind it."""
+    found = {(r["family"], r["check"], r.get("of", "")): r for r in (*before, *newest)}
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
