@@ -15,7 +15,7 @@ from headrace.core.event import Draft
 from headrace.core.ports import Store
 from headrace.core.routes import LIVE_KINDS
 from headrace.core.spelled import spelled
-from headrace.core.watching import ALERT_KINDS, Family, Reading, alerts
+from headrace.core.watching import ALERT_KINDS, AlertState, Family, Reading, alerts
 from headrace.graph.run import Runner
 from headrace.summary.bins import Bins
 from headrace.watch.alerting import drafts, left, ranked
@@ -76,8 +76,10 @@ def leave(store: Store, clock: Clock, actor: str) -> None:
     Raises:
         StoreError: the ledger can't be read or written.
     """
-    live = Arms(store.read(kinds=LIVE_KINDS)).live
-    over = left(alerts(store.read(kinds=ALERT_KINDS)).values(), live, iso(clock()), actor)
+    known = alerts(store.read(kinds=ALERT_KINDS)).values()
+    if all(a.state is AlertState.RESOLVED for a in known):
+        return
+    over = left(known, Arms(store.read(kinds=LIVE_KINDS)).live, iso(clock()), actor)
     if over:
         store.append(over)
 
