@@ -130,7 +130,9 @@ class Dated:
     def append(self, entries: Any, *told: Any) -> Any:
         from msgspec.structs import replace
 
-        at = int(self._clock().timestamp() * 1e6)
+        from headrace.core.clock import micros
+
+        at = micros(self._clock())
         dated = [replace(e, time=at, id=f"{at // 1000:013x}{e.id[13:]}") for e in entries]
         return self._log.append(dated, *told)
 
@@ -194,7 +196,8 @@ def take(world: Path, to: Path) -> None:
                 page = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
                 page.goto(f"{base[0]}{path}")
                 page.wait_for_function(
-                    "() => [...document.querySelectorAll('.plot')].every(b => b.querySelector('.main-svg'))"
+                    "() => [...document.querySelectorAll('.plot')].every(b => b.querySelector('.main-svg')"
+                    " || b.getBoundingClientRect().top > innerHeight || !b.clientWidth)"
                 )
                 page.wait_for_timeout(800)
                 file = to / f"dashboard-{name}.png"

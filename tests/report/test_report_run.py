@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 from click.testing import CliRunner
 from spine import begin, edit_spec
@@ -81,9 +82,9 @@ def read(report: Report) -> Page:
 
 
 def figures(report: Report) -> list[dict[str, Any]]:
-    """What is drawn, as Plotly reads it."""
+    """What is drawn, as Plotly reads it: it refuses what it does not know."""
     held = re.findall(r'<script type="application/json">(.*?)</script>', report.html, flags=re.S)
-    return [json.loads(h) for h in held]
+    return [go.Figure(json.loads(h)).to_dict() and json.loads(h) for h in held]
 
 
 def titles(report: Report) -> list[str]:

@@ -50,12 +50,8 @@ def ui(folder: str, host: str, port: int, opened: bool) -> None:
         sockets = [held.enter_context(s) for s in listen(host, port, 1)]
         address = f"http://{host}:{sockets[0].getsockname()[1]}{BASE}"
 
-        def index() -> None:
-            project.run_index.find(most=1)  # made here where it is missing: with many runs that takes a while
-            project.run_index.close()
-
         def ready() -> None:
-            warm(index)
+            warm(project)
             click.echo(f"the dashboard is on {address}", err=True)
             if opened:
                 click.launch(address)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from headrace.checks.compared import ColumnDrift, Compared
 from headrace.core.watching import Reading
+from headrace.report.figures.drawn import Drawn
 from headrace.report.figures.embed import embed
 from headrace.report.figures.style import BLUE, GREY, figure
 from headrace.report.page import Section, chip, number, page, para, table, text
@@ -30,14 +29,14 @@ def drift_page(found: Compared) -> str:
     )
 
 
-def draw_bins(column: ColumnDrift) -> Any:
+def draw_bins(column: ColumnDrift) -> Drawn:
     """Shares of rows by bin: the reference in grey, these rows beside it."""
     kept = [i for i in range(len(column.codes)) if column.reference[i] or column.window[i]]
     made = figure(y="share of rows")
     for name, counts, colour in (("reference", column.reference, GREY), ("these rows", column.window, BLUE)):
         total = max(1, sum(counts))
         shares = [counts[i] / total for i in kept]
-        made.add_bar(x=[text(column.codes[i]) for i in kept], y=shares, name=name, marker_color=colour)
+        made.add_bar(x=[text(column.codes[i]) for i in kept], y=shares, name=name, marker={"color": colour})
     made.update_layout(showlegend=True, barmode="group", bargap=0.15, bargroupgap=0)
     made.update_xaxes(type="category")
     made.update_yaxes(tickformat=".0%")

@@ -9,7 +9,7 @@ from headrace.data.profile.blind import Part
 from headrace.data.profile.notes import share
 from headrace.data.profile.record import LEVELS, ColumnProfile, Coverage, Profile, TableProfile
 from headrace.data.profile.values import End, moment
-from headrace.report.figures.data import SHOWN, draw_correlations, draw_coverage
+from headrace.report.figures.data import SHOWN, correlation_matrix, time_coverage
 from headrace.report.figures.embed import embed
 from headrace.report.figures.small import histogram_svg, meter
 from headrace.report.page import Section, number, page, table, text
@@ -182,7 +182,7 @@ def _time(c: Coverage) -> str:
     usual = "day" if c.step == 1 else f"{c.step} days"
     span = "day" if c.width == 1 else f"{c.width} days"
     told = f"Rows by {span} ({c.zone}). They come every {usual}; {gaps} of more than three times that."
-    drawn = embed(draw_coverage(c), label=f"rows over {c.column}", height=240)
+    drawn = embed(time_coverage(c), label=f"rows over {c.column}", height=240)
     listed = table(
         ["first day without rows", "last", "days"],
         [[g.first, g.last, f"{g.days:,}"] for g in c.gaps],
@@ -203,7 +203,7 @@ def _correlations(profile: TableProfile) -> Section:
     ]
     strongest = sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:_PAIRS]
     size = min(SHOWN, len(found.columns))
-    drawn = embed(draw_correlations(found), label="correlations of number columns", height=200 + 20 * size)
+    drawn = embed(correlation_matrix(found), label="correlations of number columns", height=200 + 20 * size)
     listed = table(
         ["strongest pairs", "", "r"], [[a, b, f"{r:.3f}"] for _, a, b, r in strongest], numbers=[2]
     )

@@ -1,17 +1,15 @@
-"""Figures of what changes over time, as what Plotly's script is given: Plotly itself is not imported."""
+"""Figures of what changes over time."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.report.figures.data import Drawn
+from headrace.report.figures.drawn import NO_TEMPLATE, Drawn
 from headrace.report.figures.style import BLUE, COLOURS, GREY, ORANGE, brief
 
 RED = "#d0453b"
-_TEMPLATE = {"data": {"scatter": [{"type": "scatter"}]}}
 _MARGIN = {"l": 8, "r": 10, "t": 8, "b": 8}
 
 
@@ -95,7 +93,7 @@ def _layout(yaxis: dict[str, Any], legend: bool) -> dict[str, Any]:
         "margin": _MARGIN,
         "xaxis": {"automargin": True, "type": "date", "showgrid": False},
         "yaxis": yaxis,
-        "template": _TEMPLATE,
+        "template": NO_TEMPLATE,
         "hovermode": "x unified",
         "showlegend": legend,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
@@ -117,7 +115,7 @@ def two_histograms(names: Sequence[str], reference: Sequence[float], window: Seq
         "bargap": 0.15,
         "xaxis": {"automargin": True, "type": "category", "tickangle": -45, "showgrid": False},
         "yaxis": {"automargin": True, "tickformat": ".0%", "title": {"text": "share of the rows"}},
-        "template": _TEMPLATE,
+        "template": NO_TEMPLATE,
         "showlegend": True,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     }
@@ -128,11 +126,4 @@ def _whole(value: float | None) -> float | None:
     return None if value is None or value != value else value
 
 
-def script(figure: Drawn) -> str:
-    """A figure's JSON as it stands in a page: `<` can't end the element that holds it."""
-    return json.dumps({"data": figure.data, "layout": figure.layout}, separators=(",", ":")).replace(
-        "<", "\\u003c"
-    )
-
-
-__all__ = ["BLUE", "GREY", "ORANGE", "RED", "Series", "over_time", "script", "two_histograms"]
+__all__ = ["BLUE", "GREY", "ORANGE", "RED", "Series", "over_time", "two_histograms"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,11 @@ from urllib.parse import quote, urlencode
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 from markupsafe import Markup, escape
 
+from headrace.core.clock import from_micros, iso
 from headrace.core.tokens import Role
 from headrace.report.page import number as plain_number
 from headrace.report.page import span as plain_span
+from headrace.report.parts.common import drawn
 from headrace.web import assets
 from headrace.web.entrance import BASE, CODE, THEME, Visit
 from headrace.web.page import Page
@@ -23,10 +25,10 @@ from headrace.web.version import version
 if TYPE_CHECKING:
     from headrace.core.errors import Problem
     from headrace.project import Project
+    from headrace.report.figures.drawn import Drawn
     from headrace.serve.http.endpoint import Call
 
 _HERE = Path(__file__).parent / "templates"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 GOOD = frozenset(
     {"pass", "released", "champion", "done", "ran", "healthy", "resolved", "decided", "finished", "live"}
 )
@@ -71,6 +73,7 @@ class Renderer:
             base=BASE,
             code_name=CODE,
             link=link,
+            plot=plot,
             asset=lambda name: assets.address(name, BASE),
         )
         self._env = env
@@ -185,8 +188,7 @@ def of_micros(micros: int | None, *, ago: bool = False) -> Markup:
     """Microseconds since 1970 as a moment."""
     if not micros:
         return Markup("–")
-    moment = _EPOCH + timedelta(microseconds=micros)
-    return time(moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), ago=ago)
+    return time(iso(from_micros(micros)), ago=ago)
 
 
 def day(stamp: str) -> str:
@@ -221,6 +223,11 @@ def words(value: Any, most: int = 80) -> str:
     """A small value in words, cut where it is long."""
     text = "–" if value is None else plain_number(value) if isinstance(value, float) else str(value)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def plot(figure: Drawn, label: str, height: int, note: str = "") -> Markup:
+    """A figure with what it shows and how to read it."""
+    return Markup(drawn(figure, str(label), str(note), height=height))
 
 
 def link(query: Mapping[str, str], **changes: Any) -> Markup:

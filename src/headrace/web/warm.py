@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from headrace.core.clock import system_clock
 from headrace.core.errors import HeadraceError
+from headrace.core.tokens import Caller
 from headrace.web import assets
 from headrace.web.entrance import BASE
 
+if TYPE_CHECKING:
+    from headrace.project import Project
 
-def warm(then: Callable[[], object] = lambda: None) -> threading.Thread:
-    """Import pages, templates, Plotly, and what searches runs, in a thread. What fails here is told when a
-    page is asked for. then: called afterwards."""
-    thread = threading.Thread(target=_load, args=(then,), name="warming", daemon=True)
+
+def warm(project: Project) -> threading.Thread:
+    """Make our pages once, in a thread: what they import is there then, and the index of runs, which takes a
+    while to make where there are many. What fails here is told when a page is asked for."""
+    thread = threading.Thread(target=_load, args=(project,), name="warming", daemon=True)
     thread.start()
     return thread
 
 
-def _load(then: Callable[[], object]) -> None:
+def _load(project: Project) -> None:
     with suppress(HeadraceError, ImportError, OSError):
-        from headrace.web.registry import pages
+        from headrace.web.page import Asked
+        from headrace.web.registry import BUILT_IN, pages
         from headrace.web.render import Renderer
 
-        Renderer(pages())
+        every = pages()
+        Renderer(every)
         assets.address("app.css", BASE)
+        newest = project.search_runs(most=1).lines
+        names = {"run": newest[0].run} if newest else {}
+        who = Caller()
+        for page in every:
+            asked = Asked(
+                project, who, system_clock(), {n: v for n, v in names.items() if f"{{{n}}}" in page.path}
+            )
+            if page.name in BUILT_IN and page.path.count("{") == len(asked.path):
+                with suppress(HeadraceError, OSError):
+                    page.dress(page.model(asked))
+        assets.named_styles()
         assets.pack("plotly.js")
-        from headrace.engine.tracking.search import FIELDS, answers, parse_where
-
-        answers(parse_where("status = 'done'", FIELDS), {"status": ["done"]}, FIELDS, 1)
-        import plotly.graph_objects as _figures
-
-        del _figures  # imported, and kept by Python
-        then()
+        project.run_index.close()

@@ -1,4 +1,4 @@
-"""Figures. What returns a Plotly figure serves notebooks and pages alike; small ones are SVG."""
+"""Figures, for notebooks and pages alike; small ones are SVG."""
 
 from headrace.report.figures.compare import (
     by_score,

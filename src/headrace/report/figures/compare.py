@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headrace.report.figures.drawn import Drawn
 from headrace.report.figures.style import BLUE, COLOURS, GREY, ORANGE, TEAL, brief, figure, reach
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from headrace.checks.errors import Band, Stretch
     from headrace.checks.fairness import GroupRate
     from headrace.checks.robustness import Fault
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from headrace.learn.search.record import SearchRecord
 
 
-def leaderboard(lines: Sequence[Mapping[str, Any]], metric: str, *, chosen: str = "") -> go.Figure:
+def leaderboard(lines: Sequence[Mapping[str, Any]], metric: str, *, chosen: str = "") -> Drawn:
     """Each candidate's mean over the folds, with one standard deviation to each side. `lines` are those of a
     run's leaderboard."""
     known = [m for m in lines if m["mean"] is not None]
@@ -38,12 +37,12 @@ def _of_line(model: str) -> str:
     return GREY if model in ("naive", "today") else BLUE
 
 
-def _down(made: go.Figure) -> go.Figure:
+def _down(made: Drawn) -> Drawn:
     """One thing a line, the first on top."""
     return made.update_yaxes(type="category", autorange="reversed", showgrid=False)
 
 
-def trials(search: SearchRecord) -> go.Figure:
+def trials(search: SearchRecord) -> Drawn:
     """Every complete trial's mean over the folds, in the order they were made, and the best so far; trial 0
     are the defaults."""
     made = figure("trial", search.metric)
@@ -71,7 +70,7 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def slices(found: Sequence[Slice], metric: str, *, overall: float | None = None) -> go.Figure:
+def slices(found: Sequence[Slice], metric: str, *, overall: float | None = None) -> Drawn:
     """The metric in each slice with its interval; the line is the metric on all rows."""
     known = [s for s in found if s.value is not None]
     made = figure(metric)
@@ -91,7 +90,7 @@ def slices(found: Sequence[Slice], metric: str, *, overall: float | None = None)
     return _down(made)
 
 
-def group_rates(rates: Sequence[GroupRate], rate: str) -> go.Figure:
+def group_rates(rates: Sequence[GroupRate], rate: str) -> Drawn:
     """One rate of every group of a sensitive column, with intervals."""
     known = [r for r in rates if r.rate == rate and r.value is not None]
     made = figure(rate.replace("_", " "))
@@ -113,7 +112,7 @@ def group_rates(rates: Sequence[GroupRate], rate: str) -> go.Figure:
     return _down(made).update_layout(showlegend=many)
 
 
-def faults(found: Sequence[Fault], *, most: int = 20) -> go.Figure:
+def faults(found: Sequence[Fault], *, most: int = 20) -> Drawn:
     """What the metric loses with each fault in place, as a share of it, the worst first."""
     known = sorted((f for f in found if f.loss is not None), key=lambda f: -(f.loss or 0.0))[:most]
     made = figure("share of the metric lost")
@@ -137,7 +136,7 @@ def faults(found: Sequence[Fault], *, most: int = 20) -> go.Figure:
     return _down(made).update_layout(showlegend=True)
 
 
-def by_score(bands: Sequence[Band], kind: str) -> go.Figure:
+def by_score(bands: Sequence[Band], kind: str) -> Drawn:
     """What was predicted and what came, by tenths of the rows in the order of their score."""
     predicted, actual = _words(kind)
     made = figure("tenths of the rows, lowest first", "")
@@ -163,7 +162,7 @@ def _words(kind: str) -> tuple[str, str]:
     return "mean probability", "share that came true"
 
 
-def by_time(stretches: Sequence[Stretch], metric: str, kind: str) -> go.Figure:
+def by_time(stretches: Sequence[Stretch], metric: str, kind: str) -> Drawn:
     """The metric over stretches of time with equally many rows, with what was predicted and what came."""
     predicted, actual = _words(kind)
     made = figure("", metric)
@@ -190,7 +189,7 @@ def _seen(kind: str) -> Any:
     return "legendonly" if kind == "regression" else True
 
 
-def series(name: str, points: Sequence[Mapping[str, Any]]) -> go.Figure:
+def series(name: str, points: Sequence[Mapping[str, Any]]) -> Drawn:
     """A script's metric by step; what was not finite leaves a gap."""
     made = figure("step", brief(name))
     made.add_scatter(

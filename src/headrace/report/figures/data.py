@@ -1,48 +1,17 @@
-"""Figures of tables, from a profile: as Plotly figures for notebooks, and drawn into pages without Plotly."""
+"""Figures of tables, from a profile."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
 from headrace.data.profile.record import Correlations, Coverage
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from headrace.report.figures.drawn import NO_TEMPLATE, Drawn
 
 SHOWN = 40
 _MARGIN = {"l": 10, "r": 10, "t": 10, "b": 10}
-_NO_TEMPLATE = {"data": {"scatter": [{"type": "scatter"}]}}
-"""What Plotly calls the template `none`."""
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A figure as what `Plotly.js` is given: importing Plotly's own classes takes longer than drawing."""
-
-    data: list[dict[str, Any]]
-    layout: dict[str, Any]
-
-    def to_json(self) -> str:
-        """As `go.Figure.to_json`."""
-        return json.dumps({"data": self.data, "layout": self.layout}, separators=(",", ":"))
-
-    def figure(self) -> go.Figure:
-        """The same for a notebook."""
-        import plotly.graph_objects as go
-
-        return go.Figure(data=self.data, layout=self.layout)
-
-
-def correlation_matrix(correlations: Correlations) -> go.Figure:
+def correlation_matrix(correlations: Correlations) -> Drawn:
     """Pearson's r of every pair as a heat map; of more than 40 columns those with the strongest pairs, in the
     table's order."""
-    return draw_correlations(correlations).figure()
-
-
-def draw_correlations(correlations: Correlations) -> Drawn:
-    """`correlation_matrix` for a page."""
     chosen = _strongest(correlations)
     names = [correlations.columns[i] for i in chosen]
     heat = {
@@ -62,7 +31,7 @@ def draw_correlations(correlations: Correlations) -> Drawn:
         "margin": _MARGIN,
         "xaxis": axis | {"tickangle": -60},
         "yaxis": axis | {"autorange": "reversed"},
-        "template": _NO_TEMPLATE,
+        "template": NO_TEMPLATE,
     }
     return Drawn([heat], layout)
 
@@ -76,13 +45,8 @@ def _strongest(correlations: Correlations) -> list[int]:
     return sorted(sorted(columns, key=lambda i: (-strength[i], i))[:SHOWN])
 
 
-def time_coverage(coverage: Coverage) -> go.Figure:
+def time_coverage(coverage: Coverage) -> Drawn:
     """Rows over time as bars, one a span of days, with the gaps shaded."""
-    return draw_coverage(coverage).figure()
-
-
-def draw_coverage(coverage: Coverage) -> Drawn:
-    """`time_coverage` for a page."""
     bars = {
         "type": "bar",
         "x": list(coverage.starts),
@@ -99,6 +63,6 @@ def draw_coverage(coverage: Coverage) -> Drawn:
         "shapes": [shade | over | {"x0": g.first, "x1": g.last} for g in coverage.gaps],
         "xaxis": {"automargin": True, "type": "date"},
         "yaxis": {"automargin": True, "title": {"text": "rows"}, "rangemode": "tozero"},
-        "template": _NO_TEMPLATE,
+        "template": NO_TEMPLATE,
     }
     return Drawn([bars], layout)

@@ -1,19 +1,29 @@
-(async function () {
-  // A report carries Plotly packed; pages of the dashboard have loaded it before.
-  const packed = document.getElementById('plotly');
-  if (packed) {
-    try {
-      const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-      (0, eval)(await new Response(stream).text());
-    } catch (error) {
-      document.querySelectorAll('.plot').forEach((box) => {
-        box.insertAdjacentText('afterbegin', 'This figure needs a browser of 2023 or newer.');
-      });
-      throw error;
-    }
+(function () {
+  // Plotly is large: it is read when a figure is near what is seen, and else when there is nothing to do.
+  const packed = document.getElementById('plotly'), served = document.currentScript.dataset.plotly;
+  const unpacked = async () => {
+    const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+    (0, eval)(await new Response(stream).text());
     packed.remove();
-  }
+  };
+  const fetched = () => new Promise((done, fail) => {
+    const script = document.createElement('script');
+    script.src = served;
+    script.onload = done;
+    script.onerror = () => fail(new Error('Plotly could not be read'));
+    document.head.append(script);
+  });
+  const boxes = () => Array.from(document.querySelectorAll('.plot'));
+  let reading = null;
+  const plotly = () => {
+    reading = reading || (packed ? unpacked() : fetched()).catch((error) => {
+      const said = packed ? 'This figure needs a browser of 2023 or newer.' : 'This figure needs a script that could not be read.';
+      boxes().forEach((box) => box.insertAdjacentText('afterbegin', said));
+      throw error;
+    });
+    return reading;
+  };
   const dark = window.matchMedia('(prefers-color-scheme: dark)');
   const colours = () => {
     const css = getComputedStyle(document.documentElement);
@@ -55,24 +65,36 @@
     if (width) layout.width = width;
     Plotly.react(box, box.figure.data, layout, {responsive: true, displaylogo: false, displayModeBar: false});
   };
-  // What is folded away has no size yet: it is drawn when it is opened.
-  const seen = (box) => box.clientWidth > 0;
-  const boxes = () => Array.from(document.querySelectorAll('.plot'));
-  const all = () => boxes().filter(seen).forEach((box) => draw(box));
+  // What is folded away, or far below, is drawn when it comes near: a page is there before its figures.
+  const near = new IntersectionObserver(async (found) => {
+    const mine = found.filter((f) => f.isIntersecting).map((f) => f.target);
+    if (!mine.length) return;
+    mine.forEach((box) => near.unobserve(box));
+    await plotly();
+    for (const box of mine) {
+      draw(box);
+      await new Promise((next) => setTimeout(next, 0));
+    }
+  }, {rootMargin: '300px 0px'});
+  const fresh = () => {
+    near.disconnect();
+    boxes().filter((box) => !box.figure).forEach((box) => near.observe(box));
+  };
+  const again = () => boxes().filter((box) => box.figure && box.clientWidth).forEach((box) => draw(box));
   const paper = () => {
     document.querySelectorAll('details').forEach((d) => { d.dataset.was = d.open ? 'open' : ''; d.open = true; });
-    boxes().filter(seen).forEach((box) => draw(box, box.closest('.two') ? 330 : 680));
+    if (!window.Plotly) return;
+    boxes().filter((box) => box.clientWidth).forEach((box) => draw(box, box.closest('.two') ? 330 : 680));
   };
   const screen = () => {
     document.querySelectorAll('details').forEach((d) => { d.open = d.dataset.was === 'open'; });
-    all();
+    again();
   };
-  document.addEventListener('toggle', (e) => {
-    if (e.target.open) e.target.querySelectorAll('.plot').forEach((box) => { if (seen(box)) draw(box); });
-  }, true);
   window.addEventListener('beforeprint', paper);
   window.addEventListener('afterprint', screen);
-  dark.addEventListener('change', all);
-  document.addEventListener('headrace:drawn', all);
-  all();
+  dark.addEventListener('change', again);
+  document.addEventListener('headrace:drawn', () => { again(); fresh(); });
+  fresh();
+  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 500));
+  window.addEventListener('load', () => idle(() => { if (boxes().length) plotly(); }));
 })();

@@ -9,13 +9,14 @@ from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+from headrace.report.figures.drawn import Drawn
 
 PLOT = "<div class=plot "
 
 
-def embed(figure: Any, *, label: str, height: int = 360) -> str:
-    """A Plotly figure as HTML for `page`, `height` pixels high. `label` says what it shows where it can't be
+def embed(figure: Drawn, *, label: str, height: int = 360) -> str:
+    """A figure as HTML for `page`, `height` pixels high. `label` says what it shows where it can't be
     seen."""
     # `<` can't end the script element that holds the JSON.
     data = figure.to_json().replace("<", "\\u003c")

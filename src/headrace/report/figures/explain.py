@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from headrace.report.figures.drawn import Drawn
 from headrace.report.figures.style import BLUE, GREY, ORANGE, brief, figure, reach
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from headrace.explain.record import Curve, Effects, Importance
 
 
-def importance(found: Sequence[Importance], unit: str, *, most: int = 20) -> go.Figure:
+def importance(found: Sequence[Importance], unit: str, *, most: int = 20) -> Drawn:
     """How much worse the metric gets without each column, with intervals; the largest on top."""
     known = [i for i in found if i.drop is not None][:most]
     made = figure(f"how much worse the metric gets{f' ({unit})' if unit else ''}")
@@ -31,7 +30,7 @@ def importance(found: Sequence[Importance], unit: str, *, most: int = 20) -> go.
     return made.update_yaxes(type="category", autorange="reversed", showgrid=False)
 
 
-def contributions(found: Effects, *, most: int = 15) -> go.Figure:
+def contributions(found: Effects, *, most: int = 15) -> Drawn:
     """What each column added to the answer, one dot a row: blue where its value is low among the rows, orange
     where it is high, grey where values have no order."""
     made = figure(f"contribution ({found.unit})")
@@ -80,7 +79,7 @@ def _between(rank: float) -> str:
     return "#" + "".join(f"{c:02x}" for c in mixed)
 
 
-def dependence(found: Curve) -> go.Figure:
+def dependence(found: Curve) -> Drawn:
     """The answer averaged over rows as one column's value is changed; the band holds the middle 80% of the
     rows' own curves. Null stands by itself at the left."""
     made = figure(brief(found.name), brief(f"probability of {found.of}" if found.of else "prediction"))
@@ -101,8 +100,15 @@ def dependence(found: Curve) -> go.Figure:
             marker={"size": 4}, hovertemplate="%{x:.4~g}: %{y:.4~g}<extra></extra>",
         )  # fmt: skip
         for p in null:
-            made.add_hline(
-                y=p.mean, line={"color": ORANGE, "dash": "dot", "width": 1.5}, annotation_text="null"
+            made.add_hline(y=p.mean, line={"color": ORANGE, "dash": "dot", "width": 1.5})
+            made.add_annotation(
+                x=1,
+                xref="x domain",
+                xanchor="right",
+                y=p.mean,
+                yanchor="bottom",
+                showarrow=False,
+                text="null",
             )
         return made
     ordered = known + null

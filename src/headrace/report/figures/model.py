@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.report.figures.drawn import Drawn
 from headrace.report.figures.style import BLUE, COLOURS, GREY, ORANGE, TEAL, brief, figure, reach
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from headrace.checks.curves import Curves
     from headrace.checks.errors import Confusion, Residuals
     from headrace.checks.learning_curve import LearningCurve
     from headrace.metrics.calibration import Reliability
 
 
-def roc(curves: Curves) -> go.Figure:
+def roc(curves: Curves) -> Drawn:
     """True over false positive rate of each class against the rest; the diagonal ranks at random."""
     made = figure("false positive rate", "true positive rate")
     made.update_xaxes(range=[-0.01, 1.01]).update_yaxes(range=[-0.01, 1.02])
@@ -34,7 +33,7 @@ def roc(curves: Curves) -> go.Figure:
     return made.update_layout(showlegend=len(curves.classes) > 1)
 
 
-def precision_recall(curves: Curves) -> go.Figure:
+def precision_recall(curves: Curves) -> Drawn:
     """Precision over recall of each class against the rest; dots are the class's share of the rows, what
     flagging at random reaches."""
     made = figure("recall (share of the positives found)", "precision")
@@ -56,7 +55,7 @@ def precision_recall(curves: Curves) -> go.Figure:
     return made.update_layout(showlegend=len(curves.classes) > 1)
 
 
-def _chosen_point(made: go.Figure, curves: Curves, *, x: str, y: str) -> None:
+def _chosen_point(made: Drawn, curves: Curves, *, x: str, y: str) -> None:
     """The point nearest the packaged threshold."""
     if curves.chosen is None or len(curves.classes) != 1:
         return
@@ -71,7 +70,7 @@ def _chosen_point(made: go.Figure, curves: Curves, *, x: str, y: str) -> None:
         )  # fmt: skip
 
 
-def threshold_sweep(curves: Curves, *, unit: str = "") -> go.Figure:
+def threshold_sweep(curves: Curves, *, unit: str = "") -> Drawn:
     """The declared metric, the share flagged, and the worth of 1,000 decisions (`unit`) at each threshold."""
     made = figure("threshold of the probability", "")
     at = curves.thresholds
@@ -108,7 +107,7 @@ def threshold_sweep(curves: Curves, *, unit: str = "") -> go.Figure:
     return made.update_layout(showlegend=True)
 
 
-def reliability(found: Reliability) -> go.Figure:
+def reliability(found: Reliability) -> Drawn:
     """What came true over what was said, by bins of equally many rows, with intervals; on the diagonal,
     probabilities mean what they say."""
     made = figure(f"said ({brief(found.of)})", "came true")
@@ -133,7 +132,7 @@ def reliability(found: Reliability) -> go.Figure:
     return made
 
 
-def predicted_actual(curves: Curves) -> go.Figure:
+def predicted_actual(curves: Curves) -> Drawn:
     """The prediction over the truth of a sample of rows; on the line they agree."""
     made = figure("truth", "prediction")
     both = [v for p in curves.sample for v in (p.actual, p.predicted)]
@@ -147,7 +146,7 @@ def predicted_actual(curves: Curves) -> go.Figure:
     return made
 
 
-def residual_bands(curves: Curves) -> go.Figure:
+def residual_bands(curves: Curves) -> Drawn:
     """Prediction less truth over the prediction: its middle, half and nine tenths of the rows, by tenths of
     the predictions."""
     made = figure("prediction", "prediction less truth")
@@ -176,7 +175,7 @@ def _clear(colour: str, opacity: float) -> str:
     return f"rgba({r},{g},{b},{opacity})"
 
 
-def residuals(found: Residuals) -> go.Figure:
+def residuals(found: Residuals) -> Drawn:
     """How prediction less truth is spread; the outermost bars hold what lies beyond them."""
     made = figure("prediction less truth", "rows", bargap=0.04)
     made.add_bar(
@@ -187,7 +186,7 @@ def residuals(found: Residuals) -> go.Figure:
     return made
 
 
-def confusion(found: Confusion) -> go.Figure:
+def confusion(found: Confusion) -> Drawn:
     """Rows of each true class (down) by what was decided (across); shades are shares of the true class."""
     names = [brief(c, 24) for c in found.classes]
     shares = [[c / sum(row) if sum(row) else 0.0 for c in row] for row in found.counts]
@@ -202,7 +201,7 @@ def confusion(found: Confusion) -> go.Figure:
     return made.update_yaxes(type="category", autorange="reversed", showgrid=False)
 
 
-def learning_curve(found: LearningCurve) -> go.Figure:
+def learning_curve(found: LearningCurve) -> Drawn:
     """The metric over the rows that were learned from, on these rows and on validation, with the law."""
     made = figure("rows learned from", found.metric)
     ticks = [p.rows for p in found.points]

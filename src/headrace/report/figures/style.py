@@ -4,10 +4,9 @@ and quiet axes. A page puts its own ink and lines in (`draw.js`)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from headrace.report.figures.drawn import NO_TEMPLATE, Drawn
 
 BLUE, ORANGE, TEAL, PINK, GREY = "#3d7fd6", "#dd7f1e", "#1f9d88", "#bb5a9e", "#8a94a3"
 """Blue, vermilion, green and purple after Okabe and Ito (2008), moved to a lightness between white and black;
@@ -15,13 +14,11 @@ grey is for what things are compared with."""
 COLOURS = (BLUE, ORANGE, TEAL, PINK, "#7b6ad0", "#b08d1a", GREY)
 
 
-def figure(x: str = "", y: str = "", **layout: Any) -> go.Figure:
+def figure(x: str = "", y: str = "", **layout: Any) -> Drawn:
     """An empty figure with titled axes; `layout` goes to Plotly."""
-    import plotly.graph_objects as go
-
-    made = go.Figure()
+    made = Drawn()
     made.update_layout(
-        template="none",
+        template=NO_TEMPLATE,
         colorway=COLOURS,
         margin={"l": 12, "r": 14, "t": 12, "b": 12},
         xaxis={"title": {"text": x}, "automargin": True, "zeroline": False},

@@ -7,12 +7,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.told import RunTold
+from headrace.report.figures.drawn import Drawn
 from headrace.report.figures.embed import embed
 from headrace.report.page import Html, number, para, span, text
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from headrace.core.evidence import Interval
 
 ORDER = (
@@ -20,7 +19,7 @@ ORDER = (
 )  # fmt: skip
 
 
-def drawn(figure: go.Figure, caption: str, note: str = "", *, height: int = 340) -> str:
+def drawn(figure: Drawn, caption: str, note: str = "", *, height: int = 340) -> str:
     """A figure with what it shows (`caption`) and how to read it (`note`), in plain text."""
     small = f"<small>{escape(note)}</small>" if note else ""
     return (

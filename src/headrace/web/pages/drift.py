@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from headrace.core.clock import iso
+from headrace.core.clock import from_micros, iso
 from headrace.core.errors import Corrupt, NotFound
 from headrace.core.watching import AlertState, AlertView, Family, Reading, Window
 from headrace.project.watching import SeenWindow
-from headrace.web.figures import GREY, Series, over_time, script, two_histograms
+from headrace.web.figures import GREY, Series, over_time, two_histograms
 from headrace.web.page import Asked, Page
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 LASTS = ("30", "60", "120", "365")
 _MOST_LINES = 40
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = (Family.PERFORMANCE, Family.ESTIMATED, Family.VALUE)
 """Families whose newest metric is drawn where no check was chosen: what drift does, not that it is there."""
 
@@ -234,18 +232,14 @@ def dress(page: Drift) -> Mapping[str, Any]:
     """The figures: the chosen check over time, its column's histograms, and a small line for every check."""
     from markupsafe import Markup
 
-    drawn = histogram = ""
+    found: dict[str, Any] = {"sparks": [Markup(spark(x)) for x in page.lines]}
     if page.over_time:
         unit = page.over_time[-1].reading.unit or "value"
-        drawn = script(over_time(_series(page.over_time), unit, zero=False))
+        found["drawn"] = over_time(_series(page.over_time), unit, zero=False)
     if page.histogram is not None:
         h = page.histogram
-        histogram = script(two_histograms(h.names, h.reference, h.window))
-    return {
-        "drawn": Markup(drawn),
-        "histogram": Markup(histogram),
-        "sparks": [Markup(spark(x)) for x in page.lines],
-    }
+        found["histogram"] = two_histograms(h.names, h.reference, h.window)
+    return found
 
 
 def _series(found: Sequence[At]) -> list[Series]:
@@ -267,7 +261,7 @@ def _series(found: Sequence[At]) -> list[Series]:
 
 
 def _iso(micros: int) -> str:
-    return iso(_EPOCH + timedelta(microseconds=micros))
+    return iso(from_micros(micros))
 
 
 def spark(line: Line) -> str:

@@ -8,6 +8,7 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
+from headrace.core.clock import micros
 from headrace.core.codec import from_json, from_plain
 from headrace.core.event import Event
 from headrace.core.evidence import Outcome, Verdict
@@ -273,7 +274,7 @@ def _of_jobs(asked: Asked) -> list[Need]:
 
 
 def _of_reviews(asked: Asked) -> list[Need]:
-    counts = asked.project.reviews().counts(now=int(asked.now.timestamp() * 1e6), source=None)
+    counts = asked.project.reviews().counts(now=micros(asked.now), source=None)
     if not counts.open:
         return []
     noun = "answer" if counts.open == 1 else "answers"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from headrace.core.clock import micros
 from headrace.core.errors import DataError, UserError
 from headrace.core.review import Label, Reviewed, State
 from headrace.core.tokens import Role
@@ -77,7 +78,7 @@ def _who(asked: Asked) -> str:
 
 
 def _now(asked: Asked) -> int:
-    return int(asked.now.timestamp() * 1e6)
+    return micros(asked.now)
 
 
 def _open(asked: Asked) -> list[Reviewed]:

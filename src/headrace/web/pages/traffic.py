@@ -14,7 +14,7 @@ from headrace.core.errors import HeadraceError
 from headrace.core.experiments import Experiment
 from headrace.core.routes import Route
 from headrace.logs.query import opened
-from headrace.web.figures import Series, over_time, script
+from headrace.web.figures import Series, over_time
 from headrace.web.page import Asked, Page
 
 if TYPE_CHECKING:
@@ -189,10 +189,9 @@ def _experiment(asked: Asked, x: Experiment) -> ExperimentLine:
 
 def dress(page: Traffic) -> Mapping[str, Any]:
     """The figures: rate, latency, and what else than the model answered."""
-    from markupsafe import Markup
 
     if not page.points:
-        return {"rate": "", "latency": "", "instead": ""}
+        return {}
     per = [
         Series(arm, [p.at for p in mine], [p.rows / page.minutes for p in mine])
         for arm, mine in _by_arm(page.points).items()
@@ -211,9 +210,9 @@ def dress(page: Traffic) -> Mapping[str, Any]:
         Series("odd input", x, [p.flagged for p in main]),
     ]
     return {
-        "rate": Markup(script(over_time(per, "rows a minute"))),
-        "latency": Markup(script(over_time(latency, "milliseconds"))),
-        "instead": Markup(script(over_time(instead, "share of the rows", percent=True))),
+        "rate": over_time(per, "rows a minute"),
+        "latency": over_time(latency, "milliseconds"),
+        "instead": over_time(instead, "share of the rows", percent=True),
     }
 
 
