@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace.cli.common import number, table
+from headrace.core.clock import from_micros
 from headrace.core.schema import Type
 
 
@@ -42,5 +42,5 @@ def _by(fitted: Mapping[str, Any], step: str) -> str:
     if value is None:
         return ""
     if fitted.get("type") == Type.TIME:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(value))).isoformat()
+        return from_micros(int(value)).isoformat()
     return number(value) if isinstance(value, float) else str(value)

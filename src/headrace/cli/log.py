@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.cli.common import Ticker, in_project, open_project, print_json, table, with_json
 from headrace.cli.hints import Hinting
-from headrace.core.clock import iso, parse_duration
+from headrace.core.clock import from_micros, iso, parse_duration
 from headrace.core.codec import to_json, to_plain
 from headrace.core.errors import HeadraceError, UserError
 
@@ -110,7 +110,7 @@ def status(folder: str, as_json: bool) -> None:
 
 
 def _moment(micros: int | None) -> str:
-    return "–" if micros is None else iso(datetime.fromtimestamp(micros / 1e6, UTC))
+    return "–" if micros is None else iso(from_micros(micros))
 
 
 @log.command("erase", epilog="Example: headrace log erase c-1042 --column customer -C churn")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import overload
 
 Clock = Callable[[], datetime]
 """Returns the present moment as an aware datetime in UTC."""
@@ -23,6 +24,7 @@ _UNITS = {
     for unit in names.split()
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICRO = timedelta(microseconds=1)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
@@ -33,7 +35,8 @@ def system_clock() -> datetime:
 
 def iso(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: sorts as text in the order of time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # not strftime, which writes the year 999 with three digits
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def micros(moment: datetime) -> int:
@@ -42,7 +45,16 @@ def micros(moment: datetime) -> int:
     >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
     1000000
     """
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICRO
+
+
+def iso_micros(moment: str) -> int:
+    """Microseconds since 1970 UTC of an ISO moment that has an offset.
+
+    >>> iso_micros("1970-01-01T00:00:01Z")
+    1000000
+    """
+    return micros(datetime.fromisoformat(moment))
 
 
 def from_micros(moment: int) -> datetime:
@@ -69,10 +81,30 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is too long; write a shorter span, such as '14 days'") from None
 
 
+@overload
+def duration_micros(text: str) -> int: ...
+
+
+@overload
+def duration_micros(text: None) -> None: ...
+
+
+def duration_micros(text: str | None) -> int | None:
+    """Microseconds of a duration, as `parse_duration` reads it; None for none.
+
+    Raises:
+        ValueError: the text is no duration.
+
+    >>> duration_micros("250 ms")
+    250000
+    """
+    return None if text is None else parse_duration(text) // _MICRO
+
+
 def format_duration(span: timedelta) -> str:
     """The shortest exact spelling of a duration, as `parse_duration` reads it."""
-    micros = span // timedelta(microseconds=1)
+    length = span // _MICRO
     for unit in ("days", "h", "min", "s", "ms"):
-        if micros and micros % _UNITS[unit] == 0:
-            return f"{micros // _UNITS[unit]} {unit}"
-    return f"{micros} us"
+        if length and length % _UNITS[unit] == 0:
+            return f"{length // _UNITS[unit]} {unit}"
+    return f"{length} us"

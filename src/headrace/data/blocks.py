@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import format_duration
+from headrace.core.clock import format_duration, from_micros
 from headrace.core.schema import NULL_TIME
 from headrace.expr.zones import offsets
 
@@ -37,9 +37,7 @@ def _wall(times: NDArray[np.int64], zone: str | None) -> NDArray[np.int64]:
 def moment_text(micros: int) -> str:
     """A moment in UTC, for people."""
     try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).strftime(
-            "%Y-%m-%d %H:%M:%SZ"
-        )
+        return from_micros(micros).strftime("%Y-%m-%d %H:%M:%SZ")
     except OverflowError:
         return f"{micros} us"
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
 from headrace.core.spec.tables import TableSpec
@@ -87,8 +86,7 @@ class _Order:
         _, group = Keys.of([read[k] for k in keys], count)
         time, visible = moments_of([read[c] for c in times], count)
         usable = np.flatnonzero((group >= 0) & (visible != NULL_TIME))
-        ttl = None if table.ttl is None else parse_duration(table.ttl) // timedelta(microseconds=1)
-        return cls(group, time, visible, usable.astype(np.int64), ttl)
+        return cls(group, time, visible, usable.astype(np.int64), duration_micros(table.ttl))
 
     def sources(self, present: NDArray[np.bool_]) -> Ints:
         """For each row of the table the row whose value fills its null, -1 for none."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros
 from headrace.core.errors import DataError
 from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TIME
@@ -107,7 +106,7 @@ class LookupTable:
             timed=bool(times),
             _values=read_once(path, columns, loaded),
             _index=index,
-            _ttl=None if table.ttl is None else parse_duration(table.ttl) // timedelta(microseconds=1),
+            _ttl=duration_micros(table.ttl),
         )
 
     def match(self, keys: Sequence[Array], moments: Ints | None = None) -> Ints:

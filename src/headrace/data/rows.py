@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros
 from headrace.core.errors import DataError, HeadraceError, Problem, did_you_mean
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TIME, Snapshot, Type
@@ -254,7 +253,7 @@ def _names(path: Path, data: Data, rows: NDArray[np.bool_], threads: int) -> NDA
 
 def moments(times: Array, lead: str | None) -> NDArray[np.int64]:
     """The moments of prediction in UTC microseconds: `time - lead`, `NULL_TIME` where time is null."""
-    before = 0 if lead is None else parse_duration(lead) // timedelta(microseconds=1)
+    before = duration_micros(lead) or 0
     return np.where(known(times), fixed(times) - before, NULL_TIME)
 
 

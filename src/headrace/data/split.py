@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import micros, parse_duration
+from headrace.core.clock import duration_micros, iso_micros
 from headrace.core.errors import DataError, Problem
 from headrace.core.schema import NULL_TIME
 from headrace.core.spec.scalars import parse_share
@@ -119,13 +118,13 @@ def split(
     else:
         raise ValueError(f"a split by {spec.by} needs its values")
     if units is None and spec.by == "time" and times is not None:
-        units = time_blocks(times, _micros(spec.block), zone)
+        units = time_blocks(times, duration_micros(spec.block), zone)
     left: dict[str, int] = {}
     if spec.until is not None and times is not None:
-        left["until"] = _leave_out(parts, times > micros(datetime.fromisoformat(spec.until)), spec.until)
+        left["until"] = _leave_out(parts, times > iso_micros(spec.until), spec.until)
     if spec.history is not None and times is not None:
         newest = int(times[parts == TRAIN].max(initial=NULL_TIME))
-        left["history"] = _leave_out(parts, times < newest - _micros(spec.history), spec.history)
+        left["history"] = _leave_out(parts, times < newest - duration_micros(spec.history), spec.history)
     return _finish(parts, usable, np.arange(n, dtype=np.int64) if units is None else units, left)
 
 
@@ -166,10 +165,6 @@ class _Amount:
     micros: int | None
 
 
-def _micros(duration: str) -> int:
-    return parse_duration(duration) // timedelta(microseconds=1)
-
-
 def _amounts(spec: SplitSpec, n: int) -> tuple[_Amount, _Amount]:
     """The sizes of validation and test for n usable rows (none of them for `by: column`)."""
     if n == 0:
@@ -182,7 +177,7 @@ def _amounts(spec: SplitSpec, n: int) -> tuple[_Amount, _Amount]:
         if isinstance(value, str) and not value.strip().endswith("%"):
             if spec.by not in ("time", "column"):
                 problems.append(_no_duration(name, text, spec.by))
-            amounts.append(_Amount(text, None, _micros(value)))
+            amounts.append(_Amount(text, None, duration_micros(value)))
             continue
         shares.append(parse_share(value) if isinstance(value, str) else value)
         amounts.append(_Amount(text, ceil(shares[-1] * n), None))
@@ -224,7 +219,7 @@ def _by_time(
             why="a row without a time belongs to no part of a split by time",
             fix="mend or remove these rows, name another time column, or split by another rule",
         )
-    gap = _micros(spec.gap) if spec.gap else 0
+    gap = duration_micros(spec.gap) if spec.gap else 0
     ordered = np.sort(times)
     parts = np.full(times.size, DROPPED, dtype=np.int8)
     upto = ordered.size  # rows still to be given out: ordered[:upto]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from headrace.core.clock import from_micros, micros
 from headrace.core.schema import Snapshot, Type
 from headrace.data.identity import parquet_row_ids
 from headrace.graph.buffers import fixed, known
@@ -27,7 +28,7 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 def newest(path: Path, column: str, upto: datetime) -> datetime | None:
     """The newest moment of a time column at or before `upto`; None where there is none. Later moments are
     plans or mistakes, and make no table younger."""
-    limit = (upto - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    limit = micros(upto)
     best: int | None = None
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_BATCH, columns=[column]):
@@ -35,7 +36,7 @@ def newest(path: Path, column: str, upto: datetime) -> datetime | None:
             past = times[times <= limit]
             if len(past):
                 best = max(int(past.max()), best if best is not None else int(past.max()))
-    return None if best is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=best)
+    return None if best is None else from_micros(best)
 
 
 @dataclass(frozen=True)

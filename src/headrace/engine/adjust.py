@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headrace.core.clock import from_micros, iso, parse_duration
+from headrace.core.clock import duration_micros, from_micros, iso
 from headrace.core.errors import NotFound, UserError
 from headrace.engine.aims import aim_for
 from headrace.engine.context import Caused, Context, Made
@@ -58,7 +58,7 @@ def adjust(
     trained, known, newest = known_times(ingested, made, champion)
     if not fresh:
         return Retrained("same", first.run, "", "the tables hold nothing that the champion has not seen")
-    ahead = sum(int(parse_duration(fresh[p]).total_seconds() * 1e6) for p in ("validation", "test"))
+    ahead = sum(duration_micros(fresh[p]) for p in ("validation", "test"))
     between = max(newest - ahead - known, 1)
     until = {"until": iso(from_micros(trained)), "history": ctx.spec.split.history}
     looked = {"test": told(ahead), "validation": told(between), **until}

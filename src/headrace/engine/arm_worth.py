@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from headrace.core.clock import iso_micros
 from headrace.core.ports import Store
 from headrace.core.routes import Role, Route
 from headrace.core.task import Kind, Task, code_of, truth_of
@@ -71,7 +71,7 @@ class ArmWorth:
         """
         if not self._due():
             return Known(upto=after)
-        since = int(datetime.fromisoformat(route.began).timestamp() * 1e6)
+        since = iso_micros(route.began)
         name = route.name.replace("'", "''")
         # Labels that were sent by inputs may be matched, and so known, long after they arrived.
         rows = self._ask(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from headrace.core.clock import Clock, iso, parse_duration
+from headrace.core.clock import Clock, duration_micros, iso
 from headrace.core.digest import digest
 from headrace.core.event import Draft
 from headrace.core.evidence import Evidence
@@ -74,7 +73,7 @@ class Context:
     @property
     def lead_us(self) -> int:
         """How long before its time an event is predicted, in microseconds."""
-        return micros(self.spec.data.lead)
+        return duration_micros(self.spec.data.lead) or 0
 
     def now(self) -> str:
         return iso(self.clock())
@@ -90,11 +89,6 @@ class Context:
             self.progress(stage, text, done, total)
 
         return say
-
-
-def micros(duration: str | None) -> int:
-    """A duration of the spec in microseconds; 0 for none."""
-    return parse_duration(duration) // timedelta(microseconds=1) if duration else 0
 
 
 @dataclass(frozen=True)

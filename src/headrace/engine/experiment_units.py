@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -98,8 +97,3 @@ def _moment(iso: str) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def micros(moment: str) -> int:
-    """Microseconds since 1970 UTC of an ISO moment."""
-    return int(datetime.fromisoformat(moment).timestamp() * 1e6)

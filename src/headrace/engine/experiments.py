@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
-from headrace.core.clock import Clock, iso, parse_duration
+from headrace.core.clock import Clock, duration_micros, iso, iso_micros
 from headrace.core.codec import to_plain
 from headrace.core.errors import Conflict, NotFound, Problem, UserError, did_you_mean
 from headrace.core.event import Draft
@@ -17,7 +16,7 @@ from headrace.core.ports import Store
 from headrace.core.routes import DEFAULT, Arm, Role, Route
 from headrace.core.spec.plans import ExperimentPlan
 from headrace.engine import releases
-from headrace.engine.experiment_units import Ask, micros, units_of
+from headrace.engine.experiment_units import Ask, units_of
 from headrace.engine.routes import Moment, moment
 from headrace.metrics.sequential import units_for_shares
 from headrace.policy.experiments import Look, Rules, Verdict, look
@@ -26,7 +25,6 @@ from headrace.policy.routing import Known, may_answer
 
 NAME_BYTES = 4
 DECISIONS = ("ship", "keep", "none")
-_MICRO = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -190,14 +188,14 @@ def status(store: Store, experiment: Experiment, ask: Ask, *, clock: Clock) -> S
     )
     end = experiment.stopped or iso(clock())
     units, crossed = units_of(experiment, plan, ask, end)
-    start_us, now_us = micros(experiment.started), micros(end)
+    start_us, now_us = iso_micros(experiment.started), iso_micros(end)
     rules = Rules(
         share=experiment.share,
         level=plan.level,
         planned=experiment.plan.get("planned", 0),
         higher=plan.better == "higher",
         start=start_us,
-        minimum=0 if plan.minimum is None else parse_duration(plan.minimum) // _MICRO,
+        minimum=duration_micros(plan.minimum) or 0,
     )
     seen = look(units, rules, now_us)
     return Status(

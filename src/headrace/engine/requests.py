@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pyarrow as pa
 
+from headrace.core.clock import from_micros
 from headrace.core.errors import DataError
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def as_requests(table: pa.Table) -> list[dict[str, Any]]:
@@ -38,7 +36,7 @@ def _rfc3339(value: int | None) -> str | None:
     if value is None:
         return None
     try:
-        return (_EPOCH + dt.timedelta(microseconds=value)).isoformat()
+        return from_micros(value).isoformat()
     except OverflowError:
         raise DataError(
             "a time lies outside the years 1 to 9999",

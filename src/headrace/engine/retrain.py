@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.core.clock import format_duration, parse_duration
+from headrace.core.clock import duration_micros, format_duration
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.errors import NotFound, UserError
 from headrace.core.schema import Snapshot
@@ -150,9 +150,7 @@ def fresh_split(ctx: Context, made: Made, champion: Manifest, holdout: str | Non
     _, known, _ = known_times(ctx, made, champion)
     if newest <= known:
         return {}
-    span = (
-        parse_duration(holdout) // timedelta(microseconds=1) if holdout else (newest - known) // FRESH_SHARE
-    )
+    span = duration_micros(holdout) if holdout else (newest - known) // FRESH_SHARE
     few = 0 if holdout else min(FEWEST, int(np.count_nonzero(times > known)) // 3)
     test = _between(times, newest, span, few, ctx.spec.split.test)
     left = times[times <= newest - test]
@@ -166,7 +164,7 @@ def _between(times: Ints, end: int, span: int, few: int, declared: str | float) 
     """How long a part is that ends at `end`: `span`, but `few` of the `times` long at least, and no longer
     than declared (a share of `times`, or a duration)."""
     if isinstance(declared, str) and not declared.strip().endswith("%"):
-        most = parse_duration(declared) // timedelta(microseconds=1)
+        most = duration_micros(declared)
     else:
         share = parse_share(declared) if isinstance(declared, str) else declared
         most = end - int(times[-min(ceil(share * times.size), times.size)])
@@ -235,7 +233,7 @@ def compared(
         behind = origins(train.units, times)
     except UserError:
         return ()
-    wanted: list[int | None] = [parse_duration(w) // timedelta(microseconds=1) for w in windows]
+    wanted: list[int | None] = [duration_micros(w) for w in windows]
     span = int(times.max() - times.min())
     wanted = wanted or [None if s == 1 else int(s * span) for s in SHARES]
     found = []

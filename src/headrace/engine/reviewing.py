@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros
 from headrace.core.codec import from_json
 from headrace.core.review import ReviewPlan, RiskControl
 from headrace.core.schema import Type
@@ -85,7 +84,7 @@ def review_plan(ctx: Context, made: Made) -> ReviewPlan | None:
         capacity=None if number is None else int(number),
         period_us=seconds * 1_000_000,
         zone=ctx.zone,
-        deadline_us=parse_duration(review.deadline) // timedelta(microseconds=1),
+        deadline_us=duration_micros(review.deadline),
         fallback=review.fallback,
         double=review.double,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros
 from headrace.core.errors import Problem, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import Type
@@ -31,8 +30,6 @@ from headrace.release.plan import (
     PlannedRule,
     RuleSet,
 )
-
-_MICRO = timedelta(microseconds=1)
 
 
 def serve_plan(ctx: Context, made: Made) -> tuple[Plan, Serving]:
@@ -65,17 +62,17 @@ def plain_plan(spec: Spec) -> Plan:
     log, canary = serve.log, serve.canary
     return Plan(
         unit=serve.unit,
-        p50_us=_micros(serve.p50),
-        p99_us=_micros(serve.p99),
+        p50_us=duration_micros(serve.p50),
+        p99_us=duration_micros(serve.p99),
         throughput=None if serve.throughput is None else parse_rate(serve.throughput),
         replicas=None if serve.replicas == "auto" else serve.replicas,
-        deadline_us=_micros(serve.deadline) or 0,
+        deadline_us=duration_micros(serve.deadline),
         queue=serve.queue,
         rows=serve.rows,
         body=parse_size(serve.body),
         inputs=InputPolicy(**serve.inputs.model_dump()),
-        log=LogPlan(log.mode, _micros(log.window) or 0, log.full, _micros(log.keep), log.subject),
-        canary=CanaryPlan(tuple(map(float, canary.ramp)), _micros(canary.bake) or 0, canary.guardrails),
+        log=LogPlan(log.mode, duration_micros(log.window), log.full, duration_micros(log.keep), log.subject),
+        canary=CanaryPlan(tuple(map(float, canary.ramp)), duration_micros(canary.bake), canary.guardrails),
     )
 
 
@@ -113,7 +110,3 @@ def _check_answers(serve: Serve, task: Task) -> None:
     ]
     if problems:
         raise UserError.of(problems)
-
-
-def _micros(text: str | None) -> int | None:
-    return None if text is None else parse_duration(text) // _MICRO

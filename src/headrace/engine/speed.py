@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 import pyarrow as pa
 
+from headrace.core.clock import micros
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, HeadraceError, StoreError
 from headrace.core.evidence import Evidence, Rule
@@ -121,7 +122,7 @@ def _recorded(ctx: Context, serving: Serving) -> list[Mapping[str, Any]]:
         return True
 
     sent = list(types)
-    hour = int(ctx.clock().timestamp() * 1e6) - 3_600_000_000
+    hour = micros(ctx.clock()) - 3_600_000_000
     try:
         told = islice(read(ctx.root / STORE_DIR / LOG, Wanted(start=hour)), _LOOKED_AT)
         whole = [{n: e.inputs[n] for n in sent} for e in told if types.keys() <= e.inputs.keys()]

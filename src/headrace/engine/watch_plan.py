@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros
 from headrace.core.spec import Spec
 from headrace.core.spec.scalars import split_rate
 from headrace.core.spec.watching import Costs
@@ -35,14 +33,14 @@ def watch_plan(ctx: Context, made: Made, serving: Serving) -> WatchPlan:
     return WatchPlan(
         reference=reference,
         rows=rows,
-        window_us=_micros(watch.window),
+        window_us=duration_micros(watch.window),
         window_rows=watch.rows,
         least=watch.least,
-        labels_us=_micros(watch.labels),
+        labels_us=duration_micros(watch.labels),
         zone=ctx.zone,
         budget=per_month(alerts.budget),
-        cool_down_us=_micros(alerts.cool_down),
-        keep_us=_micros(watch.keep),
+        cool_down_us=duration_micros(alerts.cool_down),
+        keep_us=duration_micros(watch.keep),
         off=watch.off,
         ignore=watch.ignore,
         slices=slices,
@@ -73,10 +71,10 @@ def bounds(spec: Spec) -> HealthBounds:
     health = spec.watch.health
     p99 = health.p99 or (spec.serve.p99 if spec.serve else None)
     return HealthBounds(
-        p99_us=None if p99 is None else _micros(p99),
+        p99_us=duration_micros(p99),
         errors=health.errors,
         fallback=health.fallback,
-        silent_us=None if health.silent is None else _micros(health.silent),
+        silent_us=duration_micros(health.silent),
     )
 
 
@@ -116,7 +114,3 @@ def _worth(spec: Spec) -> dict[str, float]:
         return {}
     told = spec.problem.value.model_dump()
     return {name: float(told[name]) for name in OUTCOMES if told.get(name) is not None}
-
-
-def _micros(text: str) -> int:
-    return parse_duration(text) // timedelta(microseconds=1)

@@ -6,7 +6,8 @@ import re
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from headrace.expr.nodes import MAX_TIME, MIN_TIME, micros
+from headrace.core.clock import micros
+from headrace.expr.nodes import MAX_TIME, MIN_TIME
 from headrace.expr.zones import utc_of
 
 _SPAN = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)

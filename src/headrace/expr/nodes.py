@@ -12,8 +12,9 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from headrace.core.clock import micros
 from headrace.core.schema import Type
 
 OPS: dict[str, str] = {
@@ -74,14 +75,6 @@ UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
 NUMBER_TEXT = r"[+-]?[0-9]{1,17}(\.[0-9]{0,17})?([eE][+-]?[0-9]{1,2})?"
 """The texts that `parse` reads as numbers: no spaces, no grouping, no hexadecimal, no infinity."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
 
 MIN_TIME = micros(datetime(1, 1, 1, tzinfo=UTC))
 MAX_TIME = micros(datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.core.clock import iso_micros
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Type
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DTYPES: Mapping[str, Any] = {
     **{f"{sign}int{bits}": np.dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -130,7 +128,7 @@ def _with_more(edges: pa.Array[Any], more: Sequence[Any]) -> pa.Array[Any]:
 
 
 def _times(arrow: pa.DataType) -> pa.Array[Any]:
-    micro = [(datetime.fromisoformat(t) - _EPOCH) // timedelta(microseconds=1) for t in TIMES]
+    micro = [iso_micros(t) for t in TIMES]
     found: list[int | None] = [None]
     if pa.types.is_date(arrow):
         days = [m // 86_400_000_000 for m in micro]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
-_EPOCH = datetime(1970, 1, 1)
-_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
-_MICRO = timedelta(microseconds=1)
+from headrace.core.clock import micros
+
 _SEPARATORS = frozenset({"", "T", "t", " "})
 
 
@@ -26,6 +25,6 @@ def parse_time(value: Any) -> datetime | None:
     return datetime(value.year, value.month, value.day) if isinstance(value, date) else None
 
 
-def micros(moment: datetime) -> int:
+def told_micros(moment: datetime) -> int:
     """Microseconds since 1970: in UTC where the moment has an offset, else local."""
-    return (moment - (_EPOCH if moment.tzinfo is None else _EPOCH_UTC)) // _MICRO
+    return micros(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)

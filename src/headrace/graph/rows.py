@@ -17,7 +17,7 @@ import numpy as np
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.graph.moments import micros, parse_time
+from headrace.graph.moments import parse_time, told_micros
 from headrace.graph.zones import DAY, Zone
 
 _WANTED = {
@@ -193,11 +193,11 @@ class RowEncoder:
         parsed = parse_time(value)
         if parsed is None:
             return None
+        told = told_micros(parsed)
         if parsed.tzinfo is not None:
-            return micros(parsed)
-        local = micros(parsed)
-        offset = self._zone.offset(local // DAY)
-        return None if offset is None else local + offset
+            return told
+        offset = self._zone.offset(told // DAY)
+        return None if offset is None else told + offset
 
     def thorough(self, rows: Sequence[Mapping[str, Any]], *, where: str = "") -> dict[str, np.ndarray]:
         """As `encode`, for who knows that `plain` gives nothing: it is not tried again."""
@@ -270,7 +270,7 @@ class RowEncoder:
             if parsed is None:
                 wrong.append((i, _wrong(Type.TIME, value, tell)))
                 continue
-            column[i] = micros(parsed)
+            column[i] = told_micros(parsed)
             naive[i] = parsed.tzinfo is None
         if naive.any():
             column[naive] = self._zone.to_utc(column[naive])

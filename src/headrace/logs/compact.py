@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.core.answered import Answered
-from headrace.core.clock import Clock, iso, system_clock
+from headrace.core.clock import Clock, iso, micros, system_clock
 from headrace.core.event import Draft
 from headrace.core.ports import Store
 from headrace.logs.parts import FOLDER, Note, Part, Parts, changing, commit, load, remove
@@ -94,7 +94,7 @@ def compact(
         today = iso(clock())[:10]
         counts, done = _merge(folder, counts, done, today)
         if keep_us is not None:
-            oldest = int(clock().timestamp() * 1e6) - keep_us
+            oldest = micros(clock()) - keep_us
             counts, done = _expire(folder, counts, done, oldest)
         tell(counts)
         return replace(done, waiting=not sweep(folder, patience=_PATIENCE))

@@ -11,13 +11,12 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from headrace.core.clock import Clock, system_clock
+from headrace.core.clock import Clock, micros, system_clock
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, Problem, StoreError
 from headrace.core.spelled import spelled
@@ -27,7 +26,6 @@ FILE = "labels.db"
 MOST = 10_000
 _PATIENCE = 30.0
 _SOME = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _APPLICATION = 0x68726C62
 _SCHEMA = (
     """CREATE TABLE label (
@@ -169,7 +167,7 @@ class LabelBook:
         return [], row_of(row, inputs, where, source)
 
     def _keep(self, rows: Sequence[Row], taken: Taken) -> None:
-        arrived = (self._clock() - _EPOCH) // timedelta(microseconds=1)
+        arrived = micros(self._clock())
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
             for row in rows:

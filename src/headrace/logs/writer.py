@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from headrace.core.answered import Answered
-from headrace.core.clock import Clock, system_clock
+from headrace.core.clock import Clock, micros, system_clock
 from headrace.core.errors import StoreError
 from headrace.logs.frames import frame
 from headrace.logs.segment import FULL, SegmentFile, rotation, trouble
@@ -25,7 +25,6 @@ Done = Callable[[Exception | None], None]
 Relay = Callable[[Callable[[], None]], object]
 Mode = Literal["durable", "buffered"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDLE = 0.5
 _RETRY = 0.1
 _ROOM = 1 << 20
@@ -267,7 +266,7 @@ class LogWriter:
 
     def _open(self) -> SegmentFile:
         self._opened = self._clock()
-        start = (self._opened - _EPOCH) // timedelta(microseconds=1)
+        start = micros(self._opened)
         self._segment = SegmentFile(self._folder, self._worker, start)
         return self._segment
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros, micros
 from headrace.core.places import LOG, REVIEWS, STORE_DIR
 from headrace.core.spec import FILE_NAME
 from headrace.engine.context import Progress, silent
@@ -33,7 +33,7 @@ def _micros(duration: str) -> int:
     from headrace.core.errors import UserError
 
     try:
-        return parse_duration(duration) // timedelta(microseconds=1)
+        return duration_micros(duration)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -55,14 +55,14 @@ class Logging(ProjectBase):
         """
         from headrace.logs.match import matched_query
 
-        until = None if as_of is None else int(as_of.timestamp() * 1e6)
+        until = None if as_of is None else micros(as_of)
         return matched_query(self.log_folder, self._book(), sql, until=until)
 
     def log_tail(self, *, last: timedelta | None = None) -> Tail:
         """Follow the log, beginning with what was answered within `last`."""
         from headrace.logs.tail import Tail
 
-        start = None if last is None else int((self._clock() - last).timestamp() * 1e6)
+        start = None if last is None else micros(self._clock() - last)
         return Tail(self.log_folder, start=start)
 
     def log_compact(self, *, keep: str | None = None, progress: Progress = silent) -> Compacted:

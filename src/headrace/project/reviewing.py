@@ -6,11 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros, micros
 from headrace.core.errors import UserError
 from headrace.core.places import REVIEWS, STORE_DIR
 from headrace.core.review import TRAFFIC, Label
@@ -136,8 +135,8 @@ class Reviewing(Logging):
         spec = Spec.model_validate_json(self.store.get(view.spec).read_bytes())
         ctx = Context(self.root, self.store, ParsedSpec(spec), self._clock, self.actor, view.run, progress)
         most = uncertain if uncertain is not None else sample
-        now = (self._clock() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-        due = now + parse_duration(deadline) // timedelta(microseconds=1) if deadline else 0
+        now = micros(self._clock())
+        due = now + duration_micros(deadline) if deadline else 0
         choice = Choice(most, uncertain is not None, where, part)
         items = items_of(ctx, made, choice, asked=now, deadline=due, double=double)
         self.reviews().put(items)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headrace.core.clock import iso
+from headrace.core.clock import from_micros, iso
 from headrace.core.codec import to_plain
 from headrace.core.schema import Type
 from headrace.core.task import Kind
 from headrace.release.manifest import Field, Manifest, Serving, Sureness
 from headrace.serve.answer import label, label_name
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def describe(manifest: Manifest, release: str) -> dict[str, Any]:
@@ -100,7 +97,7 @@ def _seen(field: Field | None) -> dict[str, Any]:
 def _moment(micros: float) -> str | None:
     """RFC 3339; None for years that it has no digits for."""
     try:
-        return iso(_EPOCH + timedelta(microseconds=int(micros)))
+        return iso(from_micros(int(micros)))
     except OverflowError:
         return None
 

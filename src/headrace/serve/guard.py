@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from msgspec import MsgspecError
 
 from headrace.core.answered import Answered
-from headrace.core.clock import Clock, iso
+from headrace.core.clock import Clock, iso, iso_micros, micros
 from headrace.core.codec import from_json, to_json, to_plain
 from headrace.core.errors import HeadraceError
 from headrace.core.ports import Store
@@ -131,7 +131,7 @@ class _Watched:
             _LOG.warning("route %s: the worth of decisions is not known: %s", self.route.name, error)
             return
         self.upto = known.upto
-        number = _micros(now) // WINDOW_US - _window(self.route.began)
+        number = micros(now) // WINDOW_US - _window(self.route.began)
         ours, theirs = known.canary, known.champion
         for at in range(0, max(len(ours), len(theirs)), _TOGETHER):
             some = slice(at, at + _TOGETHER)
@@ -214,7 +214,7 @@ class Guardian:
             return
         now = self._clock()
         if self._source is None:
-            self._source = self._make_source(_micros(now) - _BACK_US)
+            self._source = self._make_source(micros(now) - _BACK_US)
         entries = self._source.poll()
         standing: dict[str, Any] = {}
         verbs = self._verbs or self._make_verbs()
@@ -320,8 +320,4 @@ def _chance(route: Route) -> float:
 
 
 def _window(moment: str) -> int:
-    return _micros(datetime.fromisoformat(moment)) // WINDOW_US
-
-
-def _micros(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)
+    return iso_micros(moment) // WINDOW_US

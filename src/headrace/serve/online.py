@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headrace.core.clock import Clock, iso
+from headrace.core.clock import Clock, from_micros, iso, micros
 from headrace.core.feed import Feed
 from headrace.core.ports import OnlineStore
 from headrace.data.cells import Value
 from headrace.data.online.ask import MISSING, STALE, Rows, histories_of
 from headrace.release.feeds import newest_of, ready, unfed
 from headrace.release.manifest import Serving
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICRO = timedelta(microseconds=1)
 
 
 class Online:
@@ -78,7 +74,7 @@ class Online:
         if age is None:
             return None
         newest = self.store.freshness(table).newest
-        now = _micros(self.clock())
+        now = micros(self.clock())
         if newest is None:
             return [True] * len(moments)
         return [min(now if m is None else m, now) - newest > age for m in moments]
@@ -86,7 +82,7 @@ class Online:
     def describe(self) -> dict[str, Any]:
         """Table by table where rows come from and how new they are, ready for JSON."""
         tables = {}
-        now = _micros(self.clock())
+        now = micros(self.clock())
         for table, feed in self.feeds.items():
             fresh = self.store.freshness(table)
             tables[table] = {
@@ -136,13 +132,9 @@ class Notes:
             answers[row]["features"] = {k: sorted(names) for k, names in sorted(what.items())}
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICRO
-
-
-def _moment(micros: int | None) -> str | None:
+def _moment(moment: int | None) -> str | None:
     """RFC 3339; None for years that it has no digits for."""
     try:
-        return None if micros is None else iso(_EPOCH + micros * _MICRO)
+        return None if moment is None else iso(from_micros(moment))
     except OverflowError:
         return None

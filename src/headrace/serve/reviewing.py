@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from headrace.core.clock import Clock, iso, parse_duration, system_clock
+from headrace.core.clock import Clock, from_micros, iso, micros, parse_duration, system_clock
 from headrace.core.codec import to_plain
 from headrace.core.digest import digest
 from headrace.core.errors import DataError, Problem, StoreError, did_you_mean
@@ -34,7 +34,6 @@ Keep = Callable[[Sequence[Mapping[str, Any]]], object]
 """Keeps labels: rows with id, label, weight, source and event_id, as `logs.labels.LabelBook.take` reads."""
 
 _MICRO = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Room:
 
     def now(self) -> int:
         """Microseconds since 1970 UTC."""
-        return (self.clock() - _EPOCH) // _MICRO
+        return micros(self.clock())
 
 
 def take(room: Room, reviewer: str, request: Any) -> dict[str, Any]:
@@ -324,5 +323,5 @@ def _name(reviewer: str) -> str:
     return reviewer.strip()
 
 
-def _moment(micros: int) -> str | None:
-    return iso(_EPOCH + timedelta(microseconds=micros)) if micros else None
+def _moment(moment: int) -> str | None:
+    return iso(from_micros(moment)) if moment else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.clock import micros
 from headrace.core.lazy import lazily
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.graph.buffers import Array, fixed, fixed_array, known, text_array, texts
@@ -258,13 +259,8 @@ def _take_time(value: Any, clocks: Zone) -> int | None:
             return None
         value = datetime(value.year, value.month, value.day)
     if value.tzinfo is not None:
-        return _micros(value)
-    return int(clocks.to_utc(np.array([_micros(value.replace(tzinfo=UTC))]))[0])
-
-
-def _micros(moment: datetime) -> int:
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * _MICRO + since.microseconds
+        return micros(value)
+    return int(clocks.to_utc(np.array([micros(value.replace(tzinfo=UTC))]))[0])
 
 
 _TAKES: Mapping[Type, Callable[[Any, Zone], Any]] = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from datetime import datetime
 
-from headrace.core.clock import micros
+from headrace.core.clock import iso_micros
 from headrace.core.event import Event
 from headrace.core.routes import ROUTE_KINDS, Role, Route, routes
 
@@ -27,7 +26,7 @@ class Arms:
             if e.kind in ROUTE_KINDS or e.kind in _CROWNING:
                 before = self._moments[-1] if self._moments else 0
                 self._events.append(e)
-                self._moments.append(max(micros(datetime.fromisoformat(e.time)), before))
+                self._moments.append(max(iso_micros(e.time), before))
                 self._champions.append(champion)
 
     def of(self, route: str, arm: str, moment: int) -> str:

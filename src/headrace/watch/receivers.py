@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from headrace.core.clock import Clock, parse_duration
+from headrace.core.clock import Clock, duration_micros
 from headrace.core.ports import Sink
 from headrace.core.spec.watching import Alerts
 from headrace.core.spec.watching import Receiver as Declared
@@ -24,7 +24,7 @@ def receivers(alerts: Alerts, environ: Mapping[str, str], clock: Clock) -> tuple
     """The log, and those that the spec names. A setting that is missing is told when something is sent."""
     made = [Receiver(LOG, LogLine)]
     for declared in alerts.to:
-        after = declared.after and round(parse_duration(declared.after).total_seconds() * 1e6)
+        after = duration_micros(declared.after)
         made.append(
             Receiver(
                 _name(declared),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+
+from headrace.core.clock import from_micros, micros
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 MINUTE = 60_000_000
@@ -47,7 +49,7 @@ def starts(times: NDArray[np.int64], length: int, zone: str) -> NDArray[np.int64
 
 def phase_of(moment: int, zone: str) -> tuple[int, int]:
     """The day of the week (Monday is 0) and the hour on the clock."""
-    local = datetime.fromtimestamp(moment / 1e6, UTC).astimezone(ZoneInfo(zone))
+    local = from_micros(moment).astimezone(ZoneInfo(zone))
     return local.weekday(), local.hour
 
 
@@ -84,13 +86,13 @@ def _of_day(day: int, start: int, end: int, length: int, zone: ZoneInfo) -> NDAr
         datetime.combine(at, time.min, zone) + timedelta(microseconds=k * length)
         for k in range(DAY // length)
     ]
-    cuts = {_micros(c) for c in clock}  # one that the clock skips is the moment after the gap
+    cuts = {micros(c) for c in clock}  # one that the clock skips is the moment after the gap
     return np.array(sorted(c for c in cuts if start <= c < end), dtype=np.int64)
 
 
 def _day_of(moment: int, zone: ZoneInfo) -> int:
     """The number of the local day that holds a moment."""
-    day = datetime.fromtimestamp(moment // 1_000_000, UTC).astimezone(zone).date().toordinal()
+    day = from_micros(moment).astimezone(zone).date().toordinal()
     while _midnight(day, zone) > moment:
         day -= 1
     while _midnight(day + 1, zone) <= moment:
@@ -100,8 +102,4 @@ def _day_of(moment: int, zone: ZoneInfo) -> int:
 
 def _midnight(day: int, zone: ZoneInfo) -> int:
     """When a local day begins."""
-    return _micros(datetime.combine(date.fromordinal(day), time.min, zone))
-
-
-def _micros(moment: datetime) -> int:
-    return round(moment.timestamp()) * 1_000_000
+    return micros(datetime.combine(date.fromordinal(day), time.min, zone))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from headrace.core.clock import duration_micros
 from headrace.data.pit_sql.histories import add_histories
 from headrace.data.pit_sql.lookups import add_lookup
-from headrace.data.pit_sql.plan import Plan, micros
+from headrace.data.pit_sql.plan import Plan
 from headrace.data.pit_sql.writing import MOMENT, NO_TIME, Steps, earlier, listed
 from headrace.expr.dialects import dialect_of
 
@@ -25,7 +26,7 @@ def pit_sql(plan: Plan, dialect: str) -> str:
     data, events = plan.data, plan.data.events
     steps = Steps(words, list(plan.tables[events]))
     moment = NO_TIME if data.time is None else words.named(data.time)
-    lead = micros(data.lead)
+    lead = duration_micros(data.lead)
     if data.time is not None and lead:
         moment = earlier(words, moment, lead)
     own = listed(steps.names(steps.columns))

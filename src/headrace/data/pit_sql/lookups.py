@@ -11,8 +11,9 @@ something became known: the one that is found from then on.
 
 from __future__ import annotations
 
+from headrace.core.clock import duration_micros
 from headrace.core.spec.tables import TableSpec
-from headrace.data.pit_sql.plan import Plan, micros
+from headrace.data.pit_sql.plan import Plan
 from headrace.data.pit_sql.writing import MOMENT, NO_TIME, Steps, all_of, earlier, later_of, listed, over
 from headrace.expr.to_sql import DUCKDB
 
@@ -82,7 +83,7 @@ def _rows(
 
 
 def _usable(steps: Steps, spec: TableSpec, moment: str, time: str) -> str:
-    ttl = micros(spec.ttl)
+    ttl = duration_micros(spec.ttl)
     conditions = [f"{moment} IS NOT NULL"]
     if ttl is not None:
         conditions.append(f"{time} >= {earlier(steps.dialect, moment, ttl)}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
-from headrace.core.clock import parse_duration
 from headrace.core.errors import Problem, UserError, did_you_mean
 from headrace.core.history import History
 from headrace.core.schema import Type
@@ -69,8 +67,3 @@ class Plan:
         if problems:
             raise UserError.of(problems)
         return self
-
-
-def micros(duration: str | None) -> int | None:
-    """A duration in microseconds."""
-    return None if duration is None else parse_duration(duration) // timedelta(microseconds=1)

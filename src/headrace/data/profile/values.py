@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
+from headrace.core.clock import from_micros
 from headrace.core.schema import Type
 
 End: TypeAlias = float | str | None
 """A number, or a moment as ISO 8601 in UTC; None where there is none."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(micros: float) -> str:
@@ -20,7 +18,7 @@ def moment(micros: float) -> str:
     ('1970-01-01 00:00', '1970-01-02 00:00', '1970-01-01 00:00:01.500000')
     """
     try:
-        when = (_EPOCH + timedelta(microseconds=int(micros))).replace(tzinfo=None)
+        when = from_micros(int(micros)).replace(tzinfo=None)
     except OverflowError:
         return f"year {1970 + micros / 31_556_952e6:.0f}"
     return when.isoformat(" ", "auto" if when.second or when.microsecond else "minutes")

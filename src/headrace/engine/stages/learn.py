@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.core.clock import duration_micros
 from headrace.core.codec import from_plain, to_json, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.task import Feature, Kind, Task
@@ -16,7 +17,7 @@ from headrace.engine.aims import aim_for
 from headrace.engine.beats import Field, evidence_of, worths
 from headrace.engine.code import library_versions, user_modules
 from headrace.engine.columns import EXPLAINED, evenly, read_columns
-from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.encoder_columns import declared_encoders
 from headrace.engine.measures import find_metric
 from headrace.engine.memo import stage_key
@@ -133,7 +134,7 @@ def _deepening(ctx: Context, made: Made) -> Deepening:
     if tune is not None:
         plan = SearchPlan(
             method=tune.method,
-            seconds=None if tune.budget is None else micros(tune.budget) / 1e6,
+            seconds=None if tune.budget is None else duration_micros(tune.budget) / 1e6,
             trials=tune.trials,
             shortlist=tune.shortlist,
             choose=tune.choose,
@@ -238,7 +239,7 @@ def draw_folds(
         times = read_columns(path, {name: compiled_of(ctx, made).types[name]})[name]
         mine = times[rows_of(ctx, made, "train").row_numbers()]
         mine = mine if chosen is None else mine[chosen]
-        plan = FoldPlan(FoldKind.WALK, k, times=mine, blocks=units, gap=micros(spec.split.gap))
+        plan = FoldPlan(FoldKind.WALK, k, times=mine, blocks=units, gap=duration_micros(spec.split.gap) or 0)
     elif spec.split.group is not None:
         plan = FoldPlan(FoldKind.GROUP, k, groups=units)
     elif task.kind != Kind.REGRESSION:

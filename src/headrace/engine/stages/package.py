@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from headrace.core.clock import parse_duration
+from headrace.core.clock import duration_micros, parse_duration
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Evidence, Rule
 from headrace.core.function import PYTHON, Function
@@ -25,7 +25,7 @@ from headrace.data.history.plan import HistoryPlan
 from headrace.engine.checking.functions import declared_functions
 from headrace.engine.checking.history import declared_histories
 from headrace.engine.checking.tables import keys_of
-from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.live_target import TRUTH
 from headrace.engine.privacy import treatments_of
 from headrace.engine.ranges import Range
@@ -188,7 +188,7 @@ def _source(ctx: Context, made: Made, table: str) -> Source:
         treated=_treated(ctx, made, table),
         dropped=tuple(sorted(_dropped(ctx, table))),
         filled=ctx.spec.clean.forward_fill.get(table, ()),
-        max_age_us=micros(spec.max_age) if spec.max_age else None,
+        max_age_us=duration_micros(spec.max_age),
     )
 
 
@@ -218,7 +218,7 @@ def _lookup(ctx: Context, made: Made, table: str, read: Collection[str]) -> Look
         columns=columns,
         time=spec.time,
         known_at=spec.known_at,
-        ttl_us=micros(spec.ttl) if spec.ttl else None,
+        ttl_us=duration_micros(spec.ttl),
     )
 
 

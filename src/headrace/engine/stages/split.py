@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.crossing import classes_present, split_crossing
 from headrace.core.artifact import Artifact
+from headrace.core.clock import duration_micros
 from headrace.core.codec import from_plain, to_plain
 from headrace.core.evidence import Rule
 from headrace.core.schema import Snapshot, Type
@@ -23,7 +24,7 @@ from headrace.data.split import TEST, TRAIN, split
 from headrace.engine.checking.clean import drop_rule
 from headrace.engine.columns import evaluate, read_columns
 from headrace.engine.compile import Compiled
-from headrace.engine.context import Context, Made, Output, Stage, micros
+from headrace.engine.context import Context, Made, Output, Stage
 from headrace.engine.represents import represents, represents_rules
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.targets import codes, find_task, nulls
@@ -78,7 +79,7 @@ def _work(ctx: Context, made: Made) -> Output:
             ids=ids,
             groups=done.units if spec.split.by == "group" else None,
             times=times if spec.split.by == "time" else None,
-            gap=micros(spec.split.gap),
+            gap=duration_micros(spec.split.gap) or 0,
         ),
         classes_present(done.parts, codes(task, kind, values["target"]), task),
         *represents(ctx, path, events.types(), done.rows(TRAIN), done.units),

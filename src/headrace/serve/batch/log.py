@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.core.answered import MODEL, Answered
-from headrace.core.clock import Clock, iso
+from headrace.core.clock import Clock, iso, micros
 from headrace.core.errors import StoreError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
@@ -31,7 +31,6 @@ from headrace.serve.desk.entries import filled_in, unit_of
 from headrace.serve.source import Chunk
 
 ROUTE, ARM = "batch", "batch"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def logger(
@@ -70,7 +69,7 @@ def _log_part(
     try:
         for chunk in source.chunks():
             inputs, filled = _inputs(answerer, chunk)
-            now = int((clock() - _EPOCH) / timedelta(microseconds=1))
+            now = micros(clock())
             rows = [int(r) for i, r in enumerate(chunk.rows) if i not in chunk.bad]
             entries = [
                 _entry(manifest, plan, part, row, now, sent, *next(answers), filled.get(i, {}))
