@@ -212,7 +212,8 @@ def test_impossible_values_are_told_before_any_work() -> None:
         ModelSpec(use="svm", params={"kernel": "poly", "cost": -1.0}),
         ModelSpec(use="knn", params={"neighbours": 0, "weights": "far"}),
         ModelSpec(use="mlp", params={"layers": 0}),
+        ModelSpec(use="river", params={"learning_rate": 0.0, "decay": 2.0, "penalty": -1.0}),
     ]
     found = [(i, p.what) for i, p in check_models(models, Path())]
-    assert [i for i, _ in found] == [0, 0, 1, 1, 2]
+    assert [i for i, _ in found] == [0, 0, 1, 1, 2, 3, 3, 3]
     assert found[0][1] == "kernel = 'poly' is impossible"

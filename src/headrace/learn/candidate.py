@@ -123,6 +123,28 @@ class Candidate(Protocol):
 
 
 @runtime_checkable
+class Continues(Protocol):
+    """A candidate that looks at every row once, in their order, and can go on from what it has learned."""
+
+    def carry_on(
+        self,
+        X: Matrix,
+        y: Vector,
+        *,
+        features: tuple[Feature, ...],
+        task: Task,
+        params: Mapping[str, Any],
+        learned: Mapping[str, Any] | None,
+    ) -> tuple[Fitted, Mapping[str, Any]]:
+        """`Candidate.fit`, and what was learned (JSON; `rows`: of how many).
+
+        learned: what an earlier call with the same parameters told, whose rows are the first of these: the
+        result is the same, to the bit, as without it (None).
+        """
+        ...
+
+
+@runtime_checkable
 class Strict(Protocol):
     """A candidate that knows impossible values of its parameters before it is fitted."""
 

@@ -15,6 +15,7 @@ from headrace.metrics.record import Predictions
 SIMPLICITY = (
     "naive",
     "linear",
+    "river",
     "tree",
     "svm",
     "knn",

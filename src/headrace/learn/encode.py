@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from headrace.core.task import FIRST_CODE, Feature, FeatureKind, Kind, Task
+from headrace.core.task import FIRST_CODE, MISSING, RARE, UNSEEN, Feature, FeatureKind, Kind, Task
 from headrace.graph.build import GraphBuilder
 from headrace.learn.candidate import Matrix, Vector
 
@@ -23,6 +23,12 @@ from headrace.learn.candidate import Matrix, Vector
 def category_columns(features: tuple[Feature, ...]) -> list[int]:
     """Positions of the category columns."""
     return [i for i, f in enumerate(features) if f.kind is FeatureKind.CATEGORY]
+
+
+def code_names(feature: Feature) -> tuple[str, ...]:
+    """What each code of a category stands for: the same value has the same name in every vocabulary."""
+    special = {MISSING: "null", UNSEEN: "unseen", RARE: "rare"}
+    return (*(special[c] for c in range(FIRST_CODE)), *(f"= {value}" for value in feature.vocabulary))
 
 
 @dataclass(frozen=True)

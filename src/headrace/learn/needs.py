@@ -32,8 +32,8 @@ def need(module: str) -> Any:
         raise _missing_system_library(module, error) from error
 
 
-def need_model(module: str) -> Any:
-    """Import the library of one candidate, which only those who name that candidate need.
+def need_model(module: str, extra: str = "models") -> Any:
+    """Import the library of one candidate, which only those who name that candidate need. extra: what has it.
 
     Raises:
         UserError: it is not installed: that candidate is left out, and the leaderboard says why. (Not
@@ -47,7 +47,9 @@ def need_model(module: str) -> Any:
             problem.what,
             where=f"models: {module}",
             why="this model is trained with it; the others go on without",
-            fix="pip install 'headrace[models]'" if isinstance(error.__cause__, ImportError) else problem.fix,
+            fix=f"pip install 'headrace[{extra}]'"
+            if isinstance(error.__cause__, ImportError)
+            else problem.fix,
         ) from error
 
 

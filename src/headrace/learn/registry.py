@@ -106,10 +106,12 @@ def missing_libraries(models: Sequence[str | ModelSpec]) -> Iterator[tuple[int, 
     the leaderboard without a score."""
     for i, model in enumerate(models):
         use = model.use if isinstance(model, ModelSpec) else model
-        library = getattr(load_candidate(use), "library", None) if use in BUILT_IN else None
+        candidate = load_candidate(use) if use in BUILT_IN else None
+        library = getattr(candidate, "library", None)
         if library is not None and find_spec(library) is None:
             what = f"{library} is not installed: {use} will not be fitted"
-            yield i, Problem(what, fix="pip install 'headrace[models]', or leave it out")
+            extra = getattr(candidate, "extra", "models")
+            yield i, Problem(what, fix=f"pip install 'headrace[{extra}]', or leave it out")
 
 
 def _nearby(problem: Problem, use: str, root: Path) -> Problem:

@@ -61,6 +61,7 @@ def _libraries(ctx: Context) -> dict[str, str]:
     used = {m.use for m in ctx.spec.model_specs().values()}
     names: list[str] = ["catboost"] if "catboost" in used else []
     names += ["xgboost", "xgboost-cpu"] if "xgboost" in used else []
+    names += ["river"] if "river" in used else []
     return library_versions((*names, *(["optuna"] if ctx.spec.tune else [])))
 
 

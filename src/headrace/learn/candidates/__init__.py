@@ -3,6 +3,7 @@
 BUILT_IN = {
     "naive": "headrace.learn.candidates.naive:NAIVE",
     "linear": "headrace.learn.candidates.linear:LINEAR",
+    "river": "headrace.learn.candidates.river:RIVER",
     "tree": "headrace.learn.candidates.tree:TREE",
     "forest": "headrace.learn.candidates.forest:FOREST",
     "extra_trees": "headrace.learn.candidates.extra_trees:EXTRA_TREES",

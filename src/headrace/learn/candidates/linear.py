@@ -20,16 +20,20 @@ from headrace.learn.needs import need
 
 @dataclass(frozen=True)
 class FittedLinear:
-    """weights [columns of `dense`, outputs] and intercept [outputs]; one output unless multiclass."""
+    """weights [columns of `dense`, outputs] and intercept [outputs]; one output unless multiclass. far: what
+    is further from zero in `dense` is read as so far (None: as it is)."""
 
     dense: Dense
     weights: Vector
     intercept: Vector
     task: Task
+    far: float | None = None
 
     def score(self, X: Matrix) -> Vector:
         """[rows], or [rows, classes] for multiclass."""
-        raw = self.dense.apply(X) @ self.weights + self.intercept
+        z = self.dense.apply(X)
+        z = z if self.far is None else np.clip(z, -self.far, self.far)
+        raw = z @ self.weights + self.intercept
         if self.task.kind is Kind.MULTICLASS:
             return softmax(raw)
         return sigmoid(raw[:, 0]) if self.task.kind is Kind.BINARY else np.asarray(raw[:, 0])
@@ -37,6 +41,7 @@ class FittedLinear:
     def emit(self, g: GraphBuilder, x: str) -> str:
         """Preprocessing, one matrix product, the link."""
         z = self.dense.emit(g, x)
+        z = z if self.far is None else g.node("Clip", z, g.constant(-self.far), g.constant(self.far))
         product = g.node("MatMul", z, g.constant(self.weights, np.float64))
         raw = g.node("Add", product, g.constant(self.intercept, np.float64))
         if self.task.kind is Kind.MULTICLASS:
