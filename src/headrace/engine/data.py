@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from bisect import insort
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +14,10 @@ from pathlib import Path
 from headrace.core.clock import Clock
 from headrace.core.codec import from_plain
 from headrace.core.errors import NotFound, did_you_mean
+from headrace.core.event import Event
 from headrace.core.ports import Store
 from headrace.core.schema import Column, Snapshot
 from headrace.core.spec.models import Spec
-from headrace.core.views import RUN_KINDS, runs
 from headrace.data.privacy.key import Key
 from headrace.data.privacy.scan import Scan, scan
 from headrace.data.snapshot import snapshot
@@ -25,6 +26,8 @@ from headrace.engine.context import Progress, silent
 from headrace.engine.privacy import Treatments, full_name, redaction_of, treatments_of
 
 _DAY = 86_400.0
+
+Find = Callable[[str], Mapping[str, Snapshot]]
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,42 @@ class PersonalColumn:
     why: str = ""
 
 
-def versions(store: Store, clock: Clock) -> tuple[Version, ...]:
+class TablesFold:
+    """Snapshots and the runs that used them, event by event. known: by table and artifact, each as it was
+    first taken. users: of a snapshot, by when they began. used: the artifact of each table of a run."""
+
+    kinds = ("table.snapshot", "stage.finished", "run.started", "run.finished")
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Snapshot] = {}
+        self.users: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        self.used: dict[str, Mapping[str, str]] = {}
+        self._by_key: dict[str, Mapping[str, str]] = {}
+        self._begun: dict[str, int] = {}
+
+    def take(self, e: Event) -> None:
+        """One event more."""
+        p = e.payload
+        if e.kind == "table.snapshot":
+            taken = from_plain(p["snapshot"], Snapshot)
+            self.known.setdefault((taken.table, taken.artifact), replace(taken, taken=taken.taken or e.time))
+        elif e.kind == "stage.finished" and p["stage"] == "ingest":
+            self._by_key[e.subject] = p["output"]["outputs"]
+        elif e.kind == "run.started":
+            self._begun.setdefault(e.subject, e.seq)
+        elif e.kind == "run.finished":
+            self._run(e.subject, next((s["key"] for s in p.get("stages", ()) if s["name"] == "ingest"), ""))
+
+    def _run(self, run: str, key: str) -> None:
+        began = self._begun.pop(run, 0)
+        if run not in self.used and key in self._by_key:
+            self.used[run] = self._by_key[key]
+            for place in self.used[run].items():
+                insort(self.users.setdefault(place, []), (began, run))
+
+
+def versions(store: Store, fold: TablesFold, clock: Clock) -> tuple[Version, ...]:
     """Every snapshot that the ledger knows, by table, oldest first."""
-    known = _snapshots(store)
-    used = _used(store)
     now = clock()
     return tuple(
         Version(
@@ -70,47 +105,24 @@ def versions(store: Store, clock: Clock) -> tuple[Version, ...]:
             s.taken,
             s.newest,
             round((now - datetime.fromisoformat(s.newest or s.taken)).total_seconds() / _DAY, 6),
-            tuple(run for run, tables in used.items() if tables.get(s.table) == s.artifact),
+            tuple(run for _, run in fold.users.get((s.table, s.artifact), ())),
             store.has(s.artifact),
         )
-        for s in sorted(known.values(), key=lambda s: (s.table, s.taken))
+        for s in sorted(fold.known.values(), key=lambda s: (s.table, s.taken))
     )
 
 
-def _snapshots(store: Store) -> dict[tuple[str, str], Snapshot]:
-    """The snapshots by table and artifact, each as it was first taken."""
-    found: dict[tuple[str, str], Snapshot] = {}
-    for event in store.read(kinds=("table.snapshot",)):
-        taken = from_plain(event.payload["snapshot"], Snapshot)
-        found.setdefault((taken.table, taken.artifact), replace(taken, taken=taken.taken or event.time))
-    return found
-
-
-def _used(store: Store) -> dict[str, Mapping[str, str]]:
-    """The artifact of each table that a run used, by run."""
-    by_key = {
-        e.subject: e.payload["output"]["outputs"]
-        for e in store.read(kinds=("stage.finished",))
-        if e.payload["stage"] == "ingest"
-    }
-    found = {}
-    for name, run in runs(store.read(kinds=RUN_KINDS)).items():
-        keys = [s["key"] for s in run.summary.get("stages", ()) if s["name"] == "ingest"]
-        if keys and keys[0] in by_key:
-            found[name] = by_key[keys[0]]
-    return found
-
-
-def compare(store: Store, spec: Spec, first: str, second: str) -> tuple[TableDiff, ...]:
+def compare(store: Store, find: Find, spec: Spec, first: str, second: str) -> tuple[TableDiff, ...]:
     """What differs between two snapshots of a table, or between the tables of two runs.
 
-    `first` and `second` are runs, or beginnings of snapshots' digests (of the artifact or the content).
+    `first` and `second` are runs, or beginnings of snapshots' digests (of the artifact or the content);
+    `find` gives their tables (`tables_of`).
 
     Raises:
         NotFound: no run or snapshot goes by that name, several do, they are of different tables, or the
             bytes are no longer kept.
     """
-    sides = [_find(store, name) for name in (first, second)]
+    sides = [find(name) for name in (first, second)]
     common = [t for t in sides[0] if t in sides[1]]
     if not common:
         tables = [", ".join(s) or "none" for s in sides]
@@ -127,8 +139,13 @@ def compare(store: Store, spec: Spec, first: str, second: str) -> tuple[TableDif
     return tuple(found)
 
 
-def _find(store: Store, name: str) -> dict[str, Snapshot]:
-    known, used = _snapshots(store), _used(store)
+def tables_of(fold: TablesFold, name: str) -> dict[str, Snapshot]:
+    """The tables of a run, or the one snapshot whose digest begins like that.
+
+    Raises:
+        NotFound: no run or snapshot goes by that name, or several do.
+    """
+    known, used = fold.known, fold.used
     if name in used:
         return {t: known[t, a] for t, a in used[name].items() if (t, a) in known}
     found = {

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headrace.core.codec import to_plain
+from headrace.core.digest import digest
 from headrace.core.event import Event
 from headrace.core.gates import GATES
 from headrace.core.html import table
 from headrace.core.ports import Store
-from headrace.core.views import RELEASE_KINDS, RUN_KINDS, runs, waivers
+from headrace.core.views import RELEASE_KINDS, RUN_KINDS, waivers
 
 KINDS = (*RUN_KINDS, *RELEASE_KINDS, "stage.finished", "gate.judged", "gate.waived", "run.reproduced")
 
@@ -107,75 +109,102 @@ class Health:
         return table(["gate", "judged", "passed", "waived"], rows, title="health")
 
 
-def health(store: Store, *, now: datetime) -> Health:
-    """Fold the ledger into a project's health, as of `now`."""
-    events = list(store.read(kinds=KINDS))
-    evaluators, quiet = _evaluators(events)
+class HealthFold:
+    """What a project's health is told from, event by event."""
+
+    kinds = KINDS
+
+    def __init__(self) -> None:
+        self.named: set[str] = set()
+        self.made: dict[str, _Made] = {}
+        self.agreed = [0, 0]
+        self.gates: dict[str, Counter[str]] = {g: Counter() for g in GATES}
+        self.waived: list[Event] = []
+        self.took: dict[str, array[float]] = {}
+        self.count: Counter[str] = Counter()
+        self.first = self.promoted = ""
+        self.newest = (0, "")
+        self._begun: dict[str, int] = {}
+
+    def take(self, e: Event) -> None:
+        """One event more."""
+        p = e.payload
+        self.count[e.kind] += 1
+        self.named.update(dict(p.get("artifacts", {})).values())
+        if e.kind == "stage.finished":
+            self._stage(e)
+        elif e.kind == "gate.judged":
+            self._verdict(p["verdict"])
+        elif e.kind == "gate.waived":
+            self.waived.append(e)
+        elif e.kind == "run.started":
+            self.first = self.first or e.time
+            self._begun.setdefault(e.subject, e.seq)
+        elif e.kind == "run.finished":
+            self.newest = max(self.newest, (self._begun.pop(e.subject, 0), e.subject))
+        elif e.kind == "run.reproduced":
+            self.agreed[bool(p["reproduction"]["agrees"])] += 1
+        elif e.kind == "release.made":
+            self.named.add(p["manifest"])
+        elif e.kind == "release.promoted":
+            self.promoted = e.time
+
+    def _stage(self, e: Event) -> None:
+        output = e.payload["output"]
+        made = digest([output["outputs"], output["facts"]])
+        before = self.made.get(e.subject)
+        self.made[e.subject] = (
+            _Made(made, 1, True)
+            if before is None
+            else _Made(before.digest, before.times + 1, before.same and before.digest == made)
+        )
+        self.took.setdefault(e.payload["stage"], array("d")).append(float(e.payload["seconds"]))
+
+    def _verdict(self, verdict: Mapping[str, Any]) -> None:
+        seen = self.gates.setdefault(_family(verdict["gate"]), Counter())
+        seen["judged"] += 1
+        seen[verdict["outcome"]] += 1
+        seen["waived"] += verdict.get("waiver") is not None
+
+
+class _Made(NamedTuple):
+    """What stages of one key made: a digest, how often, and whether it was the same each time."""
+
+    digest: str
+    times: int
+    same: bool
+
+
+def health(store: Store, fold: HealthFold, *, now: datetime) -> Health:
+    """A project's health as of `now`. store: is asked which artifacts it still has."""
+    again = [m for m in fold.made.values() if m.times > 1]
+    evaluators, quiet = _evaluators(store, fold.newest[1])
     return Health(
-        lineage=_lineage(store, events),
-        rework=_rework(events),
-        reproduced=_reproduced(events),
-        gates=_gates(events),
-        waivers=_waivers(events, now),
-        stages=_times(events),
-        cadence=_cadence(events, now),
+        lineage=Share(len(fold.named), sum(store.has(d) for d in fold.named)),
+        rework=Share(len(again), sum(m.same for m in again)),
+        reproduced=Share(sum(fold.agreed), fold.agreed[True]),
+        gates=tuple(
+            GateHealth(gate, seen["judged"], seen["pass"], seen["waived"], seen["not applicable"])
+            for gate, seen in fold.gates.items()
+            if seen
+        ),
+        waivers=_waivers(fold.waived, now),
+        stages=tuple(
+            StageTime(s, len(v), float(np.median(v)), float(np.percentile(v, 95)))
+            for s, v in fold.took.items()
+        ),
+        cadence=_cadence(fold, now),
         evaluators=evaluators,
         silent=quiet,
     )
-
-
-def _lineage(store: Store, events: Sequence[Event]) -> Share:
-    named: set[str] = set()
-    for e in events:
-        named.update(dict(e.payload.get("artifacts", {})).values())
-        if e.kind == "release.made":
-            named.add(e.payload["manifest"])
-    return Share(len(named), sum(store.has(d) for d in named))
-
-
-def _rework(events: Sequence[Event]) -> Share:
-    made: dict[str, list[Any]] = defaultdict(list)
-    for e in events:
-        if e.kind == "stage.finished":
-            output = e.payload["output"]
-            made[e.subject].append([output["outputs"], output["facts"]])
-    again = [v for v in made.values() if len(v) > 1]
-    return Share(len(again), sum(all(o == v[0] for o in v) for v in again))
-
-
-def _reproduced(events: Sequence[Event]) -> Share:
-    found = [e.payload["reproduction"]["agrees"] for e in events if e.kind == "run.reproduced"]
-    return Share(len(found), sum(found))
-
-
-def _verdicts(events: Sequence[Event]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Every verdict with the run that it was given in."""
-    return [(e.subject, e.payload["verdict"]) for e in events if e.kind == "gate.judged"]
 
 
 def _family(gate: str) -> str:
     return gate.partition(":")[0].strip()
 
 
-def _gates(events: Sequence[Event]) -> tuple[GateHealth, ...]:
-    seen: dict[str, list[Mapping[str, Any]]] = {g: [] for g in GATES}
-    for _, verdict in _verdicts(events):
-        seen.setdefault(_family(verdict["gate"]), []).append(verdict)
-    return tuple(
-        GateHealth(
-            gate,
-            judged=len(found),
-            passed=sum(v["outcome"] == "pass" for v in found),
-            waived=sum(v.get("waiver") is not None for v in found),
-            not_applicable=sum(v["outcome"] == "not applicable" for v in found),
-        )
-        for gate, found in seen.items()
-        if found
-    )
-
-
 def _waivers(events: Sequence[Event], now: datetime) -> tuple[WaiverHealth, ...]:
-    given = {e.digest: datetime.fromisoformat(e.time) for e in events if e.kind == "gate.waived"}
+    given = {e.digest: datetime.fromisoformat(e.time) for e in events}
     held = waivers(events, now.date().isoformat())
     return tuple(
         WaiverHealth(
@@ -189,38 +218,26 @@ def _waivers(events: Sequence[Event], now: datetime) -> tuple[WaiverHealth, ...]
     )
 
 
-def _times(events: Sequence[Event]) -> tuple[StageTime, ...]:
-    took: dict[str, list[float]] = defaultdict(list)
-    for e in events:
-        if e.kind == "stage.finished":
-            took[e.payload["stage"]].append(float(e.payload["seconds"]))
-    return tuple(
-        StageTime(s, len(v), float(np.median(v)), float(np.percentile(v, 95))) for s, v in took.items()
-    )
+def _cadence(fold: HealthFold, now: datetime) -> Cadence:
+    def days(since: str) -> float:
+        return (now - datetime.fromisoformat(since)).total_seconds() / 86_400
 
-
-def _cadence(events: Sequence[Event], now: datetime) -> Cadence:
-    count = {k: sum(e.kind == k for e in events) for k in ("run.started", "release.made", "release.promoted")}
-    first = next((datetime.fromisoformat(e.time) for e in events if e.kind == "run.started"), None)
-    promoted = [datetime.fromisoformat(e.time) for e in events if e.kind == "release.promoted"]
-    weeks = (now - first).total_seconds() / 604_800 if first else 0.0
+    weeks = days(fold.first) / 7 if fold.first else 0.0
+    runs = fold.count["run.started"]
     return Cadence(
-        runs=count["run.started"],
-        releases=count["release.made"],
-        promotions=count["release.promoted"],
-        runs_a_week=count["run.started"] / weeks if weeks >= 1 else None,
-        days_since_promotion=(now - promoted[-1]).total_seconds() / 86_400 if promoted else None,
+        runs=runs,
+        releases=fold.count["release.made"],
+        promotions=fold.count["release.promoted"],
+        runs_a_week=runs / weeks if weeks >= 1 else None,
+        days_since_promotion=days(fold.promoted) if fold.promoted else None,
     )
 
 
-def _evaluators(events: Sequence[Event]) -> tuple[Share, tuple[str, ...]]:
+def _evaluators(store: Store, newest: str) -> tuple[Share, tuple[str, ...]]:
     """Which gates gave a verdict (pass or fail) in the newest run that ended, and which were silent."""
-    ended = [r.run for r in runs(events).values() if r.status != "unfinished"]
-    newest = ended[-1] if ended else ""
-    spoke = {
-        _family(v["gate"])
-        for run, v in _verdicts(events)
-        if run == newest and v["outcome"] in ("pass", "fail")
-    }
+    verdicts = (
+        [e.payload["verdict"] for e in store.read(kinds=("gate.judged",), subject=newest)] if newest else []
+    )
+    spoke = {_family(v["gate"]) for v in verdicts if v["outcome"] in ("pass", "fail")}
     silent = tuple(g for g in GATES if g not in spoke)
     return Share(len(GATES) if newest else 0, len(GATES) - len(silent) if newest else 0), silent

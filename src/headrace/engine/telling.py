@@ -63,7 +63,8 @@ def _stages(store: Store, run: RunView) -> tuple[StageTold, ...]:
 
 def _unfinished(store: Store, run: RunView) -> tuple[StageTold, ...]:
     """The stages that worked in a run whose end is not in the ledger."""
-    events = store.read(kinds=("stage.finished", "stage.failed"))
+    began = next((e.seq for e in store.read(kinds=("run.started",), subject=run.run)), 0)
+    events = store.read(after=began, kinds=("stage.finished", "stage.failed"))
     return tuple(
         _stage(
             store,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from headrace.core.clock import Clock, system_clock
 from headrace.core.errors import NotFound, SpecError, did_you_mean
+from headrace.core.following import Fold, Followed
 from headrace.core.html import table
 from headrace.core.places import ONLINE as ONLINE
 from headrace.core.places import STORE_DIR as STORE_DIR
@@ -18,6 +20,9 @@ from headrace.core.views import RUN_KINDS, Releases, ReleaseView, RunView, runs
 if TYPE_CHECKING:
     from headrace.engine.tracking.index import Found, RunIndex
     from headrace.release.manifest import Manifest
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Fold)
 
 
 def _text(file: Path) -> str | None:
@@ -49,7 +54,7 @@ class ProjectBase:
         self._store = store
         self._clock = clock
         self._actor = actor
-        self._indexes: dict[str, RunIndex] = {}
+        self._held: dict[str, Any] = {}
 
     def acting(self, actor: str) -> Self:
         """The same project, its store and all, in the name of somebody else."""
@@ -62,9 +67,16 @@ class ProjectBase:
         """The index in which runs are found, sorted and paged."""
         from headrace.engine.tracking.index import RunIndex
 
-        if "" not in self._indexes:
-            self._indexes.setdefault("", RunIndex(self.store, self.root / STORE_DIR))
-        return self._indexes[""]
+        return self._hold("runs", lambda: RunIndex(self.store, self.root / STORE_DIR))
+
+    def _follow(self, begin: type[F]) -> Followed[F]:
+        """A fold of the ledger that goes on where it stopped when it is asked again."""
+        return self._hold(begin.__name__, lambda: Followed(self.store, begin))
+
+    def _hold(self, name: str, make: Callable[[], T]) -> T:
+        """What is made once for this project, and those that act in it in other names."""
+        found: T = self._held.setdefault(name, make()) if name not in self._held else self._held[name]
+        return found
 
     @property
     def store(self) -> Store:

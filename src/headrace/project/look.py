@@ -71,9 +71,9 @@ class Looking(ProjectBase):
 
     def data(self) -> tuple[Version, ...]:
         """Every snapshot of every table: rows, age, and the runs that used it."""
-        from headrace.engine.data import versions
+        from headrace.engine.data import TablesFold, versions
 
-        return versions(self.store, self._clock)
+        return self._follow(TablesFold).ask(lambda fold: versions(self.store, fold, self._clock))
 
     def data_diff(self, first: str, second: str) -> tuple[TableDiff, ...]:
         """What differs between two snapshots of a table (beginnings of digests), or the tables of two runs.
@@ -81,9 +81,16 @@ class Looking(ProjectBase):
         Raises:
             NotFound: no run or snapshot goes by that name.
         """
-        from headrace.engine.data import compare
+        from headrace.engine.data import TablesFold, compare, tables_of
 
-        return compare(self.store, self.spec().spec, first, second)
+        tables = self._follow(TablesFold)
+        return compare(
+            self.store,
+            lambda name: tables.ask(lambda fold: tables_of(fold, name)),
+            self.spec().spec,
+            first,
+            second,
+        )
 
     def personal(self, *, progress: Progress = silent) -> tuple[PersonalColumn, ...]:
         """The sources' columns that look personal or have a treatment. Reads every row, keeps nothing.
@@ -196,9 +203,9 @@ class Looking(ProjectBase):
 
     def health(self) -> Health:
         """How well the project is kept: lineage, reproducibility, gates, waivers, times, cadence."""
-        from headrace.engine.health import health
+        from headrace.engine.health import HealthFold, health
 
-        return health(self.store, now=self._clock())
+        return self._follow(HealthFold).ask(lambda fold: health(self.store, fold, now=self._clock()))
 
     def audit(self) -> AuditReport:
         """Verify the ledger's chain, every artifact's bytes, and every file of the prediction log."""
