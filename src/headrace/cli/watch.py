@@ -120,11 +120,17 @@ def _say(done: Ticked, as_json: bool, *, quiet: bool) -> None:
         click.echo(f"{who}: {why}", err=True)
 
 
+def _utc(_ctx: click.Context, _option: click.Parameter, moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
 def _filters(command: Any) -> Any:
+    """Which windows: options with the names of what `Project.windows` and `.readings` take."""
+    since, until = "Windows that end at this moment (UTC) or later.", "Windows that end by this moment (UTC)."
     for option in reversed(
         (
-            click.option("--since", type=_MOMENT, help="Windows that end at this moment (UTC) or later."),
-            click.option("--until", type=_MOMENT, help="Windows that end by this moment (UTC)."),
+            click.option("--since", type=_MOMENT, callback=_utc, help=since),
+            click.option("--until", type=_MOMENT, callback=_utc, help=until),
             click.option("--release", default="", metavar="NAME", help="Of this release."),
             click.option("--arm", default="", metavar="ARM", help="Of this arm: champion, canary, …"),
             click.option("--last", type=click.IntRange(1), metavar="N", help="The newest N windows."),
@@ -139,20 +145,9 @@ def _filters(command: Any) -> Any:
 @in_project
 @_filters
 @with_json
-def windows(
-    folder: str,
-    since: datetime | None,
-    until: datetime | None,
-    release: str,
-    arm: str,
-    last: int | None,
-    as_csv: bool,
-    as_json: bool,
-) -> None:
+def windows(folder: str, as_csv: bool, as_json: bool, **which: Any) -> None:
     """List judged windows, oldest first."""
-    found = open_project(folder).windows(
-        since=_utc(since), until=_utc(until), release=release, arm=arm, last=last
-    )
+    found = open_project(folder).windows(**which)
     if as_json:
         print_json([to_plain(w) for w in found])
         return
@@ -178,34 +173,11 @@ def windows(
 @click.option("--of", metavar="NAME", help="Of this column, output or slice.")
 @click.option("--exceeding", is_flag=True, help="Only those beyond their threshold.")
 @with_json
-def readings(
-    folder: str,
-    since: datetime | None,
-    until: datetime | None,
-    release: str,
-    arm: str,
-    last: int | None,
-    as_csv: bool,
-    family: str | None,
-    check: str,
-    of: str | None,
-    exceeding: bool,
-    as_json: bool,
-) -> None:
+def readings(folder: str, family: str | None, as_csv: bool, as_json: bool, **which: Any) -> None:
     """List what checks said of windows, oldest first."""
     from headrace.project.watching import plain
 
-    found = open_project(folder).readings(
-        since=_utc(since),
-        until=_utc(until),
-        release=release,
-        arm=arm,
-        last=last,
-        family=family or "",
-        check=check,
-        of=of,
-        exceeding=exceeding,
-    )
+    found = open_project(folder).readings(family=family or "", **which)
     if as_json:
         print_json(list(plain(found)))
         return
@@ -249,10 +221,6 @@ def _print_csv(names: list[str], rows: list[list[Any]]) -> None:
 
 def _when(moment: int) -> str:
     return iso(from_micros(moment))[:16].replace("T", " ")
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def _span(text: str) -> float:
