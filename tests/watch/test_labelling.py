@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from headrace.core.schema import Type
+from headrace.core.task import Kind, Task
 from headrace.core.watching import Family, Reading
 from headrace.metrics.catalog import METRICS
 from headrace.release.watching import WatchPlan
 from headrace.summary.bins import make_bins
 from headrace.watch.judging import judge
-from headrace.watch.labelling import Judge
+from headrace.watch.labelling import Judge, coded
 from headrace.watch.rows import LiveRows
 from headrace.watch.windows import Side
 
@@ -36,6 +37,19 @@ def test_rows_that_the_model_answered_are_told_also_of_none(shape: tuple[int, ..
     if shape[0]:
         live.score[1] = np.nan
         assert live.answered.tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "truth"),
+    [
+        (Task(Kind.BINARY, (False, True)), [True, "1", 0.0, "maybe", None], [1, 1, 0, np.nan, np.nan]),
+        (Task(Kind.MULTICLASS, (1.0, 2.0, 3.0)), [1, True, "1", 2.0, 9], [0, np.nan, 0, 1, np.nan]),
+        (Task(Kind.REGRESSION), [1, True, "2.5", "n/a", 1.0, None], [1, np.nan, 2.5, np.nan, 1, np.nan]),
+    ],
+)
+def test_labels_are_coded_as_the_task_has_them(task: Task, labels: list[Any], truth: list[float]) -> None:
+    assert np.array_equal(coded(task, labels), truth, equal_nan=True)
+    assert coded(task, []).shape == (0,)
 
 
 def test_a_check_that_fails_by_our_fault_keeps_no_other_from_being_made(

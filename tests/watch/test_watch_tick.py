@@ -11,11 +11,14 @@ from watch_world import HOUR, START, WINDOW, LiveWorld
 
 from headrace.core.clock import from_micros
 from headrace.core.event import Draft
-from headrace.core.watching import Reading
+from headrace.core.watching import Family, Reading
 from headrace.logs.compact import compact
 from headrace.stores.lease import Lease
 from headrace.stores.watch_file import WatchFile
+from headrace.watch import tick as tick_room
+from headrace.watch.facts import Facts
 from headrace.watch.readings import Asked, readings
+from headrace.watch.rows import MOST, LiveRows, live_rows
 from headrace.watch.tick import LOCK, Hooks, Judged
 from headrace.watch.watched import Shelf
 from headrace.watch.windows import Side, tallied, window_of
@@ -215,7 +218,7 @@ def test_alerts_stand_in_the_ledger_with_their_window_or_not_at_all(world: LiveW
     assert [e.seq for e in noted] == [e.seq + 1 for e in judged]
 
 
-MOST = 20
+MOST_DEATHS = 20
 
 
 class Killed(BaseException):
@@ -236,7 +239,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
 
     def step() -> None:
         steps[0] += 1
-        if steps[0] % at == 0 and deaths < MOST:
+        if steps[0] % at == 0 and deaths < MOST_DEATHS:
             raise Killed
 
     def run(self: WatchFile, *args: Any) -> int:
@@ -266,6 +269,38 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
     assert sorted(world.told("labelled")) == sorted(world.told())
     assert [c[0] for c in counted(world).values()] == [60, 120]
     assert {c[1] for c in counted(world).values()} == {e.payload["digest"] for e in world.judged()}
+
+
+def test_a_windows_rows_are_read_once_for_all_that_ask(
+    world: LiveWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write(world.answers(START, 300))
+    read: list[int | None] = []
+
+    def counted_rows(*args: Any) -> LiveRows:
+        read.append(args[-1])
+        return live_rows(*args)
+
+    def asks(*numbers: int | None) -> Any:
+        def check(facts: Facts) -> list[Reading]:
+            return [Reading(Family.DRIFT, f"{most}", n=facts.rows(most).rows) for most in numbers]
+
+        return (Family.DRIFT, check)
+
+    def alert(judged: Judged) -> list[Draft]:
+        assert judged.facts.rows(20).rows == 20  # an explanation looks at some of them, too
+        return []
+
+    monkeypatch.setattr(tick_room, "live_rows", counted_rows)
+    checks = {Side.ARRIVED: [asks(50), asks(MOST, 100)], Side.LABELLED: [asks(None, 50)]}
+    world.at(3).tick(checks=checks, hooks=Hooks(alert))
+    assert read == [MOST, None], "once when it is over, and all of them when labels are due"
+    assert {f.reading.check: f.reading.n for f in told(world)} == {
+        "50": 50,
+        f"{MOST}": 300,
+        "100": 100,
+        "None": 300,
+    }
 
 
 def test_a_long_pause_is_made_up_for_window_by_window(world: LiveWorld) -> None:

@@ -17,7 +17,7 @@ from headrace.core.errors import HeadraceError
 from headrace.core.watching import Family, Reading
 from headrace.watch.drifting import counted, together
 from headrace.watch.facts import VOLUME_SHARE, Check, Facts
-from headrace.watch.labelling import MOST
+from headrace.watch.rows import MOST
 from headrace.watch.windows import Side
 
 _LOG = logging.getLogger("headrace.watch")

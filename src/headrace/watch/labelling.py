@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headrace.checks.drift.budget import split
 from headrace.checks.live.calibration import calibration
@@ -20,14 +21,11 @@ from headrace.core.errors import DataError
 from headrace.core.task import Kind, Task, code_of, truth_of
 from headrace.core.watching import Family, Reading
 from headrace.metrics.catalog import metric
-from headrace.metrics.record import Metric, Predictions
+from headrace.metrics.record import Ints, Metric, Predictions
 from headrace.release.manifest import Manifest
 from headrace.summary.bins import Bins
 from headrace.watch.rows import LiveRows
 from headrace.watch.watched import Watched
-
-MOST = 20_000
-"""Rows that an estimate is made of, at most: evenly chosen over the window."""
 
 
 class Judge:
@@ -81,25 +79,19 @@ class Judge:
 
     def labelled(self, rows: LiveRows, truths: Mapping[str, Any]) -> Labelled:
         """The rows whose truth is known and that the model answered. truths: labels by prediction."""
-        y = np.array([self._truth(truths.get(i)) for i in rows.ids], np.float64)
-        answered = rows.answered
-        if self.task.kind is not Kind.REGRESSION:
-            answered &= rows.decision >= 0
-        good = np.isfinite(y) & answered
+        y = coded(self.task, (truths.get(i) for i in rows.ids))
+        good = np.isfinite(y) & self._answered(rows)
         units = np.arange(int(good.sum())) // self._together
-        decision = None if self.task.kind is Kind.REGRESSION else rows.decision[good]
-        told = Predictions(self.task, y[good], rows.score[good], units, decision)
+        told = Predictions(self.task, y[good], rows.score[good], units, self._decisions(rows, good))
         return Labelled(told, self.bins, rows.codes[good], np.zeros(len(units), np.int64))
 
-    def _truth(self, label: Any) -> float:
-        """A label as the task has it; NaN for none, and for a class that the model does not know."""
-        if label is None:
-            return np.nan
-        truth = truth_of(self.task, label)
-        if self.task.kind is Kind.REGRESSION or truth is None:
-            return np.nan if truth is None else float(truth)
-        code = code_of(self.task, truth)
-        return np.nan if code is None else float(code)
+    def _answered(self, rows: LiveRows) -> NDArray[np.bool_]:
+        """Which rows have all of the model's answer [n]."""
+        whole = self.task.kind is Kind.REGRESSION
+        return rows.answered if whole else rows.answered & (rows.decision >= 0)
+
+    def _decisions(self, rows: LiveRows, some: NDArray[np.bool_]) -> Ints | None:
+        return None if self.task.kind is Kind.REGRESSION else rows.decision[some]
 
     @cached_property
     def _together(self) -> int:
@@ -118,7 +110,7 @@ class Judge:
         chance = rate * self.chances[family]
         match family:
             case Family.PERFORMANCE:
-                return performance([self.metric], window, self.baseline, chance, answers=answers)
+                return performance(self.metric, window, self.baseline, chance, answers=answers)
             case Family.CALIBRATION:
                 return calibration(window, self.baseline, chance)
             case Family.SLICES:
@@ -146,10 +138,22 @@ class Judge:
         """The release's metric before labels are there."""
         if Family.ESTIMATED not in self.chances:
             return ()
-        known = rows.answered
-        decision = None
-        if self.task.kind is not Kind.REGRESSION:
-            known &= rows.decision >= 0
-            decision = rows.decision[known]
-        told = Answers(self.task, rows.score[known], decision, rows.codes[known])
+        known = self._answered(rows)
+        told = Answers(self.task, rows.score[known], self._decisions(rows, known), rows.codes[known])
         return (self.estimator.reading(told, rate * self.chances[Family.ESTIMATED]),)
+
+
+def coded(task: Task, labels: Iterable[Any]) -> NDArray[np.float64]:
+    """Labels as predictions have truth [n]: a number, or the code of a class; NaN for none, and for what is
+    neither."""
+    known: dict[tuple[type, Any], float] = {(type(None), None): np.nan}
+    found = []
+    for label in labels:
+        key = type(label), label  # 1 and true are equal, and may be two classes
+        if key not in known:
+            truth = truth_of(task, label)
+            if truth is not None and task.kind is not Kind.REGRESSION:
+                truth = code_of(task, truth)
+            known[key] = np.nan if truth is None else float(truth)
+        found.append(known[key])
+    return np.array(found, np.float64)

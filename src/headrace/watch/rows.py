@@ -29,8 +29,8 @@ from headrace.watch.counting import apart, by_model, columns_of
 from headrace.watch.watched import Watched
 
 _TIME = "time"
-MANY = 20_000
-"""Rows that are read at least where not all are asked for: several checks ask, each for its own number."""
+MOST = 20_000
+"""Rows that a check looks at, at most, where it does not need all: so many are read, for all checks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Reread:
     def __call__(self, most: int | None) -> LiveRows:
         """The rows, or so many of them, evenly spread. Raises as `live_rows`."""
         if self._held is None or (self._most is not None and (most is None or most > self._most)):
-            self._most = None if most is None else max(most, MANY)
+            self._most = None if most is None else max(most, MOST)
             self._held = self._read(self._most)
         rows = self._held
         if most is None or rows.rows <= most:

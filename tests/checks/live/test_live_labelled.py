@@ -26,7 +26,7 @@ Check = Callable[[Labelled, Baseline], Sequence[Reading]]
 
 
 def _performance(name: str) -> Check:
-    return lambda w, b: performance([METRICS[name]], w, b, CHANCE, answers=w.rows)[:1]
+    return lambda w, b: performance(METRICS[name], w, b, CHANCE, answers=w.rows)[:1]
 
 
 def _estimated(name: str) -> Check:
@@ -190,11 +190,11 @@ def test_isotonic_regression_is_that_of_scikit_learn() -> None:
 def test_too_few_labels_and_too_short_a_reference_are_told() -> None:
     world = World(BINARY, 1)
     few = world.rows(10)
-    (reading, coverage) = performance([METRICS["f1"]], few, world.baseline(), CHANCE, answers=100)
+    (reading, coverage) = performance(METRICS["f1"], few, world.baseline(), CHANCE, answers=100)
     assert reading.value is None and "30 are needed" in reading.why_none and not reading.exceeds
     assert coverage.value == 0.1
     short = World(BINARY, 1, per_day=100)
-    (reading, _) = performance([METRICS["f1"]], short.rows(300), short.baseline(1000), CHANCE, answers=300)
+    (reading, _) = performance(METRICS["f1"], short.rows(300), short.baseline(1000), CHANCE, answers=300)
     assert reading.value is not None and "20 are needed" in reading.why_none and not reading.exceeds
     assert [r.why_none for r in calibration(few, world.baseline(), CHANCE)] == [
         "10 labelled rows; 30 are needed"
@@ -211,7 +211,7 @@ def test_no_labels_at_all() -> None:
     world = World(BINARY, 1)
     none = world.rows(50).where(np.zeros(50, bool))
     for readings in (
-        performance([METRICS["f1"]], none, world.baseline(), CHANCE, answers=0),
+        performance(METRICS["f1"], none, world.baseline(), CHANCE, answers=0),
         slices(METRICS["f1"], none, world.baseline(), ["where"], CHANCE),
         fairness(none, world.baseline(), ["where"], CHANCE),
     ):

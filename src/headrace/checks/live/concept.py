@@ -86,17 +86,17 @@ def residual(p: Predictions) -> NDArray[np.float64]:
     return np.asarray((p.decision == p.y) - p.score[np.arange(p.rows), p.decision], np.float64)
 
 
-def errors(p: Predictions, scale: float = 0.0) -> NDArray[np.float64]:
-    """The error of each row in [0, 1]: wrong or not; of a regression the absolute error in units of `scale`,
-    0 there: of its own largest but one in a thousand."""
+def errors(p: Predictions, scale: float) -> NDArray[np.float64]:
+    """The error of each row in [0, 1]: wrong or not; of a regression the absolute error in units of
+    `scale`."""
     if p.task.kind is not Kind.REGRESSION:
         return np.asarray(p.decision != p.y, np.float64)
     apart = np.abs(p.y - p.score)
-    return np.asarray(np.minimum(apart / (scale or scale_of(p)), 1.0))
+    return np.asarray(np.minimum(apart / scale, 1.0))
 
 
 def scale_of(p: Predictions) -> float:
-    """What the absolute errors of a regression are measured in."""
+    """What the absolute errors of a regression are measured in: the largest but one in a thousand."""
     if p.task.kind is not Kind.REGRESSION or not p.rows:
         return 1.0
     return max(float(np.quantile(np.abs(p.y - p.score), _HIGHEST)), 1e-300)

@@ -5,7 +5,6 @@ Rows whose labels came are not always like the others; `coverage` says how many 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from headrace.checks.live.labelled import SEED, Baseline, Labelled, metric_reading
@@ -15,26 +14,19 @@ from headrace.metrics.record import Metric
 
 
 def performance(
-    metrics: Sequence[Metric], window: Labelled, baseline: Baseline, chance: float, *, answers: int
-) -> tuple[Reading, ...]:
-    """Each metric; the first is what the release is judged by, and the one that may alarm.
-
-    answers: of the window, with or without a label.
+    metric: Metric, window: Labelled, baseline: Baseline, chance: float, *, answers: int
+) -> tuple[Reading, Reading]:
+    """What the release is judged by, and how many of the window's `answers` have a label.
 
     The interval resamples the window's units (`metrics.intervals`); the threshold is where so many windows
     of this size lie while nothing changes.
     """
-    found: list[Reading] = []
-    for i, metric in enumerate(metrics):
-        reading = metric_reading(Family.PERFORMANCE, metric, window, baseline, chance)
-        if reading.value is not None:
-            told = interval(metric, window.predictions, seed=SEED, resamples=400).interval
-            if told is not None:
-                reading = replace(reading, low=told.low, high=told.high)
-        found.append(reading if i == 0 else replace(reading, exceeds=False, threshold=None))
+    reading = metric_reading(Family.PERFORMANCE, metric, window, baseline, chance)
+    if reading.value is not None:
+        told = interval(metric, window.predictions, seed=SEED, resamples=400).interval
+        if told is not None:
+            reading = replace(reading, low=told.low, high=told.high)
     share = window.rows / answers if answers else None
     why = "" if answers else "nothing was answered"
-    found.append(
-        Reading(Family.PERFORMANCE, "coverage", value=share, n=answers, unit="labelled", why_none=why)
-    )
-    return tuple(found)
+    coverage = Reading(Family.PERFORMANCE, "coverage", value=share, n=answers, unit="labelled", why_none=why)
+    return reading, coverage
