@@ -17,6 +17,7 @@ from typing import Any
 
 import httptools
 
+from headrace.serve.http.awake import Awake
 from headrace.serve.http.eager import begin
 from headrace.serve.http.endpoint import Refused, Reply
 from headrace.serve.http.limits import Limits
@@ -42,6 +43,7 @@ class Wire:
         self.bytes = 0
         self.draining = False
         self.common = b""
+        self.awake = Awake(loop, lambda: self.waiting)
         self._sweeps: asyncio.TimerHandle | None = None
         self.sweep()
 
@@ -137,8 +139,7 @@ class Connection(asyncio.Protocol):
             self._parse(data[at : at + _PIECE])
 
     def _parse(self, data: bytes) -> None:
-        number, size = self._number, self._size
-        rest = data
+        number, size, rest = self._number, self._size, data
         while rest and not self._deaf:
             try:
                 self._parser.feed_data(rest)
@@ -333,6 +334,7 @@ class Connection(asyncio.Protocol):
         told = answer_of(reply, self._wire.common, keep=keep, old=request.old, head_only=request.head_only)
         self._transport.write(told)
         self._since = perf_counter()
+        self._wire.awake.stay(self._since)
         if not keep:
             self._end()
 
