@@ -10,23 +10,25 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from headrace.core.codec import from_json, to_json
+from headrace.core.codec import from_json
 from headrace.core.errors import NotFound, StoreError, UserError, did_you_mean
 from headrace.core.event import Event
 from headrace.core.ports import Store
 from headrace.core.schema import Type
-from headrace.core.views import RUN_KINDS, RunView, run_after
-from headrace.engine.tracking.search import FIELDS, answers, fields, parse_where, type_of
+from headrace.core.views import RUN_KINDS
+from headrace.engine.tracking.lines import Kept, RunLine, move, write
+from headrace.engine.tracking.search import FIELDS, answers, engine, parse_where
 from headrace.stores.connect import transaction
 from headrace.stores.runs_file import CHUNK, FILE
 
 if TYPE_CHECKING:
+    import duckdb
     import numpy as np
     from numpy.typing import NDArray
 
@@ -39,45 +41,12 @@ _TOGETHER = 2000
 
 
 @dataclass(frozen=True)
-class RunLine:
-    """A run in a list. metric, value, low, high: the sealed test where it told one, else the validation's.
-    numbers: every number that is known of it, by `metrics.X`, `validation.X`, …"""
-
-    run: str
-    name: str
-    started: str
-    finished: str
-    author: str
-    status: str
-    kind: str
-    release: str
-    parent: str
-    group: str
-    model: str
-    seconds: float | None
-    metric: str = ""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    tested: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Found:
     """A part of the runs that were looked for. total: all of them; every: all runs."""
 
     lines: tuple[RunLine, ...]
     total: int
     every: int
-
-
-class _Kept(msgspec.Struct):
-    """A run as the index has it: its view without the summary, and its line."""
-
-    view: RunView
-    line: RunLine
 
 
 class RunIndex:
@@ -89,8 +58,10 @@ class RunIndex:
         self._path = folder / INDEX
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._engine: duckdb.DuckDBPyConnection | None = None
         self._columns: dict[str, list[Any]] = {}
         self._at = (-1, "")
+        self._come: Any = None  # the last event about runs that the columns know
 
     def close(self) -> None:
         """Close the file. It is opened again when it is next used."""
@@ -130,7 +101,7 @@ class RunIndex:
             if row is None:
                 near = [r[0] for r in db.execute("SELECT run FROM run ORDER BY number DESC LIMIT 1000")]
                 raise NotFound(f"there is no run {run!r}", fix=did_you_mean(run, near))
-            return from_json(row[0], _Kept).line
+            return from_json(row[0], Kept).line
 
         return self._ask(look)
 
@@ -156,7 +127,10 @@ class RunIndex:
         db = self._open(anew=anew)
         self._catch_up(db, head)
         self._at = head
-        self._columns.clear()
+        come = db.execute("SELECT seq, digest FROM cursor").fetchone()
+        if come != self._come:  # by another process, too
+            self._columns.clear()
+            self._come = come
         return db
 
     def _open(self, *, anew: bool) -> sqlite3.Connection:
@@ -178,7 +152,9 @@ class RunIndex:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
-        self._db = None
+        if self._engine is not None:
+            self._engine.close()
+        self._db = self._engine = None
         self._columns.clear()
         self._at = (-1, "")
 
@@ -194,8 +170,8 @@ class RunIndex:
             with transaction(db, "BEGIN IMMEDIATE"):
                 # Another process may have come further meanwhile.
                 done = (db.execute("SELECT seq FROM cursor").fetchone() or (0,))[0]
-                _write(db, [e for e in part if e.seq > done])
-                _move(db, part[-1].seq, part[-1].digest)
+                write(db, [e for e in part if e.seq > done])
+                move(db, part[-1].seq, part[-1].digest)
 
     def _same(self, row: tuple[int, str]) -> bool:
         """Whether the line that the index came to is still that line."""
@@ -217,7 +193,9 @@ class RunIndex:
             return np.arange(every)
         expr = parse_where(where, names)
         columns = {n: self._column(db, n) for n in expr.columns}
-        return answers(expr, columns, names, every)
+        if self._engine is None:
+            self._engine = engine()
+        return answers(self._engine, expr, columns, names, every)
 
     def _sorted(
         self,
@@ -263,10 +241,10 @@ class RunIndex:
         self._columns[name] = made
         return made
 
-    def _kept(self, db: sqlite3.Connection, numbers: Sequence[int]) -> list[_Kept]:
+    def _kept(self, db: sqlite3.Connection, numbers: Sequence[int]) -> list[Kept]:
         marks = ",".join("?" * len(numbers))
         rows = dict(db.execute(f"SELECT number, body FROM run WHERE number IN ({marks})", list(numbers)))
-        return [from_json(rows[n], _Kept) for n in numbers]
+        return [from_json(rows[n], Kept) for n in numbers]
 
 
 def _parts(events: Iterable[Event], most: int) -> Iterator[list[Event]]:
@@ -278,137 +256,3 @@ def _parts(events: Iterable[Event], most: int) -> Iterator[list[Event]]:
             part = []
     if part:
         yield part
-
-
-def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
-    """Fold events into the runs that they are about."""
-    views: dict[str, tuple[int, RunView, RunLine | None]] = {}
-    flat: dict[str, dict[str, Any]] = {}
-    for e in events:
-        known = views.get(e.subject) or _read(db, e.subject)
-        view = run_after(known[1] if known else None, e)
-        if view is None:
-            continue
-        number = known[0] if known else _number(db, e.subject)
-        line = known[2] if known else None
-        if e.kind in ("run.started", "run.finished") or line is None:
-            line = _line(view)
-        else:
-            line = replace(line, tags=view.tags, group=view.group, notes=view.notes)
-        seen = fields(view)
-        mine = flat.setdefault(e.subject, {})
-        if e.kind == "run.noted":
-            # A tag that was taken away is null from now on.
-            mine.update({f"tags.{n}": None for n in e.payload.get("tags", {})})
-            seen = {n: v for n, v in seen.items() if n.startswith("tags.") or n == "group"}
-        mine.update(seen)
-        views[e.subject] = (number, replace(view, summary={}), line)
-    ids = _ids(db, flat.values())
-    db.executemany(
-        "INSERT OR REPLACE INTO run VALUES (?,?,?)",
-        [(n, v.run, to_json(_Kept(v, line or _line(v)))) for n, v, line in views.values()],
-    )
-    _set(db, [(ids[n], views[run][0], v) for run, mine in flat.items() for n, v in mine.items() if n in ids])
-
-
-def _set(db: sqlite3.Connection, cells: Sequence[tuple[int, int, Any]]) -> None:
-    """Put values into their chunks: the field's number, the run's, the value."""
-    chunks: dict[tuple[int, int], list[Any]] = {}
-    for name, number, value in cells:
-        chunk, place = divmod(number - 1, CHUNK)
-        mine = chunks.get((name, chunk))
-        if mine is None:
-            row = db.execute("SELECT cells FROM field WHERE name = ? AND chunk = ?", (name, chunk)).fetchone()
-            mine = chunks[name, chunk] = msgspec.msgpack.decode(row[0]) if row else []
-        mine.extend([None] * (place + 1 - len(mine)))
-        mine[place] = _plain(value)
-    packed = [(n, c, msgspec.msgpack.encode(values)) for (n, c), values in chunks.items()]
-    db.executemany("INSERT OR REPLACE INTO field VALUES (?,?,?)", packed)
-
-
-def _read(db: sqlite3.Connection, run: str) -> tuple[int, RunView, RunLine | None] | None:
-    row = db.execute("SELECT number, body FROM run WHERE run = ?", (run,)).fetchone()
-    if row is None:
-        return None
-    kept = from_json(row[1], _Kept)
-    return row[0], kept.view, kept.line
-
-
-def _number(db: sqlite3.Connection, run: str) -> int:
-    """A place for a new run, behind the others."""
-    found: int = db.execute("SELECT coalesce(max(number), 0) + 1 FROM run").fetchone()[0]
-    db.execute("INSERT INTO run VALUES (?,?,?)", (found, run, b""))
-    return found
-
-
-def _ids(db: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Numbers of the fields' names; a field whose values are of several types is text."""
-    kinds: dict[str, Type] = {}
-    for row in rows:
-        for name, value in row.items():
-            if value is not None:
-                kind = FIELDS.get(name) or type_of(value)
-                kinds[name] = kind if kinds.get(name, kind) is kind else Type.TEXT
-    for name, kind in kinds.items():
-        db.execute(
-            "INSERT INTO name (name, kind) VALUES (?,?) ON CONFLICT (name) DO UPDATE SET kind = "
-            "CASE WHEN kind = excluded.kind THEN kind ELSE 'text' END",
-            (name, kind.value),
-        )
-    return dict(db.execute("SELECT name, id FROM name"))
-
-
-def _plain(value: Any) -> Any:
-    return (
-        int(value)
-        if isinstance(value, bool)
-        else value
-        if isinstance(value, int | float)
-        else (None if value is None else str(value))
-    )
-
-
-def _move(db: sqlite3.Connection, seq: int, digest: str) -> None:
-    db.execute(
-        "INSERT INTO cursor VALUES (1, ?, ?) ON CONFLICT (only) DO UPDATE SET seq = excluded.seq, "
-        "digest = excluded.digest WHERE excluded.seq > seq",
-        (seq, digest),
-    )
-
-
-def _line(view: RunView) -> RunLine:
-    s = view.summary
-    flat = fields(view)
-    shown: Mapping[str, Any] = {}
-    metric, tested = "", False
-    test = s.get("test") or {}
-    if test.get("value") is not None:
-        metric, shown, tested = test["metric"], test, True
-    elif s.get("validation"):
-        metric = test.get("metric") or s.get("metric") or next(iter(s["validation"]))
-        shown = s["validation"].get(metric) or {}
-    elif s.get("metrics"):
-        metric, value = next(iter(s["metrics"].items()))
-        shown = {"value": value}
-    interval = shown.get("interval") or {}
-    return RunLine(
-        run=view.run,
-        name=view.name,
-        started=view.started,
-        finished=view.finished,
-        author=view.author,
-        status=view.status,
-        kind=flat["kind"],
-        release=view.release,
-        parent=view.parent,
-        group=view.group,
-        model=str(flat["model"] or ""),
-        seconds=flat["seconds"],
-        metric=metric,
-        value=shown.get("value"),
-        low=interval.get("low"),
-        high=interval.get("high"),
-        tested=tested,
-        tags=dict(view.tags),
-        notes=view.notes,
-    )

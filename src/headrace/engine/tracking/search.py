@@ -13,6 +13,7 @@ from headrace.expr.nodes import Expr
 from headrace.expr.to_sql import to_sql
 
 if TYPE_CHECKING:
+    import duckdb
     import numpy as np
     from numpy.typing import NDArray
 
@@ -44,7 +45,8 @@ def find_runs(seen: Sequence[RunView], where: str) -> list[RunView]:
     types = {**FIELDS, **_types(rows)}
     expr = parse_where(where, types)
     columns = {name: [row.get(name) for row in rows] for name in expr.columns}
-    return [seen[i] for i in answers(expr, columns, types, len(rows))]
+    with engine() as db:
+        return [seen[i] for i in answers(db, expr, columns, types, len(rows))]
 
 
 def parse_where(where: str, types: Mapping[str, Type]) -> Expr:
@@ -104,11 +106,22 @@ def type_of(value: Any) -> Type:
     return Type.NUMBER if isinstance(value, int | float) else Type.TEXT
 
 
+def engine() -> duckdb.DuckDBPyConnection:
+    """What evaluates expressions; it reaches nothing but what it is given. To open it takes longer than most
+    answers."""
+    import duckdb
+
+    return duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1})
+
+
 def answers(
-    expr: Expr, columns: Mapping[str, Sequence[Any]], types: Mapping[str, Type], rows: int
+    db: duckdb.DuckDBPyConnection,
+    expr: Expr,
+    columns: Mapping[str, Sequence[Any]],
+    types: Mapping[str, Type],
+    rows: int,
 ) -> NDArray[np.int64]:
     """The numbers of the rows, ascending, for which an expression over columns is true."""
-    import duckdb
     import numpy as np
     import pyarrow as pa
 
@@ -116,9 +129,11 @@ def answers(
         return np.zeros(0, dtype=np.int64)
     arrays = {name: _column(columns[name], types[name]) for name in expr.columns}
     table = pa.table({**arrays, "at_": pa.array(range(rows))})
-    with duckdb.connect(":memory:", config={"enable_external_access": False}) as db:
-        db.register("runs_", table)
+    db.register("runs_", table)
+    try:
         found = db.execute(f"select at_ from runs_ where {to_sql(expr)} order by at_").fetchnumpy()
+    finally:
+        db.unregister("runs_")
     return np.asarray(found["at_"], dtype=np.int64)
 
 
