@@ -37,7 +37,6 @@ def ui(folder: str, host: str, port: int, opened: bool) -> None:
     from headrace.serve.worker import run
     from headrace.serve.workers import listen
     from headrace.web.entrance import BASE, LOOPBACK
-    from headrace.web.warm import warm
 
     project = open_project(folder)
     tokens = bool(project.tokens())
@@ -51,7 +50,6 @@ def ui(folder: str, host: str, port: int, opened: bool) -> None:
         address = f"http://{host}:{sockets[0].getsockname()[1]}{BASE}"
 
         def ready() -> None:
-            warm(project)
             click.echo(f"the dashboard is on {address}", err=True)
             if opened:
                 click.launch(address)
@@ -76,6 +74,7 @@ def make(root: Path, host: str, loop: asyncio.AbstractEventLoop) -> Application:
     store = EmbeddedStore(root / STORE_DIR)
     guard = Guard(store, system_clock)
     site = site_of(root, store, guard, host=host)
+    site.warm()
     away = Reply(b"", 303, headers=((b"location", BASE.encode()),))
     home = Endpoint("GET", "/", lambda _: away, "leads to the dashboard", role="")
 

@@ -69,6 +69,12 @@ class Site:
         self._pages: tuple[Page, ...] = ()
         self._renderer: Renderer | None = None
 
+    def warm(self) -> None:
+        """Have pages quick from the first on, where nothing else is waited for."""
+        from headrace.web.warm import warm
+
+        warm(lambda: self._open(""))
+
     def close(self) -> None:
         """Let the pages that are being made come to their end."""
         self._threads.shutdown(cancel_futures=True)

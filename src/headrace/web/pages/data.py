@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.core.codec import from_plain
 from headrace.core.errors import HeadraceError
+from headrace.core.told import RunTold
 from headrace.data.profile.record import Profile
 from headrace.data.versions import TableDiff
 from headrace.engine.data import Version
@@ -15,16 +16,21 @@ from headrace.report.profile import table_sections
 from headrace.web.page import Asked, Page
 
 _LOOKED = 20
+PER_PAGE = 50
 
 
 @dataclass(frozen=True)
 class DataPage:
-    """The page. table: the one that is looked at, of `tables`. run: whose profile it is. first, second:
+    """The page. table: the one that is looked at, of `tables`. versions: a page of its snapshots, the newest
+    first; total: all of them. run: whose profile it is. first, second:
     snapshots that are compared, and what differs; wrong: why that can't be said."""
 
     tables: tuple[str, ...]
     table: str
     versions: tuple[Version, ...]
+    total: int
+    page: int
+    pages: int
     profile: Profile | None
     run: str
     first: str
@@ -39,7 +45,8 @@ def model(asked: Asked) -> DataPage:
     project = asked.project
     versions = project.data()
     tables = tuple(dict.fromkeys(v.table for v in versions))
-    run, profile = _profile(asked)
+    told = _told(asked)
+    profile = from_plain(told.records["profile"], Profile) if told else None
     if profile is not None:
         first = tuple(t.table for t in profile.tables)
         tables = (*first, *(t for t in tables if t not in first))
@@ -53,22 +60,36 @@ def model(asked: Asked) -> DataPage:
         except HeadraceError as error:
             wrong = "; ".join(f"{p.what}{f' ({p.why})' if p.why else ''}" for p in error.problems)
     mine = tuple(v for v in versions if v.table == table)[::-1]
-    return DataPage(tables, table, mine, profile, run, a, b, diffs, wrong, _descriptions(asked, run))
+    pages = max(1, -(-len(mine) // PER_PAGE))
+    page = min(pages, asked.whole("page", 1, least=1))
+    return DataPage(
+        tables,
+        table,
+        mine[(page - 1) * PER_PAGE : page * PER_PAGE],
+        len(mine),
+        page,
+        pages,
+        profile,
+        told.run.run if told else "",
+        a,
+        b,
+        diffs,
+        wrong,
+        _descriptions(told) if told else {},
+    )
 
 
-def _profile(asked: Asked) -> tuple[str, Profile | None]:
-    """The profile of the newest run that has one."""
+def _told(asked: Asked) -> RunTold | None:
+    """The newest run that has a profile."""
     for line in asked.project.search_runs("kind = 'spine'", most=_LOOKED).lines:
-        plain = asked.project.told(line.run).records.get("profile")
-        if plain is not None:
-            return line.run, from_plain(plain, Profile)
-    return "", None
+        told = asked.project.told(line.run)
+        if told.records.get("profile") is not None:
+            return told
+    return None
 
 
-def _descriptions(asked: Asked, run: str) -> Mapping[str, str]:
-    if not run:
-        return {}
-    described = asked.project.told(run).spec.get("data", {}).get("columns") or {}
+def _descriptions(told: RunTold) -> Mapping[str, str]:
+    described = told.spec.get("data", {}).get("columns") or {}
     return {
         name: str(said.get("description", "") if isinstance(said, Mapping) else said)
         for name, said in described.items()

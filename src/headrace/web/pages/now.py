@@ -16,7 +16,7 @@ from headrace.core.gates import GATES, STAGES
 from headrace.core.jobs import JOB_KINDS, jobs
 from headrace.core.routes import Route
 from headrace.core.views import State, waivers
-from headrace.core.watching import WATCH_KINDS, AlertState, alerts
+from headrace.core.watching import ALERT_KINDS, AlertState, alerts
 from headrace.web import channel
 from headrace.web.channel import Reach
 from headrace.web.entrance import BASE
@@ -24,7 +24,6 @@ from headrace.web.page import Asked, Page
 from headrace.web.said import NEWS, Said, release_path, run_path, said
 
 _SOON = 14
-_ALERTS = tuple(k for k in WATCH_KINDS if k.startswith("alert."))
 _NEWS = 12
 
 
@@ -94,7 +93,7 @@ def model(asked: Asked) -> Now:
     reaches = _stages(asked, run, verdicts, owners) if run else _no_run()
     state = project.releases()
     routes = project.routes()
-    found_alerts = alerts(store.read(kinds=_ALERTS))
+    found_alerts = alerts(store.read(kinds=ALERT_KINDS))
     return Now(
         run=run.run if run else "",
         run_name=run.name if run else "",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.core.errors import ExprError, UserError
-from headrace.engine.tracking.index import RunLine
+from headrace.engine.tracking.lines import RunLine
 from headrace.web.page import MOST, Asked, Page
 
 PER_PAGE = 50
