@@ -11,9 +11,9 @@ import pytest
 from serve_releases import LONG_TAIL, Release, make_release, requests
 
 from headrace.core.errors import DataError
-from headrace.core.task import Kind
+from headrace.core.task import Kind, label
 from headrace.graph.rows import RowEncoder
-from headrace.serve.answer import Answerer, label, label_name
+from headrace.serve.answer import Answerer, label_name
 
 ROW: dict[str, Any] = {
     "distance": 700.5,

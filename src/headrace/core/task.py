@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.core.review import Label
 from headrace.core.spelled import spelled
 
 
@@ -26,6 +27,16 @@ class Task:
 
     kind: Kind
     classes: tuple[str | float | bool, ...] = ()
+
+
+def label(value: str | float | bool) -> Label:
+    """A class as callers see it: a whole number has no fraction (1.0 is 1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def labels(task: Task) -> tuple[Label, ...]:
+    """The classes as callers see them, in the order of their codes."""
+    return tuple(label(c) for c in task.classes)
 
 
 def code_of(task: Task, value: str | float | bool | None) -> int | None:

@@ -12,9 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.core.errors import UserError
-from headrace.core.review import Item, Label
+from headrace.core.review import Item
 from headrace.core.schema import Type
-from headrace.core.task import Kind, Task
+from headrace.core.spelled import spelled
+from headrace.core.task import Kind, Task, labels
 from headrace.data.rows import Rows
 from headrace.engine.columns import ANSWER, answering, join_vectors
 from headrace.engine.context import Context, Made
@@ -88,7 +89,7 @@ def items_of(
         chance=chance,
         wanted=2 if double else 1,
         source=source_of(ctx.run),
-        choices=_labels(task),
+        choices=labels(task),
     )
     return [
         replace(base, id=f"{ctx.run}-{number}", inputs=inputs, answer=answer)
@@ -146,18 +147,13 @@ def _answers(task: Task, predictions: Predictions, picked: Ints) -> list[dict[st
     scores = predictions.score[picked]
     if predictions.decision is None:
         return [{"prediction": v} for v in scores.tolist()]
-    labels = _labels(task)
-    names = [str(v).lower() if isinstance(v, bool) else str(v) for v in labels]
+    classes = labels(task)
+    names = [spelled(v) for v in classes]
     told = scores.tolist()
     return [
         {
-            "prediction": labels[code],
+            "prediction": classes[code],
             "probability": p if task.kind is Kind.BINARY else dict(zip(names, p, strict=True)),
         }
         for code, p in zip(predictions.decision[picked].tolist(), told, strict=True)
     ]
-
-
-def _labels(task: Task) -> tuple[Label, ...]:
-    """Classes as callers see them: a whole number has no fraction."""
-    return tuple(int(c) if isinstance(c, float) and c.is_integer() else c for c in task.classes)

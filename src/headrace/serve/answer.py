@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
+from headrace.core.review import Label
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
-from headrace.core.task import Kind
+from headrace.core.task import Kind, labels
 from headrace.data.feed import feed
 from headrace.data.functions.call import Where, function_plan
 from headrace.data.privacy.key import KEY, KEY_FILE, load_key
@@ -33,7 +34,6 @@ from headrace.serve.online import Notes, Online
 from headrace.serve.why import Reasons, Why
 
 Feeds = Mapping[str, NDArray[Any]]
-Label = str | int | float | bool
 
 
 class Answerer:
@@ -59,7 +59,7 @@ class Answerer:
         self._store = store
         self.release = release
         self.types = serving.event_types()
-        self.labels = tuple(label(c) for c in serving.task.classes)
+        self.labels = labels(serving.task)
         self._names = tuple(label_name(c) for c in self.labels)
         self._runner = Runner(store.get(serving.graph), threads=threads)
         self._filled = Filled(store, serving, online)
@@ -322,13 +322,6 @@ def secret_of(treated: Iterable[Treated], fingerprint: str) -> bytes:
             fix=f"set {KEY} or {KEY_FILE} to the key of training",
         )
     return key.secret
-
-
-def label(value: str | float | bool) -> Label:
-    """A class as callers see it: a whole number has no fraction (1.0 is 1)."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
 
 
 def label_name(value: Label) -> str:

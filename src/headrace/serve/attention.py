@@ -17,10 +17,10 @@ from headrace.core.answered import MODEL
 from headrace.core.ports import ReviewQueue, Store
 from headrace.core.review import AUDIT, Item, Label, Load, Period, ReviewPlan
 from headrace.core.schema import NULL_TEXT
-from headrace.core.task import Kind, Task
+from headrace.core.task import Kind, Task, labels
 from headrace.graph.run import Runner
 from headrace.policy.review_load import drawn, limit, period_of, shares
-from headrace.serve.answer import label, label_name
+from headrace.serve.answer import label_name
 
 RECENT = 1000
 """Candidates whose confidences say which are the least sure."""
@@ -104,7 +104,7 @@ class Attention:
     ) -> None:
         self.plan, self.release, self._now = plan, release, now
         self._elapsed, self._holder = elapsed, holder
-        self._labels: tuple[Label, ...] = tuple(label(c) for c in task.classes)
+        self._labels: tuple[Label, ...] = labels(task)
         self._kind = task.kind
         self._when = Runner(store.get(plan.graph)) if plan.graph else None
         control = plan.control

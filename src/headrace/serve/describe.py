@@ -7,9 +7,9 @@ from typing import Any
 from headrace.core.clock import from_micros, iso
 from headrace.core.codec import to_plain
 from headrace.core.schema import Type
-from headrace.core.task import Kind
+from headrace.core.task import Kind, label, labels
 from headrace.release.manifest import Field, Manifest, Serving, Sureness
-from headrace.serve.answer import label, label_name
+from headrace.serve.answer import label_name
 
 
 def describe(manifest: Manifest, release: str) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe(manifest: Manifest, release: str) -> dict[str, Any]:
         "project": manifest.project,
         "target": manifest.target,
         "task": serving.task.kind.value,
-        "classes": [label(c) for c in serving.task.classes],
+        "classes": list(labels(serving.task)),
         "threshold": serving.threshold,
         "calibration": serving.calibration or None,
         "uncertainty": None if serving.sureness is None else to_plain(serving.sureness),
@@ -122,7 +122,7 @@ def _explain(serving: Serving) -> dict[str, str] | None:
 
 def _answer(serving: Serving) -> dict[str, str]:
     """What comes back for a row."""
-    classes = [label(c) for c in serving.task.classes]
+    classes = labels(serving.task)
     sure = serving.sureness
     if not classes:
         ends = {} if sure is None else dict.fromkeys(("lower", "upper"), f"number or null: {_held(sure)}")

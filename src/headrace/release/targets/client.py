@@ -9,10 +9,9 @@ import json
 import keyword
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from headrace.core.schema import Type
-from headrace.core.task import Kind
+from headrace.core.task import Kind, Task, labels
 from headrace.release.manifest import Manifest
 from headrace.release.targets.client_text import ANSWER, CALL, HEAD
 
@@ -76,7 +75,7 @@ def _answer(manifest: Manifest) -> list[str]:
     """The fields that only some releases' answers have."""
     serving = manifest.serving
     sure = serving.sureness
-    classes = _classes(serving.task.classes)
+    classes = _classes(serving.task)
     lines = [f"    prediction: {classes} | None"]
     if serving.task.kind is Kind.BINARY:
         lines.append("    probability: float | None")
@@ -91,9 +90,9 @@ def _answer(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _classes(classes: Iterable[Any]) -> str:
+def _classes(task: Task) -> str:
     """The type of a prediction."""
-    every = [int(c) if isinstance(c, float) and c.is_integer() else c for c in classes]
+    every = labels(task)
     if not every or any(isinstance(c, float) for c in every):
         return "float"
     if len(every) > 20:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from headrace.core.answered import MODEL
 from headrace.core.ports import Store
-from headrace.core.task import Kind
+from headrace.core.task import Kind, label
 from headrace.release.manifest import Manifest
 from headrace.release.plan import PlannedRule
-from headrace.serve.answer import Answerer, label
+from headrace.serve.answer import Answerer
 from headrace.serve.desk.inputs import Inputs, Taken
 from headrace.serve.desk.rules import Fallbacks, Rules, answer_columns, load_rules
 from headrace.serve.online import Notes

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from headrace._version import __version__
-from headrace.core.task import Kind
+from headrace.core.task import Kind, labels
 from headrace.release.manifest import Manifest
-from headrace.serve.answer import label, label_name
+from headrace.serve.answer import label_name
 from headrace.serve.describe import describe
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import champion
@@ -166,7 +166,7 @@ def example(told: Mapping[str, Any]) -> Plain:
 def answer_schema(manifest: Manifest) -> Plain:
     """What an answer is."""
     serving = manifest.serving
-    classes = [label(c) for c in serving.task.classes]
+    classes = list(labels(serving.task))
     number = {"type": ["number", "null"]}
     of_class = {"enum": [*classes, None]} if classes else number
     share = {"type": ["number", "null"], "minimum": 0, "maximum": 1}

@@ -13,10 +13,9 @@ import numpy as np
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Type
-from headrace.core.task import Kind
+from headrace.core.task import Kind, labels
 from headrace.graph.rows import sort_of
 from headrace.release.manifest import Serving
-from headrace.serve.answer import label
 
 BINARY = "binary_data_size"
 NULLS = ".null"
@@ -145,7 +144,7 @@ def tensors_of(
 
 
 def _outputs(serving: Serving) -> dict[str, Output]:
-    classes = [label(c) for c in serving.task.classes]
+    classes = labels(serving.task)
     names = [str(c).lower() if isinstance(c, bool) else str(c) for c in classes]
     many = (len(classes),)
     found = [Output("prediction", _datatype(classes), lambda a: a.get("prediction"))]
