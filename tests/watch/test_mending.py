@@ -20,12 +20,12 @@ from headrace.testing.log_exam import START, Callers, answered
 HOUR = 3_600_000_000
 
 
-def opened(project: Project, why: dict[str, Any] | None = None) -> str:
+def opened(project: Project, why: dict[str, Any] | None = None, arm: str = "champion") -> str:
     champion = project.releases().champion
     assert champion is not None
     told = {
         "release": champion.release,
-        "arm": "champion",
+        "arm": arm,
         "title": "data quality: rooms",
         "family": "quality",
         "families": ["quality"],
@@ -57,6 +57,16 @@ def test_the_rows_of_an_alert_are_those_of_its_windows(finished: Project) -> Non
     assert [r["id"] for r in finished.alert_rows("3f2a")] == ids
     some = finished.alert_rows("3f2a", most=10)
     assert [r["id"] for r in some] == ids[::4]
+    assert "place" not in " ".join(some[0]) and "total" not in " ".join(some[0])
+
+
+def test_so_many_rows_are_not_given_unasked(finished: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = log(finished, opened(finished), 40)
+    monkeypatch.setattr("headrace.project.mending._MOST", 39)
+    with pytest.raises(UserError, match="there are 40 rows"):
+        finished.alert_rows("3f2a")
+    assert len(finished.alert_rows("3f2a", most=40)) == 40
+    assert finished.alert_review("3f2a", most=5) == ids[::8]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +112,23 @@ def test_people_are_asked_and_what_they_say_is_a_label(finished: Project) -> Non
     finished.review_status()
     labelled = {r["id"] for r in finished.alert_rows("3f2a") if r["label"] is not None}
     assert labelled == {item["id"]}
+
+
+def test_what_people_say_of_a_shadows_answer_is_of_the_one_that_was_returned(finished: Project) -> None:
+    release = opened(finished, arm="shadow")
+    writer = LogWriter(finished.root / ".headrace" / "log", worker="w1", mode="durable")
+    returned = [answered(i, release=release, arm="champion") for i in range(4)]
+    beside = [answered(100 + i, release=release, arm="shadow", of=returned[i].id) for i in range(4)]
+    told = Callers()
+    writer.append([*returned, *beside], told)
+    assert told.wait(1) == [None]
+    writer.close()
+    assert finished.alert_review("3f2a") == [e.id for e in returned]
+    item = finished.review_next(by="ann")
+    assert item is not None and item["choices"] == [False, True]
+    finished.review_decide(item["id"], True, by="ann")
+    finished.review_status()
+    assert [r["label"] for r in finished.alert_rows("3f2a")].count(True) == 1
 
 
 def test_a_run_says_that_it_mends_the_alert(finished: Project) -> None:

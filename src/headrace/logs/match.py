@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headrace.logs.label_tables import label_tables
 from headrace.logs.labels import Label, LabelBook
-from headrace.logs.query import Opened, Told, ask, opened
+from headrace.logs.query import Opened, Select, Told, ask, opened
 
 _LARGEST = 1 << 63
 _JSON = "as JSON"
@@ -30,7 +30,7 @@ class Matched:
     ambiguous: int = 0
 
 
-def matched_query(folder: Path, book: LabelBook, sql: str, *, until: int | None = None) -> Told:
+def matched_query(folder: Path, book: LabelBook, sql: Select, *, until: int | None = None) -> Told:
     """Match what waits, then ask one SELECT (see `logs.query`); the log is opened once. With `until` (UTC
     microseconds) labels that had arrived then.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -75,7 +75,11 @@ def opened(folder: Path) -> Iterator[Opened]:
         yield Opened(db, frozenset(names[f.name] for schema in schemas for f in schema if is_json(f)))
 
 
-def query(folder: Path, sql: str, labels: LabelTables) -> Told:
+Select: TypeAlias = str | Callable[[tuple[str, ...]], str]
+"""A SELECT, or what writes it for the names that the columns of `predictions` have."""
+
+
+def query(folder: Path, sql: Select, labels: LabelTables) -> Told:
     """Ask one SELECT over `predictions`, `labels` and `answered`.
 
     Raises:
@@ -86,7 +90,7 @@ def query(folder: Path, sql: str, labels: LabelTables) -> Told:
         return ask(log.db, sql, labels)
 
 
-def ask(db: duckdb.DuckDBPyConnection, sql: str, labels: LabelTables) -> Told:
+def ask(db: duckdb.DuckDBPyConnection, sql: Select, labels: LabelTables) -> Told:
     """`query` on a connection that `opened` gave, once: adds the table `labels` and the view `answered`,
     every prediction with its newest label.
 
@@ -97,7 +101,7 @@ def ask(db: duckdb.DuckDBPyConnection, sql: str, labels: LabelTables) -> Told:
     db.register("newest_labels", labels.newest)
     db.execute(_ANSWERED)
     try:
-        statements = db.extract_statements(sql)
+        statements = db.extract_statements(sql if isinstance(sql, str) else sql(_columns(db)))
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UserError(
                 "only one SELECT is answered",
@@ -113,8 +117,11 @@ def ask(db: duckdb.DuckDBPyConnection, sql: str, labels: LabelTables) -> Told:
 
 
 def _fix(db: duckdb.DuckDBPyConnection) -> str:
-    names = [r[0] for r in db.execute("DESCRIBE predictions").fetchall()]
-    return f"columns of predictions: {', '.join(names)}"
+    return f"columns of predictions: {', '.join(_columns(db))}"
+
+
+def _columns(db: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    return tuple(r[0] for r in db.execute("DESCRIBE predictions").fetchall())
 
 
 def _fresh(folder: Path, counts: Parts) -> list[pa.Table]:

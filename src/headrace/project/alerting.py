@@ -6,15 +6,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.clock import iso, parse_duration
-from headrace.core.errors import NotFound, UserError, did_you_mean
+from headrace.core.clock import duration_micros, iso, micros
+from headrace.core.errors import HeadraceError, NotFound, UserError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.places import OUTBOX, STORE_DIR
 from headrace.core.watching import ALERT_KINDS, AlertState, AlertView, Family, Message, Told, alerts
 from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
-    from headrace.core.spec.watching import Alerts
+    from headrace.core.spec import Spec
     from headrace.stores.outbox import Outbox
     from headrace.watch.notify import Receiver
 
@@ -88,9 +88,7 @@ class Alerting(ProjectBase):
 
     def receivers(self) -> tuple[Receiver, ...]:
         """Who hears of alerts."""
-        from headrace.watch.receivers import receivers
-
-        return receivers(self._alerts(), os.environ, self._clock)
+        return self._told_to(self.spec().spec)
 
     def tell_alerts(self) -> dict[str, str]:
         """Queue what has become due, and hand over what is; receivers that did not take theirs, and why.
@@ -100,18 +98,15 @@ class Alerting(ProjectBase):
         """
         from headrace.watch.notify import deliver, queue
 
-        declared, outbox, to = self._alerts(), self.outbox(), self.receivers()
-        cool_down = round(parse_duration(declared.cool_down).total_seconds() * 1e6)
-        name = self.spec().spec.project
-        queue(outbox, self.alerts(), to, project=name, cool_down_us=cool_down, now=self._clock())
+        spec, outbox = self.spec().spec, self.outbox()
+        to = self._told_to(spec)
+        cool_down = duration_micros(spec.alerts.cool_down)
+        queue(outbox, self.alerts(), to, project=spec.project, cool_down_us=cool_down, now=self._clock())
         return dict(deliver(outbox, to, self._clock).trouble)
 
     def try_receivers(self) -> list[Tested]:
         """Send everybody a message that says it is a trial, at once."""
-        from headrace.core.clock import micros
-        from headrace.core.errors import HeadraceError
-
-        now = self._clock()
+        spec, now = self.spec().spec, self._clock()
         view = AlertView(
             alert="trial",
             release="none",
@@ -126,9 +121,9 @@ class Alerting(ProjectBase):
             changed=iso(now),
             by=self.actor,
         )
-        message = Message(f"trial-{micros(now)}", iso(now), Told.OPENED, self.spec().spec.project, view)
+        message = Message(f"trial-{micros(now)}", iso(now), Told.OPENED, spec.project, view)
         found = []
-        for receiver in self.receivers():
+        for receiver in self._told_to(spec):
             trouble = ""
             try:
                 receiver.make().send(message)
@@ -143,5 +138,7 @@ class Alerting(ProjectBase):
 
         return described(self.outbox())
 
-    def _alerts(self) -> Alerts:
-        return self.spec().spec.alerts
+    def _told_to(self, spec: Spec) -> tuple[Receiver, ...]:
+        from headrace.watch.receivers import receivers
+
+        return receivers(spec.alerts, os.environ, self._clock)

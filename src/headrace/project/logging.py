@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.logs.erase import Erased
     from headrace.logs.labels import LabelBook, Taken
     from headrace.logs.match import Matched
-    from headrace.logs.query import Told
+    from headrace.logs.query import Select, Told
     from headrace.logs.status import LogStatus
     from headrace.logs.tail import Tail
     from headrace.release.plan import Plan
@@ -46,9 +46,10 @@ class Logging(ProjectBase):
         """Where answers are kept: `.headrace/log`."""
         return self.root / STORE_DIR / LOG
 
-    def log_query(self, sql: str, *, as_of: datetime | None = None) -> Told:
+    def log_query(self, sql: Select, *, as_of: datetime | None = None) -> Told:
         """Ask the log one SELECT over `predictions`, `labels` and `answered` (every prediction with its
-        newest label); with `as_of`, labels that were known then.
+        newest label); with `as_of`, labels that were known then. A function is given the names of the columns
+        of `predictions`, and writes the SELECT.
 
         Raises:
             UserError: it is no single SELECT, or DuckDB refuses it.

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headrace.core.clock import from_micros, micros
 from headrace.core.errors import UserError
-from headrace.core.review import Item
+from headrace.core.review import Item, Label
+from headrace.core.task import labels
 from headrace.core.watching import AlertView
 from headrace.engine.context import Caused
 from headrace.project.alerting import Alerting
-from headrace.project.reviewing import Reviewing
+from headrace.project.reviewing import Reviewing, write_rows
 
-_TOO_MANY = 100_000
+_MOST = 100_000
 _ANSWER = ("prediction", "probability", "lower", "upper")
 
 
@@ -38,17 +37,7 @@ class Mending(Reviewing, Alerting):
             NotFound: as `alert`.
             UserError: there are more than 100,000, and `most` does not say how many are wanted.
         """
-        alert = self.alert(name)
-        where = self._where(alert, everywhere)
-        (count,) = self.log_query(f"SELECT count(*) FROM answered WHERE {where}").rows[0]
-        if most is None and count > _TOO_MANY:
-            raise UserError(f"there are {count:,} rows", fix="say how many are wanted: --most 1000")
-        every = 1 if most is None or not most else max(1, -(-count // most))
-        told = self.log_query(
-            "SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER (ORDER BY time, id) AS place"
-            f" FROM answered WHERE {where}) WHERE (place - 1) % {every} = 0 ORDER BY place"
-        )
-        return [dict(zip(told.names, row, strict=True)) for row in told.rows]
+        return self._rows(self.alert(name), everywhere, most)
 
     def alert_export(self, name: str, file: str | Path, **which: Any) -> int:
         """Write what `alert_rows` gives to a CSV or JSON-lines file. Returns how many rows there are.
@@ -56,22 +45,7 @@ class Mending(Reviewing, Alerting):
         Raises:
             UserError: the file has another ending, or can't be written.
         """
-        path = Path(file)
-        if path.suffix not in (".csv", ".jsonl"):
-            raise UserError(f"{path.name} is neither .csv nor .jsonl", fix="name the file so")
-        rows = self.alert_rows(name, **which)
-        try:
-            with path.open("w", newline="", encoding="utf-8") as out:
-                if path.suffix == ".csv":
-                    writer = csv.DictWriter(out, list(rows[0]) if rows else ["id"])
-                    writer.writeheader()
-                    writer.writerows(rows)
-                else:
-                    out.writelines(json.dumps(row, default=str, ensure_ascii=False) + "\n" for row in rows)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise UserError("the rows can't be written", where=str(path), why=why) from error
-        return len(rows)
+        return write_rows(file, lambda: self.alert_rows(name, **which), "rows", ["id"])
 
     def alert_review(self, name: str, *, most: int = 50, everywhere: bool = False) -> list[str]:
         """Send rows of an alert that have no label yet to people: what they decide are labels of these
@@ -82,15 +56,14 @@ class Mending(Reviewing, Alerting):
             UserError: no row is without a label.
         """
         alert = self.alert(name)
-        rows = [r for r in self.alert_rows(name, everywhere=everywhere) if r.get("label") is None]
+        rows = self._rows(alert, everywhere, most, "label IS NULL")
         if not rows:
             raise UserError(
-                f"every row of the alert {alert.alert} has its label", fix="train again: headrace run"
+                f"no row of the alert {alert.alert} is without its label", fix="train again: headrace run"
             )
-        step = max(1, -(-len(rows) // most))
-        classes = self.release(alert.release)[1].serving.task.classes
+        classes = labels(self.release(alert.release)[1].serving.task)
         now = micros(self._clock())
-        items = [_item(alert, row, classes, now) for row in rows[::step]]
+        items = [_item(alert, row, classes, now) for row in rows]
         queue = self.reviews()
         new = [i for i in items if queue.get(i.id) is None]
         queue.put(new)
@@ -105,52 +78,73 @@ class Mending(Reviewing, Alerting):
         alert = self.alert(name)
         return Caused(f"mend {alert.title}", "", alert.alert)
 
-    def _where(self, alert: AlertView, everywhere: bool) -> str:
-        first, last = (from_micros(m).strftime("%Y-%m-%d %H:%M:%S.%f") for m in (alert.since, alert.seen))
-        told = [
-            f"release = {_text(alert.release)}",
-            f"arm = {_text(alert.arm)}",
-            f"time >= TIMESTAMP '{first}'",
-            f"time < TIMESTAMP '{last}'",
-        ]
-        found = alert.why.get("found")
-        if found and not everywhere:
-            told.append(_slice(found, self.log_query("SELECT * FROM predictions LIMIT 0").names))
-        return " AND ".join(t for t in told if t)
+    def _rows(
+        self, alert: AlertView, everywhere: bool, most: int | None, *conditions: str
+    ) -> list[dict[str, Any]]:
+        found = None if everywhere else alert.why.get("found")
+
+        def select(columns: Sequence[str]) -> str:
+            where = " AND ".join([*_where(alert), *conditions, *_slice(found, columns)])
+            some = f"__total <= {_MOST} OR __place = 0"  # one tells how many there are
+            some = some if most is None else f"__place % ceil(__total / {most:d}) = 0"
+            return (
+                "SELECT * EXCLUDE (__place) FROM (SELECT count(*) OVER () AS __total,"
+                f" row_number() OVER (ORDER BY time, id) - 1 AS __place, * FROM answered WHERE {where})"
+                f" WHERE {some} ORDER BY __place"
+            )
+
+        told = self.log_query(select)
+        if most is None and told.rows and told.rows[0][0] > _MOST:
+            raise UserError(f"there are {told.rows[0][0]:,} rows", fix="say how many are wanted: --most 1000")
+        return [dict(zip(told.names[1:], row[1:], strict=True)) for row in told.rows]
 
 
-def _slice(found: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The condition of a slice, as `watch.why.Found` has it; empty where the log can't tell."""
+def _where(alert: AlertView) -> list[str]:
+    """The conditions of an alert's windows."""
+    first, last = (from_micros(m).strftime("%Y-%m-%d %H:%M:%S.%f") for m in (alert.since, alert.seen))
+    return [
+        f"release = {_text(alert.release)}",
+        f"arm = {_text(alert.arm)}",
+        f"time >= TIMESTAMP '{first}'",
+        f"time < TIMESTAMP '{last}'",
+    ]
+
+
+def _slice(found: Mapping[str, Any] | None, names: Sequence[str]) -> list[str]:
+    """The condition of a slice, as `watch.why.Found` has it; none where there is none, or the log can't
+    tell."""
+    if not found:
+        return []
     column = next((n for n in (f"input_{found['of']}", f"filled_{found['of']}") if n in names), "")
     value = str(found["value"])
     if not column or value in ("other", "new"):
-        return ""
+        return []
     quoted = '"' + column.replace('"', '""') + '"'
     if value == "null":
-        return f"{quoted} IS NULL"
+        return [f"{quoted} IS NULL"]
     ends = value.split(" to ")
     try:
         numbers = [float(e) for e in ends]
     except ValueError:
-        return f"CAST({quoted} AS VARCHAR) = {_text(value)}"
+        return [f"CAST({quoted} AS VARCHAR) = {_text(value)}"]
     if len(numbers) == 2:
-        return f"TRY_CAST({quoted} AS DOUBLE) BETWEEN {numbers[0]!r} AND {numbers[1]!r}"
-    return f"(TRY_CAST({quoted} AS DOUBLE) = {numbers[0]!r} OR CAST({quoted} AS VARCHAR) = {_text(value)})"
+        return [f"TRY_CAST({quoted} AS DOUBLE) BETWEEN {numbers[0]!r} AND {numbers[1]!r}"]
+    return [f"(TRY_CAST({quoted} AS DOUBLE) = {numbers[0]!r} OR CAST({quoted} AS VARCHAR) = {_text(value)})"]
 
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _item(alert: AlertView, row: Mapping[str, Any], classes: Sequence[Any], now: int) -> Item:
+def _item(alert: AlertView, row: Mapping[str, Any], choices: tuple[Label, ...], now: int) -> Item:
     inputs = {n.removeprefix("input_"): v for n, v in row.items() if n.startswith("input_") and v is not None}
     answer = {n: row[n] for n in _ANSWER if row.get(n) is not None}
     return Item(
-        str(row["id"]),
+        row["shadow_of"] or row["id"],  # labels are of the answer that was returned
         alert.release,
         {n: v if isinstance(v, str | int | float | bool) else str(v) for n, v in inputs.items()},
         {n: v if isinstance(v, str | int | float | bool) else str(v) for n, v in answer.items()},
         f"alert {alert.alert}: {alert.title}",
         now,
-        choices=tuple(classes),
+        choices=choices,
     )

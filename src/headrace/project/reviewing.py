@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,16 +148,7 @@ class Reviewing(Logging):
         Raises:
             UserError: the file has another ending, or can't be written.
         """
-        path = Path(file)
-        if path.suffix not in (".csv", ".jsonl"):
-            raise UserError(f"{path.name} is neither .csv nor .jsonl", fix="name the file so")
-        rows = self._decided(source)
-        try:
-            path.write_text(_csv(rows) if path.suffix == ".csv" else _lines(rows), encoding="utf-8")
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise UserError("the decisions can't be written", where=str(path), why=why) from error
-        return len(rows)
+        return write_rows(file, lambda: self._decided(source), "decisions", ["id", "label", "weight"])
 
     def _decided(self, source: str | None) -> list[dict[str, Any]]:
         from headrace.core.review import State
@@ -175,14 +165,29 @@ class Reviewing(Logging):
         return found
 
 
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(n for row in rows for n in row)) or ["id", "label", "weight"]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+def write_rows(
+    file: str | Path, make: Callable[[], Sequence[Mapping[str, Any]]], what: str, least: Sequence[str]
+) -> int:
+    """Write rows to a CSV or JSON-lines file. `make` is asked for them when the file's name is known to be
+    good. least: the columns of a CSV file without rows. Returns how many there are.
 
-
-def _lines(rows: Sequence[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    Raises:
+        UserError: the file has another ending, or can't be written.
+    """
+    path = Path(file)
+    if path.suffix not in (".csv", ".jsonl"):
+        raise UserError(f"{path.name} is neither .csv nor .jsonl", fix="name the file so")
+    rows = make()
+    try:
+        with path.open("w", newline="", encoding="utf-8") as out:
+            if path.suffix == ".csv":
+                names = list(dict.fromkeys(n for row in rows for n in row)) or least
+                writer = csv.DictWriter(out, names, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+            else:
+                out.writelines(json.dumps(row, default=str, ensure_ascii=False) + "\n" for row in rows)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UserError(f"the {what} can't be written", where=str(path), why=why) from error
+    return len(rows)
