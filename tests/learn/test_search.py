@@ -74,9 +74,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     seen: list[dict] = []
     real = learn_compare.fit_entry
 
-    def spy(setting, entry, X, y):
+    def spy(setting, entry, X, y, times):
         seen.append(dict(entry.params))
-        return real(setting, entry, X, y)
+        return real(setting, entry, X, y, times)
 
     monkeypatch.setattr(workers, "fit_entry", spy)
     return seen
@@ -236,10 +236,10 @@ def test_trials_that_fail_are_kept_and_the_search_goes_on(monkeypatch: pytest.Mo
 
     real = learn_compare.fit_entry
 
-    def fragile(setting, entry, X, y):
+    def fragile(setting, entry, X, y, times):
         if entry.params["max_depth"] > 8:
             raise UserError("too deep for me")
-        return real(setting, entry, X, y)
+        return real(setting, entry, X, y, times)
 
     monkeypatch.setattr(workers, "fit_entry", fragile)
     (one,) = run(plan=SearchPlan("random", trials=12), models=[TREE]).search.candidates

@@ -12,6 +12,8 @@ from headrace.core.event import Event
 JOB_KINDS = ("job.queued", "job.taken", "job.finished", "job.approved", "job.refused")
 OVER = frozenset({"done", "blocked", "failed", "refused"})
 """Statuses in which a job stays."""
+ALL = "all"
+"""As `history` of an action: all there is, and no other length is tried."""
 
 
 class Do(StrEnum):

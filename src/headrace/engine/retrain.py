@@ -28,11 +28,11 @@ from headrace.core.task import Feature
 from headrace.data.split import TRAIN
 from headrace.engine.columns import evaluate, read_columns
 from headrace.engine.context import Caused, Context, Made
+from headrace.engine.continuing import times_of
 from headrace.engine.measures import find_metric
 from headrace.engine.memo import recall
 from headrace.engine.refitting import fold_columns
 from headrace.engine.result import RunResult
-from headrace.engine.stages.features import rows_of
 from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, task_of
 from headrace.engine.targets import nulls
@@ -86,11 +86,17 @@ class Retrained:
 
 
 def retrain(
-    ctx: Context, champion: Manifest, caused: Caused, run: Run, *, windows: Sequence[str], holdout: str | None
+    ctx: Context,
+    champion: Manifest,
+    caused: Caused,
+    run: Run,
+    *,
+    windows: Sequence[str] | None,
+    holdout: str | None,
 ) -> Retrained:
     """Train again on what the tables hold now. `ctx` has the project's spec; `windows` are the lengths of
-    history to choose between (one: that; none: see `SHARES`), `holdout` is how long the test is (None: see
-    `FRESH_SHARE`).
+    history to choose between (one: that; empty: see `SHARES`; None: as the spec has it), `holdout` is how
+    long the test is (None: see `FRESH_SHARE`).
 
     Raises:
         StoreError: the store refused.
@@ -104,12 +110,12 @@ def retrain(
         return Retrained("same", first.run, "", "the tables hold nothing that the champion has not seen")
     if ctx.spec.split.by == "time":
         parsed = with_split(parsed, fresh_split(replace(ctx, run=first.run), made, champion, holdout))
-        if len(windows) != 1:
+        if windows is not None and len(windows) != 1:
             middle = run(parsed, to="features", snapshots=first.run, caused=caused)
             if middle.exit_code:
                 return ended(middle)
             lengths = compared(replace(ctx, parsed=parsed, run=middle.run), middle, champion, windows)
-        wanted = _chosen(ctx, lengths) if lengths else "".join(windows)
+        wanted = _chosen(ctx, lengths) if lengths else "".join(windows or ())
         if wanted:
             parsed = with_split(parsed, {"history": wanted})
     last = run(parsed, snapshots=first.run, caused=caused)
@@ -219,13 +225,15 @@ def compared(
     """Every length of history, measured by rolling origin with the champion's model and parameters; none
     where there are too few units to compare on."""
     made = {s.name: s.output for s in result.stages}
-    outputs = made["features"].outputs
+    outputs, times = made["features"].outputs, times_of(ctx, made, "train")
+    if times is None:
+        raise ValueError("lengths of history are of a split by time")
     train = Part(
         load_array(ctx, outputs["X_train"]),
         np.array(load_array(ctx, outputs["y_train"])),
         np.array(load_array(ctx, outputs["units_train"])),
+        times=times,
     )
-    times = _train_times(ctx, made)
     features = tuple(from_plain(f, Feature) for f in made["features"].facts["features"])
     setting = Setting(features, task_of(made), ctx.spec.seed, ctx.spec.limits.threads)
     metric, member = find_metric(ctx.spec, ctx.spec.problem.metric), _member(ctx, champion)
@@ -250,13 +258,6 @@ def _chosen(ctx: Context, lengths: Sequence[Length]) -> str:
     metric = find_metric(ctx.spec, ctx.spec.problem.metric)
     chosen = best(metric, lengths)
     return "" if chosen is None or chosen.micros is None else told(chosen.micros)
-
-
-def _train_times(ctx: Context, made: Made) -> Ints:
-    name = ctx.spec.data.time or ""
-    events = snapshots_of(made)[ctx.spec.data.events]
-    times: Ints = read_columns(ctx.store.get(events.artifact), {name: events.types()[name]})[name]
-    return times[rows_of(ctx, made, "train").row_numbers()]
 
 
 def _member(ctx: Context, champion: Manifest) -> Member:

@@ -9,7 +9,8 @@ import numpy as np
 
 from headrace.core.errors import HeadraceError, MissingDependency, Problem, UserCodeError, UserError
 from headrace.core.task import Kind
-from headrace.learn.candidate import Fitted, Matrix, Vector, check_size, resolve_params
+from headrace.learn.candidate import Continues, Fitted, Matrix, Vector, check_size, resolve_params
+from headrace.learn.continuing import Memory, in_order
 from headrace.learn.fold_columns import rows_of_fold
 from headrace.learn.folds import Fold
 from headrace.learn.measure import decide, measure_pieces
@@ -77,7 +78,8 @@ def compare(job: Job, entry: Entry, steps: Steps, clock: Callable[[], float]) ->
     try:
         check_size(entry.candidate, entry.params, len(job.train.y))
         if job.folds is None:
-            fitted = fit_entry(job.setting, entry, job.train.X, job.train.y)
+            train = job.train
+            fitted = fit_entry(job.setting, entry, train.X, train.y, train.times, job.memory)
             scores = score_entry(entry, fitted, job.scored.X)
             steps.say(f"{entry.name}: fitted")
         else:
@@ -96,15 +98,39 @@ def _out_of_fold(job: Job, entry: Entry, folds: Sequence[Fold], steps: Steps) ->
     scores = np.full(job.shape, np.nan)
     for number, (rows, tested) in enumerate(folds):
         X, others = rows_of_fold(job.train.X, (rows, tested), number, job.refits)
-        fitted = fit_entry(job.setting, entry, X, job.train.y[rows])
+        y, times = job.train.y[rows], job.train.moments(rows)
+        fitted = fit_entry(job.setting, entry, X, y, times, job.memory)
         scores[tested] = score_entry(entry, fitted, others)
         steps.say(f"{entry.name}: fold {number + 1} of {len(folds)}")
     return scores
 
 
-def fit_entry(setting: Setting, entry: Entry, X: Matrix, y: Vector) -> Fitted:
-    """Fit one candidate. What it raises, ours or a plugin's, is named as its own."""
+def fit_entry(
+    setting: Setting,
+    entry: Entry,
+    X: Matrix,
+    y: Vector,
+    times: Ints | None = None,
+    memory: Memory | None = None,
+) -> Fitted:
+    """Fit one candidate. What it raises, ours or a plugin's, is named as its own.
+
+    Those that learn row by row do so in the order of `times`, and go on from what `memory` knows.
+    """
     try:
+        if isinstance(entry.candidate, Continues):
+            X, y = in_order(X, y, times)
+            if memory is not None:
+                return memory.fit(
+                    entry.candidate,
+                    X,
+                    y,
+                    line=entry.name,
+                    use=entry.use,
+                    features=setting.features,
+                    task=setting.task,
+                    params=entry.params,
+                )
         return entry.candidate.fit(
             X,
             y,

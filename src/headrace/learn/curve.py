@@ -127,7 +127,7 @@ def _one(
         X[:, renewed.columns], others[:, renewed.columns] = renewed.own[0], renewed.tested[0]
         scored = replace(scored, X=others)
     y, units = train.y[rows], train.units[rows]
-    fitted = fit_entry(setting, entry, X, y)
+    fitted = fit_entry(setting, entry, X, y, train.moments(rows))
     seen = _answers(setting, metric, y, score_entry(entry, fitted, X), units)
     told = _answers(setting, metric, scored.y, score_entry(entry, fitted, scored.X), scored.units)
     return Refit(share, repeat, len(rows), len(np.unique(units)), seen, told)

@@ -107,7 +107,8 @@ def _fit(job: Job, result: Result) -> Fitted:
         return result.fitted
     if result.entry is None:
         raise ValueError(f"{result.line.model} is no candidate")
-    return fit_entry(job.setting, result.entry, job.train.X, job.train.y)
+    train = job.train
+    return fit_entry(job.setting, result.entry, train.X, train.y, train.times, job.memory)
 
 
 def _member(result: Result, weight: float) -> Member:

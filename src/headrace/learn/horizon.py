@@ -112,7 +112,7 @@ def measured(
         entry = Entry(member.name, member.use, candidate, params, frozenset(member.params))
         for number, fold in enumerate(folds):
             X, others = rows_of_fold(train.X, fold, number, refits)
-            fitted = fit_entry(setting, entry, X, train.y[fold[0]])
+            fitted = fit_entry(setting, entry, X, train.y[fold[0]], train.moments(fold[0]))
             answers = _answers(setting, metric, train, fold[1], score_entry(entry, fitted, others))
             values.append(float(measure(metric, answers)))
     except (UserError, MissingDependency) as error:

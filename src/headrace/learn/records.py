@@ -15,6 +15,7 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.learn.calibrate import Calibrator
 from headrace.learn.candidate import Candidate, Fitted, Matrix, Vector
 from headrace.learn.conformal import Conformal
+from headrace.learn.continuing import Memory
 from headrace.learn.fold_columns import FoldColumns
 from headrace.learn.folds import Fold
 from headrace.learn.registry import RESERVED
@@ -39,13 +40,19 @@ class Part:
     units int64 [rows] (rows of one unit depend on each other).
 
     today: what today's rule answers (float64 [rows]): codes for classes, values for regression; NaN where
-    it has no answer. None where there is no rule.
+    it has no answer. None where there is no rule. times: the moments (int64 [rows]) in whose order is
+    learned what is learned row by row; None: in the rows' own.
     """
 
     X: Matrix
     y: Vector
     units: Ints
     today: Vector | None = None
+    times: Ints | None = None
+
+    def moments(self, rows: Ints) -> Ints | None:
+        """The moments of some rows."""
+        return None if self.times is None else self.times[rows]
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Setting:
 @dataclass(frozen=True)
 class Job:
     """What every comparison needs. `folds` is None where `scored` is a holdout. aim: what thresholds are
-    chosen for. refits: the columns of train that every fold has its own of."""
+    chosen for. refits: the columns of train that every fold has its own of. memory: what fits go on from."""
 
     train: Part
     scored: Part
@@ -113,6 +120,7 @@ class Job:
     metric: Metric
     aim: Metric | Aim
     refits: FoldColumns | None = None
+    memory: Memory | None = None
 
     @property
     def task(self) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from pathlib import Path
 from headrace.core.errors import Problem, UserCodeError, UserError, did_you_mean
 from headrace.core.spec.learning import ModelSpec
 from headrace.core.task import Kind, Task
-from headrace.learn.candidate import Candidate, resolve_params
+from headrace.learn.candidate import Candidate, Continues, resolve_params
 from headrace.learn.candidates import BUILT_IN
 
 GROUP = "headrace.candidates"
@@ -112,6 +112,12 @@ def missing_libraries(models: Sequence[str | ModelSpec]) -> Iterator[tuple[int, 
             what = f"{library} is not installed: {use} will not be fitted"
             extra = getattr(candidate, "extra", "models")
             yield i, Problem(what, fix=f"pip install 'headrace[{extra}]', or leave it out")
+
+
+def continuing(uses: Iterable[str]) -> tuple[str, ...]:
+    """Those of the built-in candidates that learn row by row, and go on from what they have learned."""
+    found = dict.fromkeys(u for u in uses if u in BUILT_IN)
+    return tuple(u for u in found if isinstance(load_candidate(u), Continues))
 
 
 def _nearby(problem: Problem, use: str, root: Path) -> Problem:

@@ -26,6 +26,7 @@ from headrace.learn.compare import (
     rank,
     result_of,
 )
+from headrace.learn.continuing import Memory
 from headrace.learn.ensemble import Combined, combine
 from headrace.learn.final import Finished, Uncertain, calibrated, finish
 from headrace.learn.fold_columns import FoldColumns
@@ -88,6 +89,7 @@ def learn(
     deepen: Deepening = PLAIN,
     probes: Mapping[str, Matrix] | None = None,
     explain: Matrix | None = None,
+    memory: Memory | None = None,
     seed: int = 0,
     threads: int = 1,
     progress: Progress = lambda text, done, total: None,
@@ -109,6 +111,8 @@ def learn(
 
     explain: rows whose scores are explained, where the model can (`Explained`).
 
+    memory: what fits that learn row by row go on from (None: from nothing). It changes no result.
+
     Raises:
         UserError: unknown models or parameters (all at once), no rows, or every candidate failed.
         MissingDependency: a library is not installed.
@@ -118,7 +122,7 @@ def learn(
     if not len(train.y):
         raise UserError("there is no row to learn from", fix="look at what the split and the target dropped")
     setting = Setting(features, task, seed, threads)
-    job = Job(train, holdout or train, folds, setting, metric, aim or metric, refits)
+    job = Job(train, holdout or train, folds, setting, metric, aim or metric, refits, memory)
     entries = entries_of(job, [ModelChoice(NAIVE, NAIVE), *models])
     steps = Steps(progress, len(entries) * job.fits + 1)
     results: dict[str, Result] = {}

@@ -13,7 +13,7 @@ from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import HeadraceError, UserError
-from headrace.core.jobs import Do, Job
+from headrace.core.jobs import ALL, Do, Job
 from headrace.core.spec import ParsedSpec, parse_spec
 from headrace.core.spec.watching import Policy
 from headrace.engine.context import Progress, silent
@@ -207,7 +207,8 @@ class Acting(Working, Logging):
             return adjust(ctx, view.release, champion, caused, run, holdout=policy.holdout)
         history = job.params.get("history")
         windows = (str(history),) if history else policy.windows
-        return retrain(ctx, champion, caused, run, windows=windows, holdout=policy.holdout)
+        asked = None if history == ALL else windows
+        return retrain(ctx, champion, caused, run, windows=asked, holdout=policy.holdout)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from headrace.core.codec import from_plain, to_json, to_plain
 from headrace.core.evidence import Evidence, Rule, parse_rule
 from headrace.core.task import Feature, Kind
 from headrace.engine.context import Context, Made, Output, Stage
+from headrace.engine.continuing import learns_row_by_row, times_of
 from headrace.engine.encoder_columns import declared_encoders
 from headrace.engine.evaluation import Watched, watch
 from headrace.engine.explaining import explaining
@@ -258,6 +259,7 @@ def part_of(ctx: Context, made: Made, part: str) -> Part:
         X=load_array(ctx, outputs[f"X_{part}"]),
         y=np.array(load_array(ctx, outputs[f"y_{part}"])),
         units=np.array(load_array(ctx, outputs[f"units_{part}"])),
+        times=times_of(ctx, made, part) if learns_row_by_row(ctx.spec) else None,
     )
 
 

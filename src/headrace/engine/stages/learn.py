@@ -16,17 +16,17 @@ from headrace.core.task import Feature, Kind, Task
 from headrace.engine.aims import aim_for
 from headrace.engine.beats import Field, evidence_of, worths
 from headrace.engine.code import library_versions, user_modules
-from headrace.engine.columns import EXPLAINED, evenly, read_columns
+from headrace.engine.columns import EXPLAINED, evenly
 from headrace.engine.context import Context, Made, Output, Stage
+from headrace.engine.continuing import CHECKPOINT, learns_row_by_row, memory_of, times_of, told
 from headrace.engine.encoder_columns import declared_encoders
 from headrace.engine.measures import find_metric
 from headrace.engine.memo import stage_key
 from headrace.engine.refitting import fold_columns
-from headrace.engine.stages.features import rows_of
-from headrace.engine.stages.ingest import compiled_of, snapshots_of
 from headrace.engine.stages.split import load_array, put_array, task_of
 from headrace.learn.candidate import Matrix
 from headrace.learn.candidates import BUILT_IN
+from headrace.learn.continuing import Memory
 from headrace.learn.final import Uncertain
 from headrace.learn.folds import Fold, FoldKind, FoldPlan, folds
 from headrace.learn.records import NAIVE, Learned, Line, ModelChoice, Part
@@ -97,6 +97,7 @@ def compared(
     aim = aim_for(ctx, made, scored.units[tested])
     searched = deepen.search is not None or deepen.ensemble != "off"
     judge = _part(ctx, made, "validation") if searched and not holdout else None
+    memory = memory_of(ctx)
     with fold_columns(ctx, made, drawn) as refits:
         learned = learn(
             train,
@@ -112,17 +113,19 @@ def compared(
             deepen=deepen,
             probes={"probe": load_array(ctx, made["features"].outputs["X_probe"])},
             explain=_explained(ctx, made) if spec.evaluate.explain else None,
+            memory=memory,
             seed=spec.seed,
             threads=spec.limits.threads,
             progress=ctx.tell("learn"),
         )
     field = Field(scored, name, task, metric, aim or metric, judge)
     return Output(
-        outputs=_outputs(ctx, learned),
+        outputs=_outputs(ctx, learned, memory),
         facts=_facts(learned, worths(ctx, learned, field)),
         notes={
             "seconds": {r.model: round(r.seconds, 3) for r in learned.leaderboard},
             **({"trial_seconds": dict(learned.trial_seconds)} if learned.search else {}),
+            **({"continued": told(memory.continued)} if memory is not None else {}),
         },
         evidence=tuple(evidence_of(ctx, learned, field)),
     )
@@ -159,9 +162,10 @@ def uncertain_of(ctx: Context) -> Uncertain | None:
     return None if unsure is None else Uncertain(unsure.level, unsure.abstain)
 
 
-def _outputs(ctx: Context, learned: Learned) -> dict[str, str]:
+def _outputs(ctx: Context, learned: Learned, memory: Memory | None) -> dict[str, str]:
     """The artifacts. `search` (`learn.search.record.SearchRecord`) is there where there was a search,
-    `contributions` (see `learn.candidate.Explained`) where the model is one of boosted trees."""
+    `contributions` (see `learn.candidate.Explained`) where the model is one of boosted trees, `checkpoint`
+    (`learn.continuing.Checkpoint`) where a candidate learns row by row."""
     made = {
         "model": ctx.store.put(learned.graph).digest,
         "probe_scores": put_array(ctx, learned.native["probe"]).digest,
@@ -171,6 +175,8 @@ def _outputs(ctx: Context, learned: Learned) -> dict[str, str]:
         made["search"] = ctx.store.put(to_json(learned.search)).digest
     if learned.contributions is not None:
         made["contributions"] = put_array(ctx, learned.contributions).digest
+    if memory is not None:
+        made[CHECKPOINT] = ctx.store.put(to_json(memory.checkpoint())).digest
     return made
 
 
@@ -219,6 +225,7 @@ def _part(ctx: Context, made: Made, part: str) -> Part:
         y=np.array(load_array(ctx, outputs[f"y_{part}"])),
         units=np.array(load_array(ctx, outputs[f"units_{part}"])),
         today=np.array(load_array(ctx, today)) if today else None,
+        times=times_of(ctx, made, part) if learns_row_by_row(ctx.spec) else None,
     )
 
 
@@ -235,11 +242,8 @@ def draw_folds(
     spec = ctx.spec
     n, k = len(y), spec.cv.folds
     if spec.split.by == "time":
-        name = spec.data.time or ""
-        path = ctx.store.get(snapshots_of(made)[spec.data.events].artifact)
-        times = read_columns(path, {name: compiled_of(ctx, made).types[name]})[name]
-        mine = times[rows_of(ctx, made, "train").row_numbers()]
-        mine = mine if chosen is None else mine[chosen]
+        times = times_of(ctx, made, "train")
+        mine = times if times is None or chosen is None else times[chosen]
         plan = FoldPlan(FoldKind.WALK, k, times=mine, blocks=units, gap=duration_micros(spec.split.gap) or 0)
     elif spec.split.group is not None:
         plan = FoldPlan(FoldKind.GROUP, k, groups=units)

@@ -70,6 +70,10 @@ class Boosting:
         """No early stopping: it would need rows of its own, and which ones depends on the split.
 
         Where rows are few, a leaf holds a 40th of them or ten: leaves of 50 can't split 100 rows.
+
+        random_cuts: of each column one cut is drawn and the best column taken (Extremely randomized trees:
+        Geurts, Ernst & Wehenkel, Machine Learning 63, 2006). A tree then takes less time and says less of
+        these very rows; several bags make up for what one draw costs.
         """
         many = n_rows >= MANY_ROWS
         regression = task.kind is Kind.REGRESSION
@@ -84,6 +88,7 @@ class Boosting:
             "l2": 0.0,
             "category_smooth": 10.0,
             "bins": 255,
+            "random_cuts": False,
             "bags": 1,
         }
 
@@ -148,6 +153,7 @@ def _settings(params: Mapping[str, Any], seed: int, threads: int) -> dict[str, A
         "learning_rate": params["learning_rate"],
         "num_leaves": params["leaves"],
         "max_bin": params["bins"],
+        "extra_trees": params["random_cuts"],
         "min_data_in_leaf": params["min_leaf"],
         "feature_fraction": params["columns"],
         "bagging_fraction": params["rows"],

@@ -25,7 +25,7 @@ from headrace.learn.candidate import Matrix, Vector
 from headrace.learn.compare import fit_entry, score_entry
 from headrace.learn.fold_columns import FoldColumns, rows_of_fold
 from headrace.learn.folds import Fold
-from headrace.learn.records import Entry, Job, Setting
+from headrace.learn.records import Entry, Ints, Job, Setting
 from headrace.learn.registry import load_candidate
 
 
@@ -51,19 +51,21 @@ class Workers(Protocol):
 @dataclass(frozen=True)
 class Table:
     """The rows to fit on and to score: `folds` of X and y, or all of them and then `held`. refits: the
-    columns that every fold has its own of."""
+    columns that every fold has its own of. times: the rows' moments (see `Part`)."""
 
     X: Matrix
     y: Vector
     folds: Sequence[Fold] | None
     held: Matrix | None
     refits: FoldColumns | None = None
+    times: Ints | None = None
 
 
 @contextmanager
 def workers(job: Job, processes: int) -> Iterator[Workers]:
     """One after the other in this process, or in `processes` of their own, which share the threads."""
-    table = Table(job.train.X, job.train.y, job.folds, None if job.folds else job.scored.X, job.refits)
+    train, held = job.train, None if job.folds else job.scored.X
+    table = Table(train.X, train.y, job.folds, held, job.refits, train.times)
     if processes == 1:
         yield _Here(job.setting, table)
         return
@@ -106,11 +108,13 @@ def fit_fold(setting: Setting, table: Table, entry: Entry, fold: int) -> Fit:
     """Fit on a fold's rows and score its tested ones; or on all of them, scoring the held ones."""
     started = time.perf_counter()
     if table.held is not None:
-        scores = score_entry(entry, fit_entry(setting, entry, table.X, table.y), table.held)
+        fitted = fit_entry(setting, entry, table.X, table.y, table.times)
+        scores = score_entry(entry, fitted, table.held)
     else:
         rows, tested = (table.folds or ())[fold]
         X, others = rows_of_fold(table.X, (rows, tested), fold, table.refits)
-        scores = score_entry(entry, fit_entry(setting, entry, X, table.y[rows]), others)
+        times = None if table.times is None else table.times[rows]
+        scores = score_entry(entry, fit_entry(setting, entry, X, table.y[rows], times), others)
     return Fit(scores, time.perf_counter() - started)
 
 
@@ -124,6 +128,8 @@ def _write(setting: Setting, table: Table, folder: Path) -> None:
     arrays: dict[str, Any] = {"X": table.X, "y": table.y}
     if table.held is not None:
         arrays["held"] = table.held
+    if table.times is not None:
+        arrays["times"] = table.times
     for number, (rows, tested) in enumerate(table.folds or ()):
         arrays[f"rows{number}"], arrays[f"tested{number}"] = rows, tested
     if table.refits is not None:
@@ -152,5 +158,6 @@ def _read(folder: str) -> tuple[Setting, Table]:
         refits = FoldColumns(
             np.array(load("columns")), [own for own, _ in parts], [others for _, others in parts]
         )
+    times = np.array(load("times")) if (place / "times.npy").exists() else None
     setting = from_json((place / "setting.json").read_bytes(), Setting)
-    return setting, Table(load("X"), np.array(load("y")), folds, held, refits)
+    return setting, Table(load("X"), np.array(load("y")), folds, held, refits, times)
