@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from headrace.core.clock import format_duration, iso, parse_duration
 from headrace.core.digest import digest
-from headrace.core.jobs import Action, Do, Job
+from headrace.core.jobs import ALL, Action, Do, Job
 from headrace.core.schedules import newest_due
 from headrace.core.spec.watching import Policy, Reaction
 from headrace.core.watching import AlertState, AlertView, Family
@@ -90,7 +90,7 @@ def consider(policy: Policy, view: View) -> tuple[Considered, ...]:
     found: list[Considered] = []
     taken: set[Do] = set()
     for number, cause, reason in _causes(policy, view):
-        action = _action(policy.reactions[number], cause, reason, view)
+        action = _action(policy, number, cause, reason, view)
         if action.do is Do.ALERT:
             continue
         tried = _attempt(policy, action, view)
@@ -127,6 +127,8 @@ def _causes(policy: Policy, view: View) -> Iterator[tuple[int, str, str]]:
                 yield number, f"schedule {iso(due)}", f"schedule {reaction.cron}"
         elif reaction.on == "labels":
             yield from _labels(number, reaction, view)
+        elif reaction.on == "continuous" and view.unseen.count:
+            yield number, f"continuous {view.unseen.count}", f"{view.unseen.count:,} labels to go on with"
 
 
 def _first(policy: Policy, alert: AlertView, view: View) -> int | None:
@@ -170,8 +172,12 @@ def _labels(number: int, reaction: Reaction, view: View) -> Iterator[tuple[int, 
             yield number, f"labels {times} × {reaction.age}", f"labels that wait for {told}"
 
 
-def _action(reaction: Reaction, cause: str, reason: str, view: View) -> Action:
-    params = {"history": reaction.history} if reaction.history is not None else {}
+def _action(policy: Policy, number: int, cause: str, reason: str, view: View) -> Action:
+    reaction = policy.reactions[number]
+    history = reaction.history
+    if history is None and reaction.on == "continuous" and not policy.windows:
+        history = ALL  # what is gone on from has learned from the first row on
+    params = {"history": history} if history is not None else {}
     do = Do(reaction.do)
     action = Action(do, view.champion, cause, reason, _key(do, view.champion, cause, 1), params)
     return replace(action, ask=_no_way_back(reaction, view)) if do is Do.ROLL_BACK else action

@@ -48,8 +48,8 @@ class Working(ProjectBase):
 
     def warnings(self) -> list[Problem]:
         """What `check` lets pass, and should be known: models whose library is not installed, environment
-        variables of alerts' receivers that are not set here."""
-        from headrace.engine.checking.policy import variables
+        variables of alerts' receivers that are not set here, continuous learning that can't go on."""
+        from headrace.engine.checking.policy import learned_anew, variables
         from headrace.learn.registry import missing_libraries
 
         parsed = self.spec()
@@ -60,6 +60,10 @@ class Working(ProjectBase):
                 place = parsed.where("alerts", "to", i, key)
                 why = "alerts are kept, and reach this receiver once it is"
                 told.append(Problem(f"the environment variable {name} is not set here", place, why))
+        for i, why in learned_anew(parsed.spec):
+            place, fix = parsed.where("policy", "reactions", i), "or write on: labels, with a count"
+            what = "on continuous, every job will learn all rows from the start"
+            told.append(Problem(what, where=place, why=why, fix=fix))
         return told
 
     def run(

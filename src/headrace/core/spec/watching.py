@@ -111,10 +111,11 @@ class Alerts(Model):
 class Reaction(Model):
     """What is done on what. One `on`, one `do`."""
 
-    on: Literal["schedule", "drift", "performance", "labels", "quality", "health", "any"]
+    on: Literal["schedule", "drift", "performance", "labels", "continuous", "quality", "health", "any"]
     """schedule: by `cron`. drift: data, prediction or concept drift. performance: measured or estimated,
     calibration, slices, fairness, value. labels: `count` new ones, or the oldest unused is `age` old.
-    quality, health: the alerts of these families. any: every alert."""
+    continuous: any new one, as often as `cool_down` lets. quality, health: the alerts of these families. any:
+    every alert."""
     do: Literal["alert", "retrain", "threshold", "roll back", "retire", "ask"]
     """alert: nothing more. retrain: the spine again on a fresh snapshot. threshold: choose the decision
     threshold anew on recent labelled rows. roll back: to the release before. retire: answer by the fallback
@@ -129,7 +130,8 @@ class Reaction(Model):
     """roll back: only where the release was promoted within this; else the next reaction that fits counts,
     and where there is none a person is asked."""
     history: Duration | None = None
-    """retrain, by time: with so much history (default: chosen among `policy.windows`)."""
+    """retrain, by time: with so much history (default: chosen among `policy.windows`; on continuous, where
+    none are declared: all there is)."""
     least: Annotated[int, Field(ge=1)] = 1
     """Only after so many windows in a row."""
 

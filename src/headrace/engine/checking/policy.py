@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from headrace.core.clock import parse_duration
+from headrace.core.spec.models import Spec
 from headrace.core.spec.watching import Reaction, Receiver
 from headrace.engine.checking.checker import Checker
+from headrace.learn.registry import continuing
 from headrace.policy.reacting import FAMILIES
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -32,6 +34,19 @@ def check_policy(check: Checker) -> None:
         check.add(f"a {spec.problem.task} task has no threshold", "threshold", fix="remove it")
     _check_alerts(check)
     _check_policy(check)
+
+
+def learned_anew(spec: Spec) -> Iterator[tuple[int, str]]:
+    """Reactions on continuous whose jobs learn all rows from the start, and why."""
+    for i, reaction in enumerate(spec.policy.reactions):
+        if reaction.on != "continuous":
+            continue
+        if not continuing(m.use for m in spec.model_specs().values()):
+            yield i, "none of the models learns row by row (river does)"
+        elif spec.split.by != "time":
+            yield i, f"split by {spec.split.by}, training rows are drawn anew whenever there are more"
+        elif reaction.history or spec.policy.windows or spec.split.history:
+            yield i, "with less than all history, the first rows are others each time"
 
 
 def variables(receivers: Iterable[Receiver]) -> dict[str, tuple[int, str]]:
@@ -143,6 +158,13 @@ def _check_reaction(check: Checker, reaction: Reaction, i: int) -> None:
             *path,
             "do",
             fix="write do: retrain or ask, or react to performance or health",
+        )
+    if reaction.on == "continuous" and reaction.do != "retrain":
+        check.add(
+            f"{reaction.do} on continuous: new labels are there to be learned from",
+            *path,
+            "do",
+            fix="write do: retrain",
         )
     if reaction.within is not None and reaction.do != "roll back":
         check.add(f"within means nothing for {reaction.do}", *path, "within", fix="remove it")

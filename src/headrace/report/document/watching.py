@@ -206,4 +206,4 @@ def _cause(reaction: Reaction) -> Words:
             f"{reaction.age} old" if reaction.age else "",
         ]
         return f"labels: {' or '.join(o for o in of if o)}"
-    return reaction.on
+    return "continuous: any new label" if reaction.on == "continuous" else reaction.on

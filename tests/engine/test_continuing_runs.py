@@ -1,0 +1,104 @@
+"""Learning row by row from run to run: from the checkpoint, and the same as without."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spine import AUTHOR, Clock, begin, edit_rows, edit_spec
+from streets import grow
+
+from headrace.core.codec import from_json
+from headrace.engine.continuing import CHECKPOINT
+from headrace.engine.pins import output_of
+from headrace.learn.continuing import Checkpoint
+from headrace.project import Project
+
+RIVER = ("models: [tree]", "models: [river]")
+CONTINUOUS = (
+    "cv: {folds: 3}\n",
+    "cv: {folds: 3}\npolicy: {reactions: [{on: continuous, do: retrain}], approval: none, canary: false}\n",
+)
+
+
+def learned(project: Project, run: str) -> Any:
+    return output_of(project.store, project.show(run), "learn")
+
+
+@pytest.fixture
+def streaming(tmp_path: Path, clock: Clock) -> Any:
+    """A released model of River's."""
+    project = begin(tmp_path / "p", RIVER, CONTINUOUS, clock=clock)
+    assert project.run().status == "released"
+    yield project
+    project.store.close()
+
+
+def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
+    streaming: Project, tmp_path: Path, clock: Clock
+) -> None:
+    old = streaming.release()[0].release
+    before = learned(streaming, "run-1")
+    marks = from_json(streaming.store.get(before.outputs[CHECKPOINT]).read_bytes(), Checkpoint).marks
+    assert before.notes["continued"]["river"]["before"] == 0
+    assert streaming.warnings() == []
+
+    grow(streaming, breaks=False, more=10.0)  # everything comes later than it used to
+    assert streaming.react() == ()  # rows alone: nobody has said that they are there
+    streaming.labels().take([{"id": f"p{i}", "label": i % 2 == 0} for i in range(5)])
+    (queued,) = streaming.react()
+    assert (queued.cause, queued.params["history"]) == ("continuous 5", "all")
+    assert streaming.react() == ()
+    job = streaming.work()
+    assert job is not None
+    assert (job.status, job.result["status"]) == ("done", "champion"), job.result
+    assert "lengths" not in job.result
+    new = streaming.release()[0].release
+    assert new == job.result["release"] != old
+    gates = {g["name"]: g["verdict"] for g in streaming.show(job.result["run"]).summary["gates"]}
+    assert (gates["champion"], gates["one-change"]) == ("pass", "pass")
+    assert streaming.show(job.result["run"]).name.startswith("retrain: 5 labels to go on with (")
+
+    # It began where the champion's fit had ended, which was on all of its training rows.
+    after = learned(streaming, job.result["run"])
+    continued = after.notes["continued"]["river"]
+    assert continued["before"] == max(m.rows for m in marks) < continued["rows"]
+
+    # Who has never learned anything makes the very same of it.
+    copy = tmp_path / "copy"
+    shutil.copytree(streaming.root, copy, ignore=shutil.ignore_patterns(".headrace"))
+    stranger = Project(copy, clock=clock, actor=AUTHOR)
+    split = job.result["split"]
+    edit_spec(
+        stranger,
+        ("validation: 20%, test: 20%", f"validation: {split['validation']}, test: {split['test']}"),
+    )
+    made = stranger.run(to="learn")
+    other = made.stages[-1].output
+    assert other.notes["continued"]["river"]["before"] == 0
+    assert (other.digest, other.outputs) == (after.digest, after.outputs)
+    stranger.store.close()
+
+
+def test_a_changed_history_is_learned_from_the_start_and_told(streaming: Project) -> None:
+    edit_rows(streaming, lambda r: r | {"distance": "12.5"} if r["parcel"] == "3" else r)
+    result = streaming.run(to="learn")
+    continued = result.stages[-1].output.notes["continued"]["river"]
+    assert continued["before"] == 0
+    assert "these first rows" in continued["why_none"]
+
+
+def test_what_can_t_go_on_is_warned_of(tmp_path: Path) -> None:
+    project = begin(tmp_path / "p", CONTINUOUS, rows=20)
+    project.check()
+    (told,) = project.warnings()
+    assert "learn all rows from the start" in told.what
+    assert told.why == "none of the models learns row by row (river does)"
+    edit_spec(project, RIVER)
+    assert project.warnings() == []
+    edit_spec(project, ("approval: none,", "approval: none, windows: [9 days, 30 days],"))
+    (told,) = project.warnings()
+    assert "less than all history" in told.why
+    project.store.close()
