@@ -80,6 +80,18 @@ def test_bags_lessen_the_error_of_what_is_drawn(name: str) -> None:
     assert bag < 0.95 * np.mean(alone)
 
 
+def test_random_cuts_give_other_trees_that_learn_as_well() -> None:
+    X, y = world(Kind.REGRESSION)
+    new, truth = world(Kind.REGRESSION, 4_000, seed=2)
+    plain = fit("boosting", Kind.REGRESSION, X, y, bags=4)
+    drawn = fit("boosting", Kind.REGRESSION, X, y, bags=4, random_cuts=True)
+    assert not np.array_equal(plain.score(X), drawn.score(X))
+    errors = [np.mean((m.score(new) - truth) ** 2) for m in (plain, drawn)]
+    assert errors[1] < 1.2 * errors[0] < 0.5 * np.var(truth)
+    again = fit("boosting", Kind.REGRESSION, X, y, bags=4, random_cuts=True)
+    np.testing.assert_array_equal(drawn.score(X), again.score(X))
+
+
 def test_a_constant_target_needs_no_bags() -> None:
     X, _ = world(Kind.BINARY)
     fitted = fit("boosting", Kind.BINARY, X, np.ones(len(X)), bags=3)

@@ -10,7 +10,7 @@ import pytest
 from headrace.core.task import Feature, FeatureKind, Kind, Task
 from headrace.learn.folds import FoldKind, FoldPlan, folds
 from headrace.learn.select.blocks import Block, Field
-from headrace.learn.select.forward import Rules, Selection, select
+from headrace.learn.select.forward import HOPE, Rules, Selection, _beside, _fit, select
 from headrace.learn.select.screen import Screen
 from headrace.learn.select.together import pairs_together
 
@@ -56,11 +56,17 @@ def chosen(
 def beside_signal(seed: int, task: str, rules: Rules) -> Selection:
     """20 columns of noise beside one that the target follows: a model that has something to learn, and so
     something to get better or worse at by luck."""
+    base, noise, field = signal(seed, task)
+    return select(base, noise, field, rules)
+
+
+def signal(seed: int, task: str) -> tuple[list[Block], list[Block], Field]:
+    """Its columns, the noise, and the rows."""
     rng = np.random.default_rng([seed, 9])
     x = rng.normal(size=600)
     drawn = folds(FoldPlan(FoldKind.RANDOM, 3), 600, seed=seed)
     field = Field(as_target(x + rng.normal(size=600), task), np.arange(600), drawn, TASKS[task], seed)
-    return select([block("x", x)], [block(f"n{i}", rng.normal(size=600)) for i in range(20)], field, rules)
+    return [block("x", x)], [block(f"n{i}", rng.normal(size=600)) for i in range(20)], field
 
 
 def test_noise_is_not_kept_and_the_control_is_why() -> None:
@@ -92,6 +98,28 @@ def test_what_was_not_tried_in_time_is_not_kept_and_says_so() -> None:
     assert not found.kept
     assert found.ended == "the budget was used up"
     assert [v.why for v in found.verdicts if v.name == "x0_per_x1"] == ["not tried: the budget was used up"]
+
+
+def test_what_half_of_the_folds_give_no_hope_for_would_not_have_been_kept() -> None:
+    stopped = 0
+    for seed in range(3):
+        base, noise, field = signal(seed, "regression")
+        model = _fit(tuple(base), field)
+        for proposal in noise[:10]:
+            (early, none), (gain, whole) = (_beside(model, proposal, field, h) for h in (HOPE, 0.0))
+            if whole is not None and none is None:
+                stopped += 1
+                assert early.gain > 0 and gain.low <= 0
+            else:
+                assert early == gain
+    assert stopped
+
+
+def test_what_is_planted_is_worth_fitting_on_all_folds() -> None:
+    base, pairs, field = world(3, planted=0.6)
+    model = _fit(tuple(base), field)
+    gain, tried = _beside(model, pairs[0], field, HOPE)
+    assert tried is not None and gain.low > 0
 
 
 def test_the_same_rows_and_seed_choose_the_same() -> None:
