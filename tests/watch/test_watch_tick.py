@@ -177,6 +177,19 @@ def test_two_at_once_one_does_it(world: LiveWorld) -> None:
     assert world.tick().arrived == 1
 
 
+def test_what_is_older_than_it_is_kept_is_forgotten_with_its_release(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path / ".headrace", replace(WINDOW, keep_us=48 * HOUR))
+    world.write(world.answers(START, 60))
+    world.at(1).tick()
+    world.promote(replace(WINDOW, keep_us=48 * HOUR), "r2")
+    world.write(world.answers(START + 50 * HOUR, 60, release="r2"))
+    world.at(51).tick()
+    with world.file() as file:
+        assert list(file.streams().values()) == [("r2", "champion")]
+        assert [k.release for k in file.windows()] == ["r2"]
+    assert world.tick().arrived == 0 and len(world.told()) == 2
+
+
 def test_another_machine_that_judges_meanwhile_keeps_this_one_from_it(world: LiveWorld) -> None:
     world.write(world.answers(START, 60))
     again: list[Judged] = []

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headrace.stores.connect import transaction
 from headrace.stores.own_file import OwnFile
@@ -144,7 +145,7 @@ class WatchFile:
         except sqlite3.Error as error:
             raise FILE.trouble(error, doing, self.path) from error
 
-    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """What a SELECT finds."""
         with self._told("read what was watched"):
             return self._db.execute(sql, values).fetchall()
@@ -162,7 +163,7 @@ class WatchFile:
     def note(self, key: str) -> int:
         """A number that was kept; 0 where none was."""
         found = self.rows("SELECT value FROM note WHERE key = ?", (key,))
-        return _int(found[0][0]) if found else 0
+        return int(found[0][0]) if found else 0
 
     def set_note(self, key: str, value: int) -> None:
         """Keep a number."""
@@ -171,10 +172,7 @@ class WatchFile:
     def segments(self) -> dict[str, Read]:
         """The segments that were read and are not forgotten, by name."""
         found = self.rows("SELECT id, name, at, done, first, last FROM segment")
-        return {
-            str(n): Read(_int(i), str(n), _int(a), bool(d), *(None if e is None else _int(e) for e in ends))
-            for i, n, a, d, *ends in found
-        }
+        return {name: Read(i, name, at, bool(done), *ends) for i, name, at, done, *ends in found}
 
     def set_segment(
         self, name: str, at: int, *, done: bool = False, first: int | None = None, last: int | None = None
@@ -187,7 +185,7 @@ class WatchFile:
             "last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))",
             (name, at, done, first, last),
         )
-        return _int(self.rows("SELECT id FROM segment WHERE name = ?", (name,))[0][0])
+        return int(self.rows("SELECT id FROM segment WHERE name = ?", (name,))[0][0])
 
     def forget_segment(self, read: Read) -> None:
         """Forget a segment, with the pieces that are its own."""
@@ -198,11 +196,11 @@ class WatchFile:
         """The number of a release on an arm."""
         self.run("INSERT OR IGNORE INTO stream (release, arm) VALUES (?,?)", (release, arm))
         found = self.rows("SELECT id FROM stream WHERE release = ? AND arm = ?", (release, arm))
-        return _int(found[0][0])
+        return int(found[0][0])
 
     def streams(self) -> dict[int, tuple[str, str]]:
         """Release and arm by number."""
-        return {_int(i): (str(r), str(a)) for i, r, a in self.rows("SELECT id, release, arm FROM stream")}
+        return {i: (release, arm) for i, release, arm in self.rows("SELECT id, release, arm FROM stream")}
 
     def piece(self, stream: int, start: int, source: int) -> Piece | None:
         """A piece, where it is there."""
@@ -219,11 +217,7 @@ class WatchFile:
         return self._pieces("source = ?", (source,))
 
     def _pieces(self, where: str, values: Sequence[object]) -> list[Piece]:
-        rows = self.rows(f"SELECT {_PIECE} FROM piece WHERE {where}", values)
-        return [
-            Piece(_int(a), _int(b), _int(c), _int(d), _int(e), _bytes(f), _bytes(g))
-            for a, b, c, d, e, f, g in rows
-        ]
+        return [Piece(*row) for row in self.rows(f"SELECT {_PIECE} FROM piece WHERE {where}", values)]
 
     def put_piece(self, piece: Piece) -> None:
         """Keep a piece in place of the one that was there."""
@@ -244,7 +238,7 @@ class WatchFile:
             "GROUP BY start ORDER BY start",
             (stream, start, stop),
         )
-        return [(_int(a), _int(b), _int(c)) for a, b, c in found]
+        return [(begin, end, rows) for begin, end, rows in found]
 
     def windows(
         self, where: str = "", values: Sequence[object] = (), *, most: int | None = None
@@ -257,21 +251,28 @@ class WatchFile:
             f"SELECT {_KEPT} FROM window w JOIN stream s ON s.id = w.stream {condition} "
             f"ORDER BY w.stop DESC, w.start DESC, w.id DESC {limit}",
             values,
-        )[::-1]
-        return [
-            Kept(_int(a), str(b), str(c), _int(d), _int(e), _int(f), str(g), _int(h), _int(i))
-            for a, b, c, d, e, f, g, h, i in rows
-        ]
+        )
+        return [Kept(*row) for row in reversed(rows)]
+
+    def window_at(self, stream: int, moment: int) -> Kept | None:
+        """The judged window of a stream that holds a moment. No two of them do."""
+        rows = self.rows(
+            f"SELECT {_KEPT} FROM window w JOIN stream s ON s.id = w.stream "
+            "WHERE w.stream = ? AND w.start <= ? AND w.arrived > 0 ORDER BY w.start DESC LIMIT 1",
+            (stream, moment),
+        )
+        found = [Kept(*row) for row in rows]
+        return found[0] if found and moment < found[0].stop else None
 
     def judged_upto(self, stream: int) -> int | None:
         """The end of a stream's newest window; None where it has none."""
         found = self.rows("SELECT max(stop) FROM window WHERE stream = ? AND arrived > 0", (stream,))[0][0]
-        return None if found is None else _int(found)
+        return None if found is None else int(found)
 
     def number_of(self, stream: int, start: int) -> int | None:
         """The number of a window that is kept; None where it is not."""
         found = self.rows("SELECT id FROM window WHERE stream = ? AND start = ?", (stream, start))
-        return _int(found[0][0]) if found else None
+        return int(found[0][0]) if found else None
 
     def put_window(self, stream: int, start: int, stop: int, rows: int, digest: str) -> int:
         """Keep a window that is being judged, or was; its number."""
@@ -281,7 +282,7 @@ class WatchFile:
             "stop = excluded.stop, rows = excluded.rows, digest = excluded.digest",
             (stream, start, stop, rows, digest),
         )
-        return _int(self.rows("SELECT id FROM window WHERE stream = ? AND start = ?", (stream, start))[0][0])
+        return int(self.rows("SELECT id FROM window WHERE stream = ? AND start = ?", (stream, start))[0][0])
 
     def drop_unjudged(self) -> None:
         """Forget windows that were about to be judged when somebody died."""
@@ -290,20 +291,13 @@ class WatchFile:
         self.run("DELETE FROM window WHERE arrived = 0")
 
     def forget_before(self, moment: int) -> None:
-        """Forget what ended before a moment."""
+        """Forget what ended before a moment, and the releases and arms of which nothing is left."""
         old = "(SELECT id FROM window WHERE stop <= ?)"
         for table in ("reading", "remark"):
             self.run(f"DELETE FROM {table} WHERE window IN {old}", (moment,))
         self.run("DELETE FROM window WHERE stop <= ?", (moment,))
         self.run("DELETE FROM piece WHERE stop <= ?", (moment,))
+        self.run(
+            "DELETE FROM stream WHERE id NOT IN (SELECT stream FROM piece UNION SELECT stream FROM window)"
+        )
         self.run("DELETE FROM service WHERE minute < ?", (moment // 60_000_000,))
-
-
-def _int(value: object) -> int:
-    assert isinstance(value, int)  # noqa: S101  columns of whole numbers
-    return value
-
-
-def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)  # noqa: S101  columns of bytes
-    return value

@@ -68,9 +68,9 @@ class Past:
 
     def _volume(self, watched: Watched, start: int, end: int) -> Volume:
         found = self._file.rows(f"SELECT coalesce(sum(rows), 0) {_ANSWERED}", (start, end))
-        return Volume(int(str(found[0][0])), end - start, phase_of(start, watched.plan.zone))
+        return Volume(found[0][0], end - start, phase_of(start, watched.plan.zone))
 
     def _last(self, start: int, end: int) -> int:
         """When the newest answer in a span was given; 0: there was none."""
         found = self._file.rows(f"SELECT traffic {_ANSWERED}", (start, end))
-        return max((Traffic.from_bytes(t).last for (t,) in found if isinstance(t, bytes)), default=0)
+        return max((Traffic.from_bytes(t).last for (t,) in found), default=0)

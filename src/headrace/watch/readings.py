@@ -46,7 +46,7 @@ class Found:
 
 def write(file: WatchFile, window: int, readings: Sequence[Reading]) -> None:
     """Keep a window's readings in place of those of the same checks. Inside `WatchFile.changing`."""
-    known = {tuple(key): _int(i) for i, *key in file.rows("SELECT id, family, kind, about, unit FROM series")}
+    known = {tuple(key): i for i, *key in file.rows("SELECT id, family, kind, about, unit FROM series")}
     keys = [_key(r) for r in readings]
     series = [known[k] if k in known else _series(file, r) for k, r in zip(keys, readings, strict=True)]
     both = list(zip(series, readings, strict=True))
@@ -75,7 +75,7 @@ def _series(file: WatchFile, r: Reading) -> int:
     if not found:
         file.run("INSERT INTO series (family, kind, about, unit) VALUES (?,?,?,?)", key)
         return _series(file, r)
-    return int(str(found[0][0]))
+    return int(found[0][0])
 
 
 def windows(file: WatchFile, asked: Asked, *, most: int | None = None) -> list[Kept]:
@@ -95,8 +95,8 @@ def readings(file: WatchFile, asked: Asked, *, most: int | None = None) -> Itera
     found: dict[int, list[Reading]] = {number: [] for number in kept}
     for number, family, check, of, unit in _wanted(file, asked):
         remarks = {
-            _int(w): told
-            for w, *told in file.rows(
+            at: told
+            for at, *told in file.rows(
                 "SELECT window, place, why, details FROM remark WHERE series = ? AND window BETWEEN ? AND ?",
                 (number, *ends),
             )
@@ -128,7 +128,7 @@ def exceeding(file: WatchFile, windows: Sequence[int]) -> dict[int, int]:
     """How many readings of each window are alarms, of those that have any."""
     wanted = set(windows)
     found = file.rows("SELECT window, count(*) FROM reading WHERE exceeds = 1 GROUP BY window")
-    return {int(str(w)): int(str(n)) for w, n in found if w in wanted}
+    return {at: number for at, number in found if at in wanted}
 
 
 def earlier(file: WatchFile, window: Window, reading: Reading) -> Iterator[tuple[Window, Reading]]:
@@ -144,14 +144,6 @@ def earlier(file: WatchFile, window: Window, reading: Reading) -> Iterator[tuple
             yield window_of(kept), _reading(row)
 
 
-def of_window(file: WatchFile, window: int) -> tuple[Reading, ...]:
-    """All readings of a window, by its number."""
-    found = []
-    for (number,) in file.rows("SELECT id FROM series ORDER BY id"):
-        found += file.rows(f"{_SELECT} WHERE r.series = ? AND r.window = ?", (number, window))
-    return tuple(_reading(row) for row in found)
-
-
 def _wanted(file: WatchFile, asked: Asked) -> list[tuple[int, Family, str, str, str]]:
     """The series that are asked for: number, family, check, of, unit."""
     conditions, values = [], []
@@ -164,7 +156,7 @@ def _wanted(file: WatchFile, asked: Asked) -> list[tuple[int, Family, str, str, 
         values.append(asked.of)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = file.rows(f"SELECT id, family, kind, about, unit FROM series {where} ORDER BY id", values)
-    return [(_int(i), Family(str(f)), str(k), str(a), str(u)) for i, f, k, a, u in rows]
+    return [(number, Family(family), *rest) for number, family, *rest in rows]
 
 
 def _windows(asked: Asked) -> tuple[list[str], list[object]]:
@@ -187,7 +179,3 @@ def _reading(row: Sequence[Any]) -> Reading:
     key = (Family(family), check, of, unit)
     told = (remark[0] or "", remark[1] or "", remark[2])
     return _made(key, (value, threshold, exceeds, p, low, high, n), told)
-
-
-def _int(value: object) -> int:
-    return int(str(value))

@@ -54,10 +54,7 @@ def look(file: WatchFile, now: int, ask: Ask) -> None:
         for name, seen in told.items():
             found = file.rows("SELECT at, told FROM server WHERE name = ?", (name,))
             if found:
-                at, before = (
-                    int(str(found[0][0])),
-                    msgspec.json.decode(_bytes(found[0][1]), type=dict[str, int]),
-                )
+                at, before = found[0][0], msgspec.json.decode(found[0][1], type=dict[str, int])
                 _spread(file, at // MINUTE, now // MINUTE, _since(before, seen.statuses))
             file.run(
                 "INSERT OR REPLACE INTO server VALUES (?,?,?)",
@@ -99,11 +96,6 @@ def service_of(file: WatchFile, start: int, end: int) -> Service:
 def _kept(file: WatchFile, first: int, last: int) -> Service | None:
     total: Service | None = None
     for (told,) in file.rows("SELECT told FROM service WHERE minute >= ? AND minute < ?", (first, last)):
-        found = Service(*msgspec.msgpack.decode(_bytes(told), type=_Kept))
+        found = Service(*msgspec.msgpack.decode(told, type=_Kept))
         total = found if total is None else total + found
     return total
-
-
-def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)  # noqa: S101  columns of bytes
-    return value

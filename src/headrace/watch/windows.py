@@ -174,14 +174,8 @@ def tallied(file: WatchFile, stream: int, window: Window, judged: int | None = N
 
 def late(file: WatchFile, touched: Collection[tuple[int, int]]) -> int:
     """Answers in judged windows that came after they were judged; of windows with these spans of streams."""
-    known: dict[int, list[Kept]] = {}
-    found: dict[int, tuple[int, Kept]] = {}
-    for stream, start in touched:
-        if stream not in known:
-            known[stream] = file.windows("w.stream = ? AND w.arrived > 0", (stream,))
-        for kept in known[stream]:
-            if kept.start <= start < kept.stop:
-                found[kept.id] = stream, kept
+    held = ((stream, file.window_at(stream, start)) for stream, start in touched)
+    found = {kept.id: (stream, kept) for stream, kept in held if kept is not None}
     return sum(late_in(file, stream, kept) for stream, kept in found.values())
 
 
@@ -207,11 +201,8 @@ def place_of(file: WatchFile, by_count: Callable[[int], bool]) -> Callable[[int,
     def place(stream: int, start: int) -> int:
         if not by_count(stream):
             return start
-        found = file.rows(
-            "SELECT start FROM window WHERE stream = ? AND start <= ? AND stop > ? AND arrived > 0",
-            (stream, start, start),
-        )
-        return int(str(found[0][0])) if found else start
+        found = file.window_at(stream, start)
+        return start if found is None else found.start
 
     return place
 
