@@ -212,11 +212,6 @@ def count_codes(bins: Bins, codes: Codes, counts: Counts | None = None) -> Count
     return replace(counts or no_rows(bins), rows=len(codes), codes=found)
 
 
-def numbers_of(bins: Bins) -> NDArray[np.bool_]:
-    """Which columns are numbers, and so have moments."""
-    return np.array([c.type is Type.NUMBER for c in bins.columns], dtype=np.bool_)
-
-
 def _is_wide(column: ColumnBins) -> bool:
     """Whether the reference's own numbers lie farther than `FARTHEST`."""
     if column.type is not Type.NUMBER or not column.edges:

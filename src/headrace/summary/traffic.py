@@ -5,9 +5,8 @@ Whole numbers alone, so that the counts of processes and machines add up, in any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import reduce
 from typing import Any
 
 import msgspec
@@ -108,11 +107,6 @@ _KEPT: Any = tuple[
     dict[int, int], Names, Names, Names, Names,
     list[int],
 ]  # fmt: skip
-
-
-def total(many: Iterable[Traffic]) -> Traffic:
-    """All of them together."""
-    return reduce(Traffic.__add__, many, Traffic())
 
 
 def bins_of(took: NDArray[np.int64]) -> NDArray[np.int64]:

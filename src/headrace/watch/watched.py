@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -118,8 +117,3 @@ class Shelf:
             return from_json(self._store.get(view.manifest).read_bytes(), Manifest)
         except NotFound:
             return None
-
-    @property
-    def known(self) -> Mapping[str, Watched]:
-        """Those that were asked for."""
-        return self._known

@@ -16,7 +16,7 @@ from headrace.release.watching import Prices
 from headrace.summary.bins import make_bins
 from headrace.summary.counts import count
 from headrace.summary.reference import Reference, by_column
-from headrace.summary.traffic import MOST_NAMES, OTHER, Traffic, bins_of, total
+from headrace.summary.traffic import MOST_NAMES, OTHER, Traffic, bins_of
 
 HOUR = 3_600_000_000
 MINUTE = 60_000_000
@@ -43,9 +43,9 @@ def test_traffic_of_processes_adds_up_in_any_order_to_the_same_bytes() -> None:
         )
         for i in range(40)
     ]  # fmt: skip
-    whole = total(parts)
+    whole = sum(parts, Traffic())
     shuffled = [parts[i] for i in rng.permutation(len(parts))]
-    assert total(shuffled).to_bytes() == whole.to_bytes()
+    assert sum(shuffled, Traffic()).to_bytes() == whole.to_bytes()
     assert Traffic.from_bytes(whole.to_bytes()) == whole
     assert whole.rows == 200 and whole.slowest == 30
     assert Traffic.from_bytes(Traffic().to_bytes()) == Traffic()
@@ -53,8 +53,8 @@ def test_traffic_of_processes_adds_up_in_any_order_to_the_same_bytes() -> None:
 
 def test_names_without_end_are_few_in_any_order() -> None:
     parts = [Traffic(1, 1, 1, flags={f"unknown: {i:04}": 1}) for i in range(3 * MOST_NAMES)]
-    whole = total(parts)
-    assert total(parts[::-1]).to_bytes() == whole.to_bytes()
+    whole = sum(parts, Traffic())
+    assert sum(parts[::-1], Traffic()).to_bytes() == whole.to_bytes()
     assert len(whole.flags) == MOST_NAMES and sum(whole.flags.values()) == 3 * MOST_NAMES
     assert whole.flags[OTHER] == 2 * MOST_NAMES + 1
 
