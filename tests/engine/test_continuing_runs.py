@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,20 @@ def learned(project: Project, run: str) -> Any:
     return output_of(project.store, project.show(run), "learn")
 
 
-@pytest.fixture
-def streaming(tmp_path: Path, clock: Clock) -> Any:
-    """A released model of River's."""
-    project = begin(tmp_path / "p", RIVER, CONTINUOUS, clock=clock)
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a project whose champion is River's."""
+    project = begin(tmp_path_factory.mktemp("river") / "p", RIVER, CONTINUOUS)
     assert project.run().status == "released"
+    project.store.close()
+    return project.root
+
+
+@pytest.fixture
+def streaming(released: Path, tmp_path: Path, clock: Clock) -> Any:
+    """A copy of it."""
+    shutil.copytree(released, tmp_path / "p")
+    project = Project(tmp_path / "p", clock=clock, actor=AUTHOR)
     yield project
     project.store.close()
 
@@ -66,6 +78,9 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     continued = after.notes["continued"]["river"]
     assert continued["before"] == max(m.rows for m in marks) < continued["rows"]
 
+    shown = streaming.report(job.result["run"]).html
+    assert f"went on from {continued['before']:,} of {continued['rows']:,} rows" in shown
+
     # Who has never learned anything makes the very same of it.
     copy = tmp_path / "copy"
     shutil.copytree(streaming.root, copy, ignore=shutil.ignore_patterns(".headrace"))
@@ -80,6 +95,44 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     assert other.notes["continued"]["river"]["before"] == 0
     assert (other.digest, other.outputs) == (after.digest, after.outputs)
     stranger.store.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from headrace.project import Project
+
+project = Project(Path(sys.argv[1]), actor="author@example.com")
+append = project.store.append
+
+def killing(drafts, **more):
+    if any(d.kind == "stage.finished" and d.payload["stage"] == "learn" for d in drafts):
+        os.kill(os.getpid(), signal.SIGKILL)  # the artifacts are there, and nothing says so yet
+    return append(drafts, **more)
+
+project.store.append = killing
+project.run(to="learn")
+"""
+
+
+def test_a_run_that_is_killed_while_it_ends_leaves_the_old_checkpoint(streaming: Project) -> None:
+    old = rows_known(streaming)
+    grow(streaming, breaks=False, rows=400)
+    killed = subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED, str(streaming.root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert rows_known(streaming) == old
+    learning = streaming.run(to="learn").stages[-1]
+    assert learning.status == "ran"
+    continued = learning.output.notes["continued"]["river"]
+    assert continued["before"] == old < continued["rows"] == rows_known(streaming)
+
+
+def rows_known(project: Project) -> int:
+    """The rows of the newest checkpoint."""
+    events = project.store.read(kinds=("stage.finished",), newest_first=True)
+    newest = next(e.payload for e in events if e.payload["stage"] == "learn")
+    kept = project.store.get(newest["output"]["outputs"][CHECKPOINT])
+    return max(m.rows for m in from_json(kept.read_bytes(), Checkpoint).marks)
 
 
 def test_a_changed_history_is_learned_from_the_start_and_told(streaming: Project) -> None:

@@ -148,7 +148,7 @@ def test_holdout_fits_once_and_keeps_that_fit(kind: Kind, monkeypatch: pytest.Mo
         monkeypatch.setattr(
             room,
             "fit_entry",
-            lambda setting, entry, X, y: fits.append(entry.name) or real(setting, entry, X, y),
+            lambda setting, entry, *more: fits.append(entry.name) or real(setting, entry, *more),
         )
     held = part(200, kind, seed=9, today=True)
     learned = run(kind, holdout=held, probes={"held": held.X})

@@ -107,6 +107,13 @@ RETRAIN = {"on": "drift", "do": "retrain"}
             [("retrain", "labels 2 × 14 days")],
         ),
         ([{"on": "labels", "do": "retrain", "age": "14 days"}], view(), []),
+        ([{"on": "continuous", "do": "retrain"}], view(), []),
+        (
+            [{"on": "continuous", "do": "retrain"}],
+            view(unseen=Unseen(3, NOW)),
+            [("retrain", "continuous 3")],
+        ),
+        ([{"on": "continuous", "do": "retrain"}], view(unseen=Unseen(3, NOW), trial="next"), []),
         # The newest moment of a schedule, if the champion is older.
         (
             [{"on": "schedule", "do": "retrain", "cron": "0 3 * * *"}],
@@ -197,6 +204,26 @@ def test_labels_call_once_for_every_so_many() -> None:
     assert called == [100, 200, 300]
 
 
+def test_continuous_learns_as_often_as_the_cool_down_lets_and_from_all_there_is() -> None:
+    wanted = policy({"on": "continuous", "do": "retrain"}, cool_down="6 h")
+    jobs: dict[str, Job] = {}
+    called = []
+    for hour in range(48):
+        now, count = NOW + timedelta(hours=hour), min(hour, 20)  # a label an hour, then none
+        for action in decide(wanted, view(unseen=Unseen(count, NOW), now=now, jobs=jobs)):
+            assert (action.params, action.reason) == ({"history": "all"}, f"{count} labels to go on with")
+            called.append((hour, action.cause))
+            jobs = {**jobs, action.key: as_job(action, now)}
+    assert called == [(h, f"continuous {min(h, 20)}") for h in (1, 7, 13, 19, 25)]
+    # Where lengths are declared they are meant, and one that is asked has to be answered first.
+    longer = wanted.model_copy(update={"windows": ("30 days", "90 days")})
+    (action,) = decide(longer, view(unseen=Unseen(3, NOW)))
+    assert action.params == {}
+    (action,) = decide(wanted, view(unseen=Unseen(3, NOW)))
+    waits = view(unseen=Unseen(4, NOW), jobs={action.key: as_job(action, LONG_AGO, "asked")})
+    assert does(wanted, waits) == []
+
+
 def test_history_is_given_along() -> None:
     (action,) = decide(policy(RETRAIN | {"history": "90 days"}), view(alert()))
     assert action.params == {"history": "90 days"}
@@ -227,6 +254,7 @@ REACTIONS: st.SearchStrategy[dict[str, Any]] = st.one_of(
         cron=st.sampled_from(["0 3 * * *", "*/7 * * * *"]),
     ),
     st.builds(dict, on=st.just("labels"), do=st.sampled_from(["retrain", "ask"]), count=st.integers(1, 50)),
+    st.just({"on": "continuous", "do": "retrain"}),
 )
 
 

@@ -20,7 +20,7 @@ def leaderboard_section(told: RunTold, records: Records) -> Section:
     if not lines:
         return Section("leaderboard", "Candidates", why_not(told, "learn"))
     metric, chosen = told.spec.get("problem", {}).get("metric", ""), learned.get("model", "")
-    seconds = told.notes("learn").get("seconds", {})
+    notes = told.notes("learn")
     folds = told.spec.get("cv", {})
     how = (
         "fitted once, compared on validation"
@@ -35,17 +35,18 @@ def leaderboard_section(told: RunTold, records: Records) -> Section:
         "Whiskers are standard deviations. Orange is the chosen one, grey what it has to beat.",
         height=rows_high(sum(m["mean"] is not None for m in lines)),
     )
-    body += _table(lines, seconds, chosen)
+    body += _table(lines, notes.get("seconds", {}), notes.get("continued", {}), chosen)
     body += _search(records) + _ensemble(records) + _more(learned)
     return Section("leaderboard", "Candidates", body, lead)
 
 
-def _table(lines: Any, seconds: Mapping[str, float], chosen: str) -> str:
+def _table(lines: Any, seconds: Mapping[str, float], continued: Mapping[str, Any], chosen: str) -> str:
     worth = any(m.get("worth") for m in lines)
     rows = []
     for m in lines:
         name = Html(f"{text(m['model'])} {chip('chosen', 'good')}") if m["model"] == chosen else m["model"]
-        note = m.get("error") or m.get("note") or ""
+        said = [m.get("error") or m.get("note") or "", _continued(continued.get(m["model"]))]
+        note = "; ".join(s for s in said if s)
         row = [name, number(m["mean"]), number(m["std"]), number(seconds.get(m["model"]))]
         if worth:
             w = m.get("worth")
@@ -61,6 +62,15 @@ def _table(lines: Any, seconds: Mapping[str, float], chosen: str) -> str:
     )
     params = [[m["model"], spelled(m["params"])] for m in lines if m.get("params")]
     return shown + (more("Parameters", table(["candidate", "parameters"], params)) if params else "")
+
+
+def _continued(found: Mapping[str, Any] | None) -> str:
+    """What a fit that learns row by row began with (`learn.continuing.Continued`)."""
+    if found is None:
+        return ""
+    if found["before"]:
+        return f"went on from {found['before']:,} of {found['rows']:,} rows"
+    return f"learned {found['rows']:,} rows from the start: {found['why_none']}"
 
 
 def _search(records: Records) -> str:
