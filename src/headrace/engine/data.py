@@ -60,7 +60,8 @@ class PersonalColumn:
 
 class TablesFold:
     """Snapshots and the runs that used them, event by event. known: by table and artifact, each as it was
-    first taken. users: of a snapshot, by when they began. used: the artifact of each table of a run."""
+    first taken. users: of a snapshot, by when they began. used: the artifact of each table of a run.
+    profiled: the newest run that made a profile, with when it began."""
 
     kinds = ("table.snapshot", "stage.finished", "run.started", "run.finished")
 
@@ -68,6 +69,7 @@ class TablesFold:
         self.known: dict[tuple[str, str], Snapshot] = {}
         self.users: dict[tuple[str, str], list[tuple[int, str]]] = {}
         self.used: dict[str, Mapping[str, str]] = {}
+        self.profiled = (0, "")
         self._by_key: dict[str, Mapping[str, str]] = {}
         self._begun: dict[str, int] = {}
 
@@ -82,10 +84,14 @@ class TablesFold:
         elif e.kind == "run.started":
             self._begun.setdefault(e.subject, e.seq)
         elif e.kind == "run.finished":
-            self._run(e.subject, next((s["key"] for s in p.get("stages", ()) if s["name"] == "ingest"), ""))
+            self._run(
+                e.subject, {s["name"]: s["key"] for s in p.get("stages", ()) if s["status"] != "failed"}
+            )
 
-    def _run(self, run: str, key: str) -> None:
-        began = self._begun.pop(run, 0)
+    def _run(self, run: str, keys: Mapping[str, str]) -> None:
+        began, key = self._begun.pop(run, 0), keys.get("ingest", "")
+        if "inspect" in keys:
+            self.profiled = max(self.profiled, (began, run))
         if run not in self.used and key in self._by_key:
             self.used[run] = self._by_key[key]
             for place in self.used[run].items():

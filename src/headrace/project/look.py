@@ -75,6 +75,12 @@ class Looking(ProjectBase):
 
         return self._follow(TablesFold).ask(lambda fold: versions(self.store, fold, self._clock))
 
+    def profiled(self) -> str:
+        """The newest run that made a profile of its tables; empty where there is none."""
+        from headrace.engine.data import TablesFold
+
+        return self._follow(TablesFold).ask(lambda fold: fold.profiled[1])
+
     def data_diff(self, first: str, second: str) -> tuple[TableDiff, ...]:
         """What differs between two snapshots of a table (beginnings of digests), or the tables of two runs.
 

@@ -15,7 +15,6 @@ from headrace.engine.data import Version
 from headrace.report.profile import table_sections
 from headrace.web.page import Asked, Page
 
-_LOOKED = 20
 PER_PAGE = 50
 
 
@@ -45,8 +44,10 @@ def model(asked: Asked) -> DataPage:
     project = asked.project
     versions = project.data()
     tables = tuple(dict.fromkeys(v.table for v in versions))
-    told = _told(asked)
-    profile = from_plain(told.records["profile"], Profile) if told else None
+    run = project.profiled()
+    told = project.told(run) if run else None
+    plain = told.records.get("profile") if told else None
+    profile = None if plain is None else from_plain(plain, Profile)
     if profile is not None:
         first = tuple(t.table for t in profile.tables)
         tables = (*first, *(t for t in tables if t not in first))
@@ -70,22 +71,13 @@ def model(asked: Asked) -> DataPage:
         page,
         pages,
         profile,
-        told.run.run if told else "",
+        run if profile else "",
         a,
         b,
         diffs,
         wrong,
         _descriptions(told) if told else {},
     )
-
-
-def _told(asked: Asked) -> RunTold | None:
-    """The newest run that has a profile."""
-    for line in asked.project.search_runs("kind = 'spine'", most=_LOOKED).lines:
-        told = asked.project.told(line.run)
-        if told.records.get("profile") is not None:
-            return told
-    return None
 
 
 def _descriptions(told: RunTold) -> Mapping[str, str]:
