@@ -3,7 +3,7 @@
 import random
 
 from headrace.core.answered import Answered
-from headrace.logs.frames import Frame, Gap, frame, scan
+from headrace.logs.frames import HEADER, Frame, Gap, frame, scan, written
 from headrace.testing.log_exam import answered
 
 
@@ -23,6 +23,20 @@ def test_cut_anywhere_whole_frames_are_read() -> None:
         whole = sum(end <= cut for end in ends) - 1
         assert len(entries(data[:cut])) == 2 * whole
         assert gaps(data[:cut]) == cut - ends[whole]
+
+
+def test_room_behind_frames_is_no_part_of_them() -> None:
+    zeros = frame([answered(1, answer={"prediction": [0] * 40}, took_us=0)])
+    assert zeros.endswith(bytes(40)), "a body's own zeros stay"
+    for data in (HEADER, HEADER + zeros, HEADER + frame([answered(2)]) + zeros):
+        for room in (0, 1, 40, 5000):
+            assert written(data + bytes(room)) == data
+    begun = HEADER + zeros + frame([answered(3)])[:-5]
+    assert written(begun + bytes(5000)) == begun + bytes(5), (
+        "a frame that was being written, as far as it goes"
+    )
+    lost = HEADER + b"?" + zeros + bytes(60)
+    assert written(lost) == lost, "behind what is no frame nobody knows whose the zeros are"
 
 
 def test_damage_costs_the_frames_that_it_meets() -> None:

@@ -12,7 +12,7 @@ from headrace.logs import rewrite
 from headrace.logs.compact import compact
 from headrace.logs.parts import commit, load
 from headrace.logs.read import Wanted, part_tables
-from headrace.logs.segment import is_open, segments
+from headrace.logs.segment import is_open, segments, size_of
 from headrace.logs.tail import Tail
 from headrace.logs.writer import LogWriter
 from headrace.testing.log_exam import Callers, answered
@@ -127,7 +127,7 @@ def test_the_cost_is_that_of_what_is_new(tmp_path: Path) -> None:
     assert len(tail.poll()) == 5000
     (followed,) = tail._open.values()
     at = followed.at
-    assert at == segments(tmp_path)[0].stat().st_size
+    assert at == size_of(segments(tmp_path)[0])
     log.append([answered(6000)], told)
     told.wait(2)
     assert numbers(tail) == [6000]

@@ -17,7 +17,7 @@ from served import LONG, wait_until
 from headrace.core.errors import StoreError
 from headrace.logs import segment as segment_room
 from headrace.logs.read import read
-from headrace.logs.segment import ask_to_rotate, is_open, segments
+from headrace.logs.segment import ask_to_rotate, is_open, segments, size_of
 from headrace.logs.writer import LogWriter
 from headrace.testing.log_exam import Callers, answered
 
@@ -251,6 +251,28 @@ def test_what_a_buffered_log_could_not_write_in_the_end_is_told(
     with pytest.raises(StoreError, match="2 answers could not be logged") as error:
         log.close()
     assert error.value.problems[0].why == "the disk is full"
+
+
+def test_room_is_made_for_what_has_to_be_on_the_disk_at_once(tmp_path: Path) -> None:
+    """A file that grows has its size put on the disk with every write. Closed, it holds entries alone."""
+    log, told = LogWriter(tmp_path, worker="w", mode="durable"), Callers()
+    (path,) = segments(tmp_path)
+    sizes = set()
+    for i in range(20):
+        log.append([answered(i)], told)
+        assert told.wait(i + 1)[-1] is None
+        sizes.add(path.stat().st_size)
+        assert sorted(e.id for e in read(tmp_path)) == [answered(n).id for n in range(i + 1)]
+    end = size_of(path)
+    assert len(sizes) == 1
+    assert end < path.stat().st_size
+    shutil.copy(path, tmp_path / "as-a-kill-leaves-it")
+    log.close()
+    assert path.stat().st_size == end
+    (tmp_path / "as-a-kill-leaves-it").replace(path)
+    torn: list[int] = []
+    assert len(list(read(tmp_path, torn=lambda _, lost: torn.append(lost)))) == 20
+    assert torn == []
 
 
 def test_rotation_by_size(tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def scan(data: bytes, start: int = 0) -> Iterator[Frame | Gap]:
         at = behind
 
 
+def written(data: bytes) -> bytes:
+    """A segment's bytes without the room behind its last frame: zeros. All of them stay where bytes that are
+    no frame keep from knowing which is the last."""
+    end = len(data.rstrip(b"\0"))
+    if end == len(data):
+        return data
+    at = len(HEADER)
+    while at < end and data.startswith(_MARK, at) and len(data) - at >= _HEAD.size:
+        at += _HEAD.size + _HEAD.unpack_from(data, at)[1]
+    return data[:at] if end <= at <= len(data) else data
+
+
 def every(data: bytes, start: int, step: int) -> Iterator[Answered]:
     """One entry in so many of the whole frames, the first of them first; the others are not decoded."""
     at, skip = start, 0

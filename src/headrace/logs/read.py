@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.answered import Answered
 from headrace.core.errors import Corrupt
-from headrace.logs.frames import HEADER, Frame, Gap, scan
+from headrace.logs.frames import HEADER, Frame, Gap, scan, written
 from headrace.logs.parts import Part, Parts, load, reading
 from headrace.logs.segment import is_open, segments, trouble
 
@@ -135,7 +135,7 @@ def segment_bytes(path: Path) -> bytes:
             where=str(path),
             fix="move it away, or read it with the headrace that wrote it",
         )
-    return data
+    return written(data)
 
 
 def part_tables(folder: Path, part: Part, wanted: Wanted = EVERYTHING) -> Iterator[pa.Table]:

