@@ -41,7 +41,12 @@ class Told:
 
     def take(self, seen: Window, *readings: Reading) -> tuple[Draft, ...]:
         made = drafts(
-            seen, readings, self.alerts, cool_down_us=self.cool_down, now=f"at {seen.end}", actor="watch"
+            seen,
+            readings,
+            self.alerts.values(),
+            cool_down_us=self.cool_down,
+            now=f"at {seen.end}",
+            actor="watch",
         )
         self.add(made)
         return made
@@ -155,10 +160,10 @@ def test_an_acknowledged_alert_stays_so_when_it_is_seen_again() -> None:
 
 def test_the_same_window_gives_the_same_alert() -> None:
     """A tick that died before it could write is done again."""
-    one = drafts(window(0), [reading()], {}, cool_down_us=DAY, now="a", actor="watch")
-    two = drafts(window(0), [reading()], {}, cool_down_us=DAY, now="b", actor="watch")
+    one = drafts(window(0), [reading()], [], cool_down_us=DAY, now="a", actor="watch")
+    two = drafts(window(0), [reading()], [], cool_down_us=DAY, now="b", actor="watch")
     assert one[0].subject == two[0].subject
-    other = drafts(window(1), [reading()], {}, cool_down_us=DAY, now="a", actor="watch")
+    other = drafts(window(1), [reading()], [], cool_down_us=DAY, now="a", actor="watch")
     assert one[0].subject != other[0].subject
 
 

@@ -136,49 +136,69 @@ class AlertView:
         return any(f in HARMFUL for f in self.families)
 
 
+class AlertsFold:
+    """Alerts by id, oldest first, event by event."""
+
+    kinds = ALERT_KINDS
+
+    def __init__(self) -> None:
+        self.known: dict[str, AlertView] = {}
+
+    def take(self, event: Event) -> None:
+        """One event more."""
+        old = self.known.get(event.subject)
+        if event.kind == "alert.opened":
+            self.known[event.subject] = _opened(event)
+        elif old is not None:
+            self.known[event.subject] = _seen(old, event) if event.kind == "alert.seen" else _said(old, event)
+
+
 def alerts(events: Iterable[Event]) -> dict[str, AlertView]:
     """Fold events of `ALERT_KINDS` into alerts by id, oldest first."""
-    found: dict[str, AlertView] = {}
-    for e in events:
-        p = e.payload
-        if e.kind == "alert.opened":
-            found[e.subject] = AlertView(
-                alert=e.subject,
-                release=p["release"],
-                arm=p["arm"],
-                title=p["title"],
-                family=Family(p["family"]),
-                families=tuple(p["families"]),
-                readings=tuple(p["readings"]),
-                since=p["since"],
-                seen=p["seen"],
-                opened=e.time,
-                why=p.get("why", {}),
-                changed=e.time,
-                by=e.actor,
-            )
-        elif e.subject not in found:
-            continue
-        elif e.kind == "alert.seen":
-            old = found[e.subject]
-            found[e.subject] = replace(
-                old,
-                families=tuple(dict.fromkeys([*old.families, *p["families"]])),
-                readings=_together(p["readings"], old.readings),
-                seen=max(old.seen, p["seen"]),
-                windows=old.windows + (p["seen"] > old.seen),
-                # What follows from a fault explains it no better than the fault itself.
-                why=p.get("why") or old.why if old.family in p["families"] else old.why,
-                # Resolved too early: it goes on.
-                state=AlertState.OPEN if old.state is AlertState.RESOLVED else old.state,
-                changed=e.time,
-            )
-        elif e.kind in ("alert.acknowledged", "alert.resolved"):
-            state = AlertState.ACKNOWLEDGED if e.kind == "alert.acknowledged" else AlertState.RESOLVED
-            found[e.subject] = replace(
-                found[e.subject], state=state, changed=e.time, by=e.actor, reason=p.get("reason", "")
-            )
-    return found
+    fold = AlertsFold()
+    for event in events:
+        fold.take(event)
+    return fold.known
+
+
+def _opened(e: Event) -> AlertView:
+    p = e.payload
+    return AlertView(
+        alert=e.subject,
+        release=p["release"],
+        arm=p["arm"],
+        title=p["title"],
+        family=Family(p["family"]),
+        families=tuple(p["families"]),
+        readings=tuple(p["readings"]),
+        since=p["since"],
+        seen=p["seen"],
+        opened=e.time,
+        why=p.get("why", {}),
+        changed=e.time,
+        by=e.actor,
+    )
+
+
+def _seen(old: AlertView, e: Event) -> AlertView:
+    p = e.payload
+    return replace(
+        old,
+        families=tuple(dict.fromkeys([*old.families, *p["families"]])),
+        readings=_together(p["readings"], old.readings),
+        seen=max(old.seen, p["seen"]),
+        windows=old.windows + (p["seen"] > old.seen),
+        # What follows from a fault explains it no better than the fault itself.
+        why=p.get("why") or old.why if old.family in p["families"] else old.why,
+        # Resolved too early: it goes on.
+        state=AlertState.OPEN if old.state is AlertState.RESOLVED else old.state,
+        changed=e.time,
+    )
+
+
+def _said(old: AlertView, e: Event) -> AlertView:
+    state = AlertState.ACKNOWLEDGED if e.kind == "alert.acknowledged" else AlertState.RESOLVED
+    return replace(old, state=state, changed=e.time, by=e.actor, reason=e.payload.get("reason", ""))
 
 
 def _together(

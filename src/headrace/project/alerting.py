@@ -10,7 +10,7 @@ from headrace.core.clock import duration_micros, iso, micros
 from headrace.core.errors import HeadraceError, NotFound, UserError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.places import OUTBOX, STORE_DIR
-from headrace.core.watching import ALERT_KINDS, AlertState, AlertView, Family, Message, Told, alerts
+from headrace.core.watching import AlertsFold, AlertState, AlertView, Family, Message, Told
 from headrace.project.base import ProjectBase
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Alerting(ProjectBase):
 
     def alerts(self, *, state: str | None = None) -> list[AlertView]:
         """Every alert, oldest first; in one state alone where given."""
-        found = alerts(self.store.read(kinds=ALERT_KINDS)).values()
+        found = self._follow(AlertsFold).ask(lambda fold: list(fold.known.values()))
         return [a for a in found if state is None or a.state == state]
 
     def alert(self, name: str) -> AlertView:

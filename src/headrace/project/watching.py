@@ -57,10 +57,10 @@ class Watching(Alerting):
         from headrace.watch.tick import Hooks, Place, tick
 
         trouble: dict[str, str] = {}
-        tell = teller(self.store, self._clock, self.actor)
+        tell = teller(self.store, self.alerts, self._clock, self.actor)
 
         def after() -> None:
-            leave(self.store, self._clock, self.actor)
+            leave(self.store, self.alerts(), self._clock, self.actor)
             trouble.update(self._tell())
 
         hooks = Hooks(tell, after)

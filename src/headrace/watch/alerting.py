@@ -41,7 +41,7 @@ Key = tuple[str, str]
 def drafts(
     window: Window,
     readings: Sequence[Reading],
-    known: Mapping[str, AlertView],
+    known: Iterable[AlertView],
     *,
     cool_down_us: int,
     now: str,
@@ -57,7 +57,7 @@ def drafts(
         why: the explanation of those that exceed, as plain JSON.
     """
     over = ranked(r for r in readings if r.exceeds)
-    mine = [a for a in known.values() if (a.release, a.arm) == (window.release, window.arm)]
+    mine = [a for a in known if (a.release, a.arm) == (window.release, window.arm)]
     if over:
         return (_told(window, over, mine, cool_down_us, now, actor, dict(why or {})),)
     return tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from headrace.core.event import Draft
 from headrace.core.ports import Store
 from headrace.core.routes import LIVE_KINDS
 from headrace.core.spelled import spelled
-from headrace.core.watching import ALERT_KINDS, AlertState, Family, Reading, alerts
+from headrace.core.watching import AlertState, AlertView, Family, Reading
 from headrace.graph.run import Runner
 from headrace.summary.bins import Bins
 from headrace.watch.alerting import drafts, left, ranked
@@ -44,15 +44,17 @@ _BACK_US = 7 * 86_400_000_000
 _MOVED = frozenset({Family.QUALITY, Family.DRIFT, Family.MULTIVARIATE, Family.CONCEPT})
 
 
-def teller(store: Store, clock: Clock, actor: str) -> Callable[[Judged], Sequence[Draft]]:
-    """The hook of a tick that opens, adds to and resolves alerts."""
+def teller(
+    store: Store, known: Callable[[], Iterable[AlertView]], clock: Clock, actor: str
+) -> Callable[[Judged], Sequence[Draft]]:
+    """The hook of a tick that opens, adds to and resolves alerts. known: asks which there are."""
 
     def tell(judged: Judged) -> Sequence[Draft]:
         over = ranked(judged.exceeding)
         return drafts(
             judged.window,
             judged.readings,
-            alerts(store.read(kinds=ALERT_KINDS)),
+            known(),
             cool_down_us=judged.facts.watched.plan.cool_down_us,
             now=iso(clock()),
             actor=actor,
@@ -70,13 +72,12 @@ def _why_safely(judged: Judged, over: Sequence[Reading], store: Store) -> Why:
         return Why((f"it can't be explained, by our fault: {type(error).__name__}",), judged.window.start)
 
 
-def leave(store: Store, clock: Clock, actor: str) -> None:
-    """Resolve the alerts of releases and arms that answer no more.
+def leave(store: Store, known: Sequence[AlertView], clock: Clock, actor: str) -> None:
+    """Resolve those alerts that are of releases and arms that answer no more.
 
     Raises:
         StoreError: the ledger can't be read or written.
     """
-    known = alerts(store.read(kinds=ALERT_KINDS)).values()
     if all(a.state is AlertState.RESOLVED for a in known):
         return
     over = left(known, Arms(store.read(kinds=LIVE_KINDS)).live, iso(clock()), actor)
