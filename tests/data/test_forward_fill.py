@@ -135,7 +135,8 @@ def test_a_value_that_is_known_later_is_never_seen_before(store: EmbeddedStore) 
 
 
 def test_many_keys_and_blocks(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.data.fill._BLOCK", 64)
+    monkeypatch.setattr("headrace.data.fill._BATCH", 60)
+    monkeypatch.setattr("headrace.data.written._BLOCK_BYTES", 1000)
     draw = np.random.default_rng(0)
     rows = [
         (f"k{k}", int(t), int(t + d), None if miss else float(i), None)
@@ -152,7 +153,9 @@ def test_many_keys_and_blocks(store: EmbeddedStore, monkeypatch: pytest.MonkeyPa
     spec = TableSpec(read="side.csv", key="k", time="at", known_at="known", ttl="20 us")
     after, counts = forward_fill(kept(store, rows, 1024), spec, ["n"], store=store, scratch=store.scratch())
     expected, count = oracle(rows, 3, 20, known_at=True)
-    table = pq.read_table(store.get(after.artifact))
+    with pq.ParquetFile(store.get(after.artifact)) as file:
+        assert file.num_row_groups > 20
+        table = file.read()
     assert table["n"].to_pylist() == expected
     assert counts["n"] == count > 100
     assert after.content == content(table)

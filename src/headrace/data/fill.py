@@ -10,7 +10,7 @@ or a time neither give nor take.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,17 +22,16 @@ from numpy.typing import NDArray
 
 from headrace.core.clock import duration_micros
 from headrace.core.ports import Store
-from headrace.core.schema import NULL_TIME, Snapshot, Type
+from headrace.core.schema import NULL_TIME, Snapshot
 from headrace.core.spec.tables import TableSpec
-from headrace.data.content import ColumnDigest, table_digest
 from headrace.data.keys import Keys
 from headrace.data.lookup import moments_of, read_whole
 from headrace.data.read import workspace
+from headrace.data.written import write_rows
 from headrace.graph.buffers import Array, fixed_array, known
 
 Ints = NDArray[np.int64]
-
-_BLOCK = 65_536  # a multiple of eight, as the content's name wants it
+_BATCH = 65_536
 
 
 def forward_fill(
@@ -58,10 +57,11 @@ def forward_fill(
             filled[name] = pc.take(values, fixed_array(rows, pa.int64())).cast(_kind(path, name))
     if not filled:
         return snapshot, counts
-    with workspace(scratch) as folder:
-        file = folder / "filled.parquet"
-        content = _rewrite(path, file, snapshot, filled)
-        artifact = store.put(file)
+    with workspace(scratch) as folder, pq.ParquetFile(path) as file:
+        written = folder / "filled.parquet"
+        batches = _rewritten(file, [c.name for c in snapshot.columns], filled)
+        _, content = write_rows(written, file.schema_arrow, snapshot.columns, batches)
+        artifact = store.put(written)
     return replace(snapshot, artifact=artifact.digest, content=content), counts
 
 
@@ -131,28 +131,12 @@ def _kind(path: Path, name: str) -> pa.DataType:
     return kind
 
 
-def _rewrite(path: Path, file: Path, snapshot: Snapshot, filled: Mapping[str, Array]) -> str:
-    """The table with some columns replaced, in blocks; returns the name of its content."""
-    source = pq.ParquetFile(path)
-    schema = source.schema_arrow
-    sums = [ColumnDigest(c, schema.field(c.name).type) for c in snapshot.columns]
-    text = [c.name for c in snapshot.columns if c.type is Type.TEXT]
-    names = [c.name for c in snapshot.columns]
+def _rewritten(
+    file: pq.ParquetFile, names: list[str], filled: Mapping[str, Array]
+) -> Iterator[pa.RecordBatch]:
+    """The table with some columns replaced."""
     done = 0
-    with pq.ParquetWriter(
-        file,
-        schema,
-        compression="lz4",
-        use_dictionary=text,  # type: ignore[arg-type]  # the stubs forget the list of columns
-        write_statistics=False,
-    ) as writer:
-        for batch in source.iter_batches(_BLOCK, columns=names):
-            arrays = [
-                filled[n].slice(done, batch.num_rows) if n in filled else batch.column(n) for n in names
-            ]
-            block = pa.RecordBatch.from_arrays(arrays, schema=schema)
-            for column, values in zip(sums, block.columns, strict=True):
-                column.update(values)
-            writer.write_batch(block)
-            done += batch.num_rows
-    return table_digest(done, sums)
+    for batch in file.iter_batches(_BATCH, columns=names):
+        arrays = [filled[n].slice(done, batch.num_rows) if n in filled else batch.column(n) for n in names]
+        yield pa.RecordBatch.from_arrays(arrays, schema=file.schema_arrow)
+        done += batch.num_rows

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.core.digest import digest, digest_file
 from headrace.core.errors import DataError, Problem
 from headrace.core.ports import Store
-from headrace.core.schema import Column, Snapshot, Type
+from headrace.core.schema import Column, Snapshot
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
 from headrace.core.spec.tables import TableSpec
-from headrace.data.content import ColumnDigest, table_digest, updates
 from headrace.data.convert import ColumnPlan, Plan, convert
 from headrace.data.database import address
 from headrace.data.privacy.redact import Redaction
@@ -26,10 +23,9 @@ from headrace.data.raw import Raw, Retyped
 from headrace.data.read import connect, key_columns, open_source, plan, resolve, workspace
 from headrace.data.sources import code_files
 from headrace.data.times import BadValue
+from headrace.data.written import write_rows
 from headrace.graph.buffers import Array
 
-_CELLS = 1_000_000
-_BLOCK_BYTES = 8_000_000
 _RETYPES = 3
 
 Progress = Callable[[int], None]
@@ -164,38 +160,9 @@ def _write(
     raw: Raw, planned: Plan, path: Path, redaction: Redaction, threads: int, progress: Progress | None
 ) -> tuple[int, str]:
     schema = planned.schema()
-    text = [c.name for c in planned.columns if c.column.type is Type.TEXT]
-    sums = [ColumnDigest(c.column, c.target) for c in planned.columns]
-    block = _block_rows(len(planned.columns))
-    rows = 0
-    waiting: list[Future[None]] = []
-    with (
-        pq.ParquetWriter(
-            path,
-            schema,
-            compression="lz4",  # read in half the time that zstd takes, and a run reads ten times
-            use_dictionary=text,  # type: ignore[arg-type]  # the stubs forget the list of columns
-            write_statistics=False,
-        ) as writer,
-        ThreadPoolExecutor(max(1, threads), thread_name_prefix="headrace-snapshot") as pool,
-    ):
-        for batch in _blocks(_converted(raw, planned, schema, redaction), schema, block):
-            for future in waiting:
-                future.result()
-            waiting = [pool.submit(writer.write_batch, batch)]
-            waiting += [pool.submit(job) for job in updates(sums, batch)]
-            rows += batch.num_rows
-            if progress is not None:
-                progress(rows)
-        for future in waiting:
-            future.result()
-    return rows, table_digest(rows, sums)
-
-
-def _block_rows(columns: int) -> int:
-    """Rows of one block: a power of two, so that a block of a wide table is no larger than that of a
-    narrow one."""
-    return max(1024, min(131_072, 1 << (_CELLS // columns).bit_length() - 1))
+    columns = [c.column for c in planned.columns]
+    batches = _converted(raw, planned, schema, redaction)
+    return write_rows(path, schema, columns, batches, threads=threads, progress=progress)
 
 
 def _converted(raw: Raw, planned: Plan, schema: pa.Schema, redaction: Redaction) -> Iterator[pa.RecordBatch]:
@@ -215,30 +182,6 @@ def _column(raw: Raw, values: Array, column: ColumnPlan, redaction: Redaction, o
         raise DataError.of(
             [Problem(f"column {column.name!r} {bad.reason}", where=raw.where(offset + bad.index))]
         ) from bad
-
-
-def _blocks(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in blocks of `rows` (fewer where texts are long, always a multiple of eight but for
-    the last)."""
-    held: list[pa.RecordBatch] = []
-    count = size = 0
-    for batch in batches:
-        held.append(batch)
-        count += batch.num_rows
-        size += batch.nbytes
-        while count >= rows or (size >= _BLOCK_BYTES and count >= 8):
-            cut = min(rows, count - count % 8)
-            merged = pa.Table.from_batches(held, schema)
-            yield _one(merged.slice(0, cut))
-            held = merged.slice(cut).to_batches()
-            count -= cut
-            size = sum(b.nbytes for b in held)
-    if count:
-        yield _one(pa.Table.from_batches(held, schema))
-
-
-def _one(table: pa.Table) -> pa.RecordBatch:
-    return table.combine_chunks().to_batches()[0]
 
 
 def _require_unique(

@@ -27,8 +27,8 @@ from headrace.core.errors import DataError
 from headrace.core.places import LOG, STORE_DIR
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Column, Snapshot, Type
 from headrace.data import cells
-from headrace.data.content import ColumnDigest, table_digest
 from headrace.data.read import workspace
+from headrace.data.written import write_rows
 from headrace.engine.columns import read_columns
 from headrace.engine.context import Context
 from headrace.engine.live_target import TRUTH
@@ -38,8 +38,6 @@ from headrace.logs.labels import Label, LabelBook
 from headrace.logs.parts import load
 from headrace.logs.read import read
 from headrace.logs.segment import segments, size_of
-
-_BLOCK = 65_536  # a multiple of eight, as the content's name wants it
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,13 @@ def with_live(ctx: Context, events: Snapshot) -> Snapshot:
     kind = parse(ctx.spec.problem.target, events.types(), zone=ctx.zone).type
     columns = (*events.columns, Column(TRUTH, kind, "label"))
     live = _table(ctx, events, rows, kind)
-    with workspace(ctx.store.scratch()) as folder:
-        file = folder / "live.parquet"
-        content = _write(ctx.store.get(events.artifact), file, columns, live)
+    path = ctx.store.get(events.artifact)
+    with workspace(ctx.store.scratch()) as folder, pq.ParquetFile(path) as source:
+        file, schema = folder / "live.parquet", _schema(source.schema_arrow, live.schema, columns)
+        batches = _rows(source, schema, live)
+        count, content = write_rows(file, schema, columns, batches, threads=ctx.spec.limits.threads)
         artifact = ctx.store.put(file)
-    return replace(
-        events, artifact=artifact.digest, content=content, rows=events.rows + len(rows), columns=columns
-    )
+    return replace(events, artifact=artifact.digest, content=content, rows=count, columns=columns)
 
 
 def _labelled(folder: Path) -> list[_Row]:
@@ -169,28 +167,6 @@ def _or_else(values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
     return [o if v is None else v for v, o in zip(values, others, strict=True)]
 
 
-def _write(path: Path, file: Path, columns: Sequence[Column], live: pa.Table) -> str:
-    """The table with the rows behind it, in blocks; returns the name of its content."""
-    with pq.ParquetFile(path) as source:
-        schema = _schema(source.schema_arrow, live.schema, columns)
-        sums = [ColumnDigest(c, schema.field(c.name).type) for c in columns]
-        rows = 0
-        text = [c.name for c in columns if c.type is Type.TEXT]
-        with pq.ParquetWriter(
-            file,
-            schema,
-            compression="lz4",
-            use_dictionary=text,  # type: ignore[arg-type]  # the stubs forget the list of columns
-            write_statistics=False,
-        ) as writer:
-            for block in _blocks(source, schema, live):
-                for column, values in zip(sums, block.columns, strict=True):
-                    column.update(values)
-                writer.write_batch(block)
-                rows += block.num_rows
-    return table_digest(rows, sums)
-
-
 def _schema(old: pa.Schema, live: pa.Schema, columns: Sequence[Column]) -> pa.Schema:
     """The table's own types; doubles where live rows have fractions and the table had none."""
     kinds: Mapping[str, pa.DataType] = {
@@ -203,24 +179,10 @@ def _schema(old: pa.Schema, live: pa.Schema, columns: Sequence[Column]) -> pa.Sc
     return pa.schema(list(kinds.items()))
 
 
-def _blocks(source: pq.ParquetFile, schema: pa.Schema, live: pa.Table) -> Iterator[pa.RecordBatch]:
-    """Blocks of a multiple of eight rows each, but for the last."""
-    left: list[pa.Table] = []
-    for batch in source.iter_batches(_BLOCK):
-        table = pa.Table.from_batches([batch])
-        whole = table.append_column(TRUTH, pa.nulls(batch.num_rows, schema.field(TRUTH).type)).select(
-            schema.names
-        )
-        left.append(whole.cast(schema))
-        joined = pa.concat_tables(left)
-        upto = joined.num_rows - joined.num_rows % 8
-        yield from _one(joined.slice(0, upto))
-        left = [joined.slice(upto)]
-    tail = pa.concat_tables([*left, live.select(schema.names).cast(schema)])
-    for start in range(0, tail.num_rows, _BLOCK):
-        yield from _one(tail.slice(start, _BLOCK))
-
-
-def _one(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    if table.num_rows:
-        yield from table.combine_chunks().to_batches(max_chunksize=_BLOCK)
+def _rows(source: pq.ParquetFile, schema: pa.Schema, live: pa.Table) -> Iterator[pa.RecordBatch]:
+    """The table's rows, whose truth is not told, and the live ones behind them."""
+    for batch in source.iter_batches():
+        untold = pa.nulls(batch.num_rows, schema.field(TRUTH).type)
+        table = pa.Table.from_batches([batch]).append_column(TRUTH, untold)
+        yield from table.select(schema.names).cast(schema).to_batches()
+    yield from live.select(schema.names).cast(schema).to_batches()
