@@ -15,12 +15,11 @@ from headrace.core.ports import Store
 from headrace.core.routes import DEFAULT, LIVE_KINDS, routes
 from headrace.core.spec.watching import Policy
 from headrace.core.views import ReleaseView, releases
-from headrace.core.watching import WATCH_KINDS, alerts
+from headrace.core.watching import ALERT_KINDS, alerts
 from headrace.engine.releases import load_manifest
 from headrace.policy.reacting import Unseen, View
 from headrace.policy.simulate import Did, Simulated, replay
 
-ALERT_KINDS = tuple(k for k in WATCH_KINDS if k.startswith("alert."))
 _MOVED = ("release.promoted", "release.rolled_back", "release.retired", "route.set", "route.rolled_back")
 _EACH = timedelta(hours=1)
 
