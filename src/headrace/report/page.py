@@ -89,7 +89,7 @@ def table(
         kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
         numbers = [at for at, i in enumerate(kept) if i in numbers]
         headers, rows = [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
-    head = "".join(_cell("th", h, i in numbers) for i, h in enumerate(headers))
+    head = "".join(_cell("th" if h else "td", h, i in numbers) for i, h in enumerate(headers))
     body = "".join(
         "<tr>" + "".join(_cell("td", c, i in numbers) for i, c in enumerate(r)) + "</tr>" for r in rows
     )

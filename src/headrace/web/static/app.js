@@ -25,6 +25,19 @@
     document.dispatchEvent(new Event('headrace:drawn'));
   });
 
+  // What scrolls by itself is reached by keys, where nothing in it is.
+  const reach = (el) => {
+    const scrolls = el.scrollWidth > el.clientWidth && !el.querySelector('a[href],button,input,select,summary');
+    if (!scrolls) return ['tabindex', 'role', 'aria-label'].forEach((name) => el.removeAttribute(name));
+    const part = el.closest('section, details, .cols > div') || main();
+    const said = el.querySelector('caption') || part.querySelector('h2, h3, summary');
+    el.tabIndex = 0;
+    el.setAttribute('role', 'group');
+    el.setAttribute('aria-label', (said ? said.textContent.trim() : 'Table') + ', scrolls');
+  };
+  const sizes = new ResizeObserver((seen) => seen.forEach((s) => reach(s.target)));
+  const wide = () => document.querySelectorAll('.wide').forEach((el) => sizes.observe(el));
+
   // On a phone the pages are behind a button.
   const menu = document.getElementById('menu'), pages = document.getElementById('pages');
   if (menu) menu.addEventListener('click', () => {
@@ -58,6 +71,7 @@
     if (back) back.focus({preventScroll: true});
     body.dataset.version = made.body.dataset.version || body.dataset.version;
     times();
+    wide();
     document.dispatchEvent(new Event('headrace:drawn'));
     document.dispatchEvent(new Event('headrace:swapped'));
   };
@@ -87,6 +101,7 @@
   setTimeout(look, EVERY);
   setInterval(times, 20000);
   times();
+  wide();
 
   // Keys of the review page: a number is a choice, j and k move, s leaves it to others.
   document.addEventListener('keydown', (e) => {
