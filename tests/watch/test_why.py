@@ -16,7 +16,7 @@ from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.watching import Family, Reading, Window
 from headrace.summary.bins import Bins, make_bins
 from headrace.summary.counts import Counter
-from headrace.watch.effects import effect
+from headrace.watch.effects import effects
 from headrace.watch.why import (
     CHANGE_KINDS,
     began,
@@ -159,14 +159,16 @@ def test_what_a_column_did_to_answers_is_taken_back(reference: tuple[Bins, NDArr
     now = rows(2000, 4)
     now["gust"][:] = np.nan
     made = coded(bins, now)
-    found = effect(Linear(), now, bins, "gust", made[:, 0], counted(bins, codes, "gust"))
-    assert found is not None and found.answer == "prediction"
+    (found,) = effects(Linear(), now, bins, made, {"gust": counted(bins, codes, "gust")})
+    assert found.answer == "prediction"
     assert found.now == pytest.approx(52, abs=0.5) and found.without == pytest.approx(22, abs=1)
     now["origin"][:] = "LGA"
     now["gust"] = rows(2000, 4)["gust"]
     made = coded(bins, now)
-    found = effect(Linear(), now, bins, "origin", made[:, 1], counted(bins, codes, "origin"))
-    assert found is not None and found.now - found.without == pytest.approx(8, abs=0.5)
+    before = {name: counted(bins, codes, name) for name in ("gust", "origin")}
+    same, found = effects(Linear(), now, bins, made, before)
+    assert found.now - found.without == pytest.approx(8, abs=0.5)
+    assert same.now == found.now and same.now - same.without == pytest.approx(0, abs=0.5)
 
 
 def test_a_shift_is_taken_back_in_the_order_of_values(reference: tuple[Bins, NDArray[np.uint8]]) -> None:
@@ -184,7 +186,7 @@ def test_a_shift_is_taken_back_in_the_order_of_values(reference: tuple[Bins, NDA
 def test_moments_and_digests_have_no_way_back() -> None:
     columns = {"name": np.array(["ann", "bob", NULL_TEXT], object)}
     bins = make_bins(columns, {"name": Type.TEXT}, hashed=["name"])
-    assert effect(Linear(), columns, bins, "name", np.zeros(3, np.uint8), np.ones(7)) is None
+    assert effects(Linear(), columns, bins, np.zeros((3, 1), np.uint8), {"name": np.ones(7)}) == ()
 
 
 def test_all_of_it_in_words() -> None:

@@ -22,36 +22,44 @@ class Graph(Protocol):
         ...
 
 
-def effect(
+def effects(
     graph: Graph,
     feeds: Mapping[str, NDArray[Any]],
     bins: Bins,
-    column: str,
     codes: NDArray[np.uint8],
-    before: NDArray[Any],
+    before: Mapping[str, NDArray[Any]],
     *,
     names: tuple[str, ...] = (),
     seed: int = 0,
-) -> Effect | None:
-    """The mean answer with the column as it is, and as it was; None where its values can't be given back:
-    moments, and texts that are kept as digests.
+) -> tuple[Effect, ...]:
+    """The mean answer with each column of `before` as it is, and as it was. Nothing of those whose values
+    can't be given back: moments, and texts that are kept as digests.
 
-    The other columns stay as they are: what moved together with it is not taken back.
+    The other columns stay as they are: what moved together with one is not taken back.
 
     Args:
         feeds: what the graph reads of the window's rows, by raw column.
-        codes: the column's codes of these rows; before: counts of the codes in the reference.
+        codes: of these rows [rows, columns of bins]. before: counts of a column's codes in the reference.
         names: the classes, where there are more than two; the answer is of that which moved most.
     """
-    of = bins.column(column)
-    if column not in feeds or of.type is Type.TIME or of.hashed or not len(codes):
-        return None
-    rows = len(codes)
-    was = values_of(of, undone(bins, column, codes, before, seed), feeds[column])
-    now, without = _means(graph.run(feeds, rows)), _means(graph.run({**feeds, column: was}, rows))
-    answer = max(now, key=lambda name: abs(now[name] - without[name]))
-    told = answer if not isinstance(answer, int) else f"probability of {names[answer]}"
-    return Effect(column, told, now[answer], without[answer], rows)
+    known = [c for c in before if c in feeds and _has_a_way_back(bins.column(c))]
+    if not known or not len(codes):
+        return ()
+    now = _means(graph.run(feeds, len(codes)))
+    found = []
+    for name in known:
+        of, mine = bins.column(name), codes[:, bins.index(name)]
+        was = values_of(of, undone(bins, name, mine, before[name], seed), feeds[name])
+        without = _means(graph.run({**feeds, name: was}, len(codes)))
+        changed = {a: abs(now[a] - without[a]) for a in now}
+        answer = max(changed, key=changed.__getitem__)
+        told = answer if not isinstance(answer, int) else f"probability of {names[answer]}"
+        found.append(Effect(name, told, now[answer], without[answer], len(codes)))
+    return tuple(found)
+
+
+def _has_a_way_back(of: ColumnBins) -> bool:
+    return of.type is not Type.TIME and not of.hashed
 
 
 def _means(outputs: Mapping[str, NDArray[Any]]) -> dict[str | int, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,11 @@ from headrace.graph.run import Runner
 from headrace.summary.bins import Bins
 from headrace.watch.alerting import drafts, left, ranked
 from headrace.watch.arms import Arms
-from headrace.watch.effects import effect, rebuilt
+from headrace.watch.effects import effects, rebuilt
 from headrace.watch.tick import Judged
 from headrace.watch.why import (
     CHANGE_KINDS,
     Effect,
-    Moved,
     Why,
     began,
     changes_before,
@@ -94,25 +93,22 @@ def why(judged: Judged, over: Sequence[Reading], store: Store) -> Why:
     changes = changes_before(store.read(kinds=CHANGE_KINDS), since, back, window.end)
     worth = next((r for r in judged.readings if r.family is Family.VALUE), None)
     reference, counts = facts.watched.reference, facts.tallied.counts
-    if reference is None or counts is None:
+    columns = () if reference is None else _columns(over, reference.bins)
+    if reference is None or counts is None or not columns:
         return explained(window, since, (), None, changes, value=worth)
-    bins, usual = reference.bins, reference.made()
-    columns = _columns(over, bins)
-    moved: list[Moved] = []
-    for name in columns:
-        moved += moves(bins, name, usual.of(bins, name), counts.of(bins, name))
-    if not columns:
-        return explained(window, since, (), None, changes, value=worth)
+    bins, made = reference.bins, reference.made()
+    usual = {name: made.of(bins, name) for name in columns}
+    moved = [m for name in columns for m in moves(bins, name, usual[name], counts.of(bins, name))]
     try:
         codes = facts.rows(ROWS).codes
     except HeadraceError:  # the log no longer has them: what moved is told all the same
         return explained(window, since, moved, None, changes, value=worth)
     by = [n for n in bins.names if n not in reference.outputs and n not in columns]
-    found = slice_of(bins, codes, columns[0], usual.of(bins, columns[0]), by)
-    return explained(window, since, moved, found, changes, _effects(judged, bins, columns, codes), worth)
+    found = slice_of(bins, codes, columns[0], usual[columns[0]], by)
+    return explained(window, since, moved, found, changes, _effects(judged, bins, codes, usual), worth)
 
 
-def _columns(over: Sequence[Reading], bins: Bins) -> list[str]:
+def _columns(over: Sequence[Reading], bins: Bins) -> Sequence[str]:
     """The columns that readings name, in their order."""
     named = [r.of for r in over if r.family in _MOVED and r.of in bins.names]
     told = [str(c) for r in over for c in r.details.get("columns", ()) if c in bins.names]
@@ -120,13 +116,12 @@ def _columns(over: Sequence[Reading], bins: Bins) -> list[str]:
 
 
 def _effects(
-    judged: Judged, bins: Bins, columns: Sequence[str], codes: NDArray[np.uint8]
+    judged: Judged, bins: Bins, codes: NDArray[np.uint8], usual: Mapping[str, NDArray[np.int64]]
 ) -> Sequence[Effect]:
     """What each column did to the answers, by the release's own graph on rows made of their codes."""
     watched = judged.facts.watched
-    if watched.manifest is None or watched.reference is None or not len(codes):
+    if watched.manifest is None:
         return ()
-    usual = watched.reference.made()
     try:
         runner = Runner(watched.store.get(watched.manifest.serving.graph))
         feeds = rebuilt(bins, codes, judged.window)
@@ -134,10 +129,6 @@ def _effects(
             return ()
         needed = {name: feeds[name] for name in runner.inputs}
         classes = tuple(spelled(c) for c in watched.manifest.serving.task.classes)
-        made = [
-            effect(runner, needed, bins, c, codes[:, bins.index(c)], usual.of(bins, c), names=classes, seed=0)
-            for c in columns
-        ]
+        return effects(runner, needed, bins, codes, usual, names=classes)
     except HeadraceError:
         return ()  # an explanation less; the alert stands without it
-    return [e for e in made if e is not None]

@@ -33,7 +33,7 @@ from headrace.watch.intake import Pieces, Progress, Taken, take
 from headrace.watch.labelling import Judge
 from headrace.watch.past import Past
 from headrace.watch.readings import earlier, write
-from headrace.watch.rows import Reread, live_rows
+from headrace.watch.rows import LiveRows, Reread, live_rows
 from headrace.watch.service import Ask, look, nobody, service_of
 from headrace.watch.watched import Shelf, Watched
 from headrace.watch.windows import (
@@ -297,15 +297,15 @@ class _Tick:
             volume,
             past,
             service_of(self._file, window.start, window.end),
-            Reread(
-                partial(
-                    live_rows, self._place.folder / LOG, watched, self._arms, window, self._file.segments()
-                )
-            ),
+            Reread(partial(self._rows, watched, window)),
             self._kept,
             lambda: self._judge_of(watched),
             self._labels.newest,
         )
+
+    def _rows(self, watched: Watched, window: Window, most: int | None) -> LiveRows:
+        folder, seen = self._place.folder / LOG, self._file.segments()
+        return live_rows(folder, watched, self._arms, window, seen, most)
 
     def _judge_of(self, watched: Watched) -> Judge:
         if watched.release not in self._judges:
