@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-
-import pytest
 
 from headrace.core.clock import iso, micros
 from headrace.core.event import Draft
@@ -28,16 +23,6 @@ def until(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.02)
-
-
-def mount(*arguments: str) -> None:
-    """Mount a small file system; the test is skipped where that can't be."""
-    command = shutil.which("mount")
-    if command is None or os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"can't mount here: {done.stderr.strip()}")
 
 
 def grow(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from disks import disk_at, mount
 from spine import STAGES, begin, edit_spec, write_tables
 
 from headrace.core.errors import StoreError
@@ -183,24 +183,12 @@ def test_a_ledger_row_that_is_edited(finished: Project, edit: str) -> None:
     assert report.first_broken == f"event {event.seq}"
 
 
-def mount(*arguments: str) -> None:
-    command = shutil.which("mount")
-    if command is None or os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"can't mount here: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def disk(fresh: Project) -> Iterator[Callable[[str], None]]:
     """The project's store on a file system of its own; give it mount options such as `size=1m`."""
-    place = fresh.root / ".headrace"
-    place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place))
-    yield lambda options: mount("-o", f"remount,{options}", str(place))
-    fresh.store.close()  # type: ignore[attr-defined]  # the embedded store's
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with disk_at(fresh.root / ".headrace", "64k") as place:
+        yield lambda options: mount("-o", f"remount,{options}", str(place))
+        fresh.store.close()  # type: ignore[attr-defined]  # the embedded store's
 
 
 def refusal(project: Project) -> StoreError | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import disk_at
 from spine import AUTHOR, Clock, edit_rows, edit_spec
-from streets import PATIENCE, alarm, grow, mount, until
+from streets import PATIENCE, alarm, grow, until
 
 from headrace.core.clock import from_micros
 from headrace.core.errors import StoreError, UserError
@@ -307,11 +308,8 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_run_is_followed_by_another(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 48 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=48m", "tmpfs", str(place))
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with disk_at(tmp_path / "disk", "48m") as place:
+        yield place
 
 
 def fill(file: Path) -> None:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 
 from asgi_client import Client, answered
+from desk_world import Kept
 from serve_releases import Release, requests
 
-from headrace.core.answered import Answered
 from headrace.serve.answer import Answerer
 from headrace.serve.desk.entries import SLICE
 from headrace.serve.http.app import make_app
 from headrace.serve.http.asking import LARGE
-
-
-class Kept:
-    """A log in memory."""
-
-    def __init__(self) -> None:
-        self.entries: list[Answered] = []
-
-    def append(self, entries: Sequence[Answered], done: Callable[[Exception | None], None]) -> None:
-        self.entries += entries
-        done(None)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def test_slices_are_seams_that_nobody_sees(binary: Release) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import disk_at, mount
 
 from headrace.core.digest import digest_bytes
 from headrace.core.errors import NotFound, StoreError
@@ -16,23 +17,11 @@ from headrace.stores import EmbeddedStore, audit
 from headrace.testing.store_exam import draft
 
 
-def mount(*arguments: str) -> None:
-    command = shutil.which("mount")
-    if command is None or os.name != "posix" or os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"can't mount here: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place))
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with disk_at(tmp_path / "disk", "4m") as place:
+        yield place
 
 
 def test_appending_to_a_full_disk(small_disk: Path) -> None:
