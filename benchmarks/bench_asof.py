@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measured import Measured, measured
+from benchmarks.measured import Measured, apart, measured
 from benchmarks.rows import Row, row, within
 
 EVENTS, ROWS, ENTITIES, DAYS = 1_000_000, 5_000_000, 100_000, 90
@@ -151,9 +150,7 @@ def wrong(folder: Path) -> tuple[int, int]:
 def run() -> list[Row]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-asof-"))
     try:
-        # In a process of its own: a child's peak memory begins at its parent's.
-        code = f"import pathlib, benchmarks.bench_asof as b; b.write_data(pathlib.Path({str(folder)!r}))"
-        subprocess.run([sys.executable, "-c", code], check=True)
+        apart(f"import pathlib, benchmarks.bench_asof as b; b.write_data(pathlib.Path({str(folder)!r}))")
         (folder / "peer.py").write_text(PEER)
         (folder / "ours.py").write_text(OURS)
         # Turn by turn, so that a busy minute of the machine is both's; the best of each counts.

@@ -14,15 +14,13 @@ Peers, measured before on a machine like this with their defaults, two samples o
 from __future__ import annotations
 
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measured import Measured, measured
+from benchmarks.files import write_groups
+from benchmarks.measured import Measured, apart, measured, middle
 from benchmarks.rows import Row, row
 
 ROWS, COLUMNS = 1_000_000, 50
@@ -117,31 +115,13 @@ def write_data(folder: Path, rows: int = ROWS) -> None:
     edges = {n: np.nanquantile(v.to_numpy(zero_copy_only=False), np.linspace(0, 1, 33)).tolist()
              for n, v in train.items() if n != "y"}  # fmt: skip
     (folder / "edges.json").write_text(json.dumps(edges))
-    size, writer = rows // 10, None
-    for block in range(10):
-        table = pa.table(columns(size, 2 + block))
-        writer = writer or pq.ParquetWriter(folder / "data.parquet", table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
-
-
-def middle(runs: Sequence[Measured]) -> Measured:
-    """The medians of them, and the largest memory."""
-    return Measured(
-        statistics.median(m.seconds for m in runs),
-        max(m.megabytes for m in runs),
-        runs[-1].output,
-        statistics.median(m.cpu for m in runs),
-    )
+    write_groups(folder / "data.parquet", (pa.table(columns(rows // 10, 2 + i)) for i in range(10)))
 
 
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="headrace-drift-") as name:
         folder = Path(name)
-        # In a process of its own: a child's peak memory begins at its parent's.
-        code = f"import pathlib, benchmarks.bench_drift as b; b.write_data(pathlib.Path({name!r}))"
-        subprocess.run([sys.executable, "-c", code], check=True)
+        apart(f"import pathlib, benchmarks.bench_drift as b; b.write_data(pathlib.Path({name!r}))")
         headrace = str(Path(sys.executable).with_name("headrace"))
         measured([headrace, "run"], cwd=folder)
         (folder / "search.py").write_text(f"SEARCH = True{FLOOR}")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measured import Measured, measured
+from benchmarks.measured import Measured, apart, measured
 from benchmarks.rows import Row, within
 
 ROWS = 5_000_000
@@ -104,9 +103,7 @@ def parameters() -> dict[str, object]:
 def run() -> list[Row]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-large-"))
     try:
-        # In a process of its own: a child's peak memory begins at its parent's.
-        code = f"import pathlib, benchmarks.bench_large as b; b.write_data(pathlib.Path({str(folder)!r}))"
-        subprocess.run([sys.executable, "-c", code], check=True)
+        apart(f"import pathlib, benchmarks.bench_large as b; b.write_data(pathlib.Path({str(folder)!r}))")
         features = "{" + ", ".join(f"x{i}: x{i}" for i in range(COLUMNS - 1)) + "}"
         (folder / "headrace.yaml").write_text(SPEC.replace("{FEATURES}", features))
         (folder / "bare.py").write_text(BARE)

@@ -9,15 +9,18 @@ and faults. Each is a fresh process on two threads that begins at the file.
 
 from __future__ import annotations
 
-import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.measured import Measured, measured
+from benchmarks.files import write_groups
+from benchmarks.measured import Measured, apart, measured, middle
 from benchmarks.rows import Row, row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS = 1_000_000
 THREADS = 2
@@ -74,17 +77,19 @@ print(time.perf_counter() - started)
 
 
 def write_data(folder: Path, rows: int = ROWS) -> None:
-    """25 numbers, 4 booleans, 16 texts, 5 times; in row groups, as a real export would be."""
+    """The file, in row groups as an export would be."""
+    write_groups(folder / "data.parquet", tables(rows // 10))
+
+
+def tables(size: int) -> Iterator[pa.Table]:
+    """Ten tables of so many rows: 25 numbers, 4 booleans, 16 texts, 5 times."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     rng = np.random.default_rng(0)
     words = np.array(
         ["lorem", "ipsum", "dolor", "sit", "amet", "sed", "eiusmod", "tempor", "magna", "aliqua"]
     )
-    writer: pq.ParquetWriter | None = None
-    size = rows // 10
     for block in range(10):
         columns: dict[str, pa.Array] = {}
         base = rng.normal(size=size)
@@ -116,21 +121,7 @@ def write_data(folder: Path, rows: int = ROWS) -> None:
             columns[f"time_{i}"] = pa.array(moments).cast(pa.timestamp("us"))
         for n in list(columns)[::2]:
             columns[n] = pa.array(columns[n].to_numpy(zero_copy_only=False), mask=rng.random(size) < 0.05)
-        table = pa.table(columns)
-        writer = writer or pq.ParquetWriter(folder / "data.parquet", table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
-
-
-def middle(runs: Sequence[Measured]) -> Measured:
-    """The medians of them, and the largest memory."""
-    return Measured(
-        statistics.median(m.seconds for m in runs),
-        max(m.megabytes for m in runs),
-        runs[0].output,
-        statistics.median(m.cpu for m in runs),
-    )
+        yield pa.table(columns)
 
 
 def inside(runs: Sequence[Measured]) -> float:
@@ -141,9 +132,7 @@ def inside(runs: Sequence[Measured]) -> float:
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="headrace-profile-") as name:
         folder = Path(name)
-        # In a process of its own: a child's peak memory begins at its parent's.
-        code = f"import pathlib, benchmarks.bench_profile as b; b.write_data(pathlib.Path({name!r}))"
-        subprocess.run([sys.executable, "-c", code], check=True)
+        apart(f"import pathlib, benchmarks.bench_profile as b; b.write_data(pathlib.Path({name!r}))")
         (folder / "describe.py").write_text(DESCRIBE)
         (folder / "expect.py").write_text(EXPECT)
         (folder / "scan.py").write_text(SCAN)

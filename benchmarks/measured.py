@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,3 +43,22 @@ def measured(command: Sequence[str], *, cwd: Path) -> Measured:
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}\n{errors}")
     return Measured(seconds, usage.ru_maxrss / 1024, output, usage.ru_utime + usage.ru_stime)
+
+
+def middle(runs: Sequence[Measured]) -> Measured:
+    """The medians of several runs, the largest memory, and what the last printed."""
+    return Measured(
+        statistics.median(m.seconds for m in runs),
+        max(m.megabytes for m in runs),
+        runs[-1].output,
+        statistics.median(m.cpu for m in runs),
+    )
+
+
+def apart(code: str) -> None:
+    """Run Python code in a process of its own: a child's peak memory begins at its parent's.
+
+    Raises:
+        subprocess.CalledProcessError: it ended with an error.
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
