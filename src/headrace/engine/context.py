@@ -31,9 +31,9 @@ def silent(stage: str, text: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Caused:
-    """What a run was started by, where no person did. title: as its name says it, `retrain: drift of wind`.
-    job, cause: the job, and what called for it. holds: its release goes no further than challenger; whoever
-    started it decides who lets it answer."""
+    """What a run is made for: a job's, or a person's who mends an alert. title: as its name says it,
+    `retrain: drift of wind`. job, cause: the job (empty: a person's), and what called for it. holds: its
+    release goes no further than challenger; whoever started it decides who lets it answer."""
 
     title: str
     job: str
