@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.core.clock import from_micros, iso, micros
+from headrace.core.codec import to_plain
+from headrace.core.errors import SpecError
 from headrace.core.places import SERVING, WATCH
+from headrace.core.spec import FILE_NAME
+from headrace.core.watching import Window
 from headrace.engine.context import Progress, silent
 from headrace.project.alerting import Alerting
 from headrace.project.base import STORE_DIR
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from headrace.watch.readings import Asked, Found
     from headrace.watch.service import Look
     from headrace.watch.tick import Ticked
+
+_REQUESTS = "headrace_requests_total"
+_GAUGES = ("headrace_workers", "headrace_requests_waiting", "headrace_resident_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,6 @@ class Watching(Alerting):
 
     def _tell(self) -> Mapping[str, str]:
         """Tell whom the spec names; without a spec nobody is named."""
-        from headrace.core.errors import SpecError
-        from headrace.core.spec import FILE_NAME
-
         if not (self.root / FILE_NAME).is_file():
             return {}
         try:
@@ -111,7 +115,7 @@ class Watching(Alerting):
             return []
         with WatchFile(self.watch_file) as file:
             found = windows(file, _asked(since, until, release, arm), most=last)
-            streams = {key: number for number, key in file.streams().items()}
+            streams = file.numbers()
             over = exceeding(file, [k.id for k in found])
             return [
                 SeenWindow(
@@ -147,8 +151,6 @@ class Watching(Alerting):
         Raises:
             StoreError: the watch file can't be read.
         """
-        from dataclasses import replace
-
         from headrace.stores.watch_file import WatchFile
         from headrace.watch.readings import readings
 
@@ -166,14 +168,13 @@ class Watching(Alerting):
         Raises:
             StoreError: the watch file can't be read.
         """
-        from headrace.core.watching import Window
         from headrace.stores.watch_file import WatchFile
         from headrace.watch.windows import tallied
 
         if not self.watch_file.exists():
             return None
         with WatchFile(self.watch_file) as file:
-            streams = {key: number for number, key in file.streams().items()}
+            streams = file.numbers()
             if (release, arm) not in streams:
                 return None
             return tallied(file, streams[release, arm], Window(release, arm, start, end, 0)).counts
@@ -213,13 +214,7 @@ def servers(folder: Path) -> dict[str, Look]:
     return found
 
 
-_REQUESTS = "headrace_requests_total"
-_GAUGES = ("headrace_workers", "headrace_requests_waiting", "headrace_resident_memory_bytes")
-
-
 def plain(found: Sequence[Found]) -> Iterator[dict[str, object]]:
     """Readings ready for JSON, one object each."""
-    from headrace.core.codec import to_plain
-
     for one in found:
         yield {"window": to_plain(one.window), **to_plain(one.reading)}

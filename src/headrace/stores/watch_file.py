@@ -202,6 +202,10 @@ class WatchFile:
         """Release and arm by number."""
         return {i: (release, arm) for i, release, arm in self.rows("SELECT id, release, arm FROM stream")}
 
+    def numbers(self) -> dict[tuple[str, str], int]:
+        """The numbers of `streams` by release and arm."""
+        return {who: number for number, who in self.streams().items()}
+
     def piece(self, stream: int, start: int, source: int) -> Piece | None:
         """A piece, where it is there."""
         found = self._pieces("stream = ? AND start = ? AND source = ?", (stream, start, source))

@@ -72,7 +72,7 @@ class Pieces:
         self._place = place
         self._oldest = oldest
         self._held: dict[tuple[int, int, int], tuple[int, Counts | None, Traffic]] = {}
-        self._streams = {v: k for k, v in file.streams().items()}
+        self._streams = file.numbers()
         self.touched: set[tuple[int, int]] = set()
         """Streams and spans that something was added to."""
 

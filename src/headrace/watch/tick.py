@@ -209,7 +209,7 @@ class _Tick:
                 self._place.progress("windows judged", self._done.arrived, 0)
 
     def _judge_labelled(self) -> None:
-        streams = {key: stream for stream, key in self._file.streams().items()}
+        streams = self._file.numbers()
         due = list(labelled(self._file, self._is_due))
         for kept in due:
             watched = self._shelf(kept.release)
