@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,17 @@ import pytest
 from spine import AUTHOR, Clock, begin, edit_rows, edit_spec
 from streets import grow
 
+from headrace.core.answered import Answered
+from headrace.core.clock import micros
 from headrace.core.codec import from_json
 from headrace.engine.continuing import CHECKPOINT
 from headrace.engine.pins import output_of
 from headrace.learn.continuing import Checkpoint
+from headrace.logs.writer import LogWriter
 from headrace.project import Project
 
 RIVER = ("models: [tree]", "models: [river]")
+LIVE = ("  id: parcel", "  id: parcel\n  live: true")
 CONTINUOUS = (
     "cv: {folds: 3}\n",
     "cv: {folds: 3}\npolicy: {reactions: [{on: continuous, do: retrain}], approval: none, canary: false}\n",
@@ -33,7 +35,7 @@ def learned(project: Project, run: str) -> Any:
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a project whose champion is River's."""
-    project = begin(tmp_path_factory.mktemp("river") / "p", RIVER, CONTINUOUS)
+    project = begin(tmp_path_factory.mktemp("river") / "p", RIVER, LIVE, CONTINUOUS)
     assert project.run().status == "released"
     project.store.close()
     return project.root
@@ -48,6 +50,29 @@ def streaming(released: Path, tmp_path: Path, clock: Clock) -> Any:
     project.store.close()
 
 
+def stream(project: Project) -> list[dict[str, Any]]:
+    """Answer about the parcels of the days behind the table's, all of which come later than they used to;
+    their labels."""
+    grow(project, breaks=False, more=10.0)
+    came: list[dict[str, str]] = []
+    edit_rows(project, lambda r: came.append(r) if int(r["parcel"]) >= 100_000 else r)
+    champion = project.release()[0].release
+    log = LogWriter(project.log_folder, worker="w", mode="durable")
+    said = {"prediction": False, "probability": 0.2}
+    for row in came:
+        sent = {
+            "parcel": int(row["parcel"]),
+            "at": row["at"],
+            "depot": row["depot"],
+            "distance": float(row["distance"]),
+        }
+        when = micros(datetime.fromisoformat(row["at"]) - timedelta(hours=1))
+        place = ("default", champion, "champion", "", "model")
+        log.append([Answered(f"a{row['parcel']}", when, *place, sent, said)], lambda error: None)
+    log.close()
+    return [{"id": f"a{r['parcel']}", "label": float(r["late"]) > 30} for r in came]
+
+
 def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     streaming: Project, tmp_path: Path, clock: Clock
 ) -> None:
@@ -57,11 +82,12 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     assert before.notes["continued"]["river"]["before"] == 0
     assert streaming.warnings() == []
 
-    grow(streaming, breaks=False, more=10.0)  # everything comes later than it used to
-    assert streaming.react() == ()  # rows alone: nobody has said that they are there
-    streaming.labels().take([{"id": f"p{i}", "label": i % 2 == 0} for i in range(5)])
+    labels = stream(streaming)
+    assert streaming.react() == ()  # answers whose truth nobody knows yet
+    for first in range(0, len(labels), 1000):
+        streaming.labels().take(labels[first : first + 1000])
     (queued,) = streaming.react()
-    assert (queued.cause, queued.params["history"]) == ("continuous 5", "all")
+    assert (queued.cause, queued.params["history"]) == ("continuous 3000", "all")
     assert streaming.react() == ()
     job = streaming.work()
     assert job is not None
@@ -71,7 +97,7 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     assert new == job.result["release"] != old
     gates = {g["name"]: g["verdict"] for g in streaming.show(job.result["run"]).summary["gates"]}
     assert (gates["champion"], gates["one-change"]) == ("pass", "pass")
-    assert streaming.show(job.result["run"]).name.startswith("retrain: 5 labels to go on with (")
+    assert streaming.show(job.result["run"]).name.startswith("retrain: 3,000 labels to go on with (")
 
     # It began where the champion's fit had ended, which was on all of its training rows.
     after = learned(streaming, job.result["run"])
@@ -84,6 +110,7 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     # Who has never learned anything makes the very same of it.
     copy = tmp_path / "copy"
     shutil.copytree(streaming.root, copy, ignore=shutil.ignore_patterns(".headrace"))
+    shutil.copytree(streaming.log_folder, copy / ".headrace" / "log")
     stranger = Project(copy, clock=clock, actor=AUTHOR)
     split = job.result["split"]
     edit_spec(
@@ -97,29 +124,22 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     stranger.store.close()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from headrace.project import Project
-
-project = Project(Path(sys.argv[1]), actor="author@example.com")
-append = project.store.append
-
-def killing(drafts, **more):
-    if any(d.kind == "stage.finished" and d.payload["stage"] == "learn" for d in drafts):
-        os.kill(os.getpid(), signal.SIGKILL)  # the artifacts are there, and nothing says so yet
-    return append(drafts, **more)
-
-project.store.append = killing
-project.run(to="learn")
-"""
-
-
-def test_a_run_that_is_killed_while_it_ends_leaves_the_old_checkpoint(streaming: Project) -> None:
+def test_a_run_that_dies_while_it_ends_leaves_the_old_checkpoint(
+    streaming: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = rows_known(streaming)
     grow(streaming, breaks=False, rows=400)
-    killed = subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED, str(streaming.root)], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    append = streaming.store.append
+
+    def dies(drafts: Any, **more: Any) -> Any:
+        if any(d.kind == "stage.finished" and d.payload["stage"] == "learn" for d in drafts):
+            raise KeyboardInterrupt  # the artifacts are there, and nothing says so yet
+        return append(drafts, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(streaming.store, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            streaming.run(to="learn")
     assert rows_known(streaming) == old
     learning = streaming.run(to="learn").stages[-1]
     assert learning.status == "ran"
