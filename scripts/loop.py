@@ -20,12 +20,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headrace.core.clock import iso, system_clock
+from headrace.core.clock import iso, iso_micros, system_clock
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADRACE = Path(sys.executable).with_name("headrace")
@@ -137,8 +136,8 @@ class Story:
         return self.before is not None and self.after is not None and self.after >= self.before - 0.02
 
 
-def flights(each: int) -> dict[int, list[dict[str, Any]]]:
-    """Flights of 2013 with the weather of their hour, `each` a month, evenly chosen, in order."""
+def every_flight() -> dict[int, Any]:
+    """The flights of 2013 with the weather of their hour, in order: a table a month."""
     import pandas as pd
 
     # Found, not imported: importing it needs pkg_resources, which recent setuptools no longer ships.
@@ -151,24 +150,25 @@ def flights(each: int) -> dict[int, list[dict[str, Any]]]:
     joined = table.merge(sky, on=["origin", "year", "month", "day", "hour"], how="left")
     joined = joined.dropna(subset=["arr_delay", "visib", "wind_speed"])
     joined = joined.sort_values(["month", "day", "sched_dep_time", "flight"], kind="stable")
-    found: dict[int, list[dict[str, Any]]] = {}
-    for month, rows in joined.groupby("month"):
-        some = rows.iloc[[i * len(rows) // each for i in range(each)]]
-        found[int(month)] = [
-            {
-                "flight_id": f"{r.month:02}{r.day:02}-{r.carrier}{r.flight}-{r.origin}-{r.sched_dep_time}",
-                "sched_dep": f"2013-{r.month:02}-{r.day:02}T{r.hour:02.0f}:{r.minute:02.0f}:00",
-                "carrier": r.carrier,
-                "origin": r.origin,
-                "wind": float(r.wind_speed),
-                "visib": float(r.visib),
-                "precip": float(r.precip),
-                "dep_delay": float(r.dep_delay),
-                "late": bool(r.arr_delay > 30),
-            }
-            for r in some.itertuples()
-        ]
-    return found
+    return {int(month): rows for month, rows in joined.groupby("month")}
+
+
+def flights(month: Any, count: int) -> list[dict[str, Any]]:
+    """Flights of a month's table as they are sent, so many, evenly chosen."""
+    return [
+        {
+            "flight_id": f"{r.month:02}{r.day:02}-{r.carrier}{r.flight}-{r.origin}-{r.sched_dep_time}",
+            "sched_dep": f"2013-{r.month:02}-{r.day:02}T{r.hour:02.0f}:{r.minute:02.0f}:00",
+            "carrier": r.carrier,
+            "origin": r.origin,
+            "wind": float(r.wind_speed),
+            "visib": float(r.visib),
+            "precip": float(r.precip),
+            "dep_delay": float(r.dep_delay),
+            "late": bool(r.arr_delay > 30),
+        }
+        for r in month.iloc[[i * len(month) // count for i in range(count)]].itertuples()
+    ]
 
 
 def broken(rows: Sequence[dict[str, Any]], what: Break, month: int) -> list[dict[str, Any]]:
@@ -207,10 +207,6 @@ class Loop:
             said = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
             raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{said}")
         return done.stdout
-
-    def json(self, *words: str) -> Any:
-        """What a command prints as JSON."""
-        return json.loads(self.headrace(*words, "--json"))
 
     def _environ(self) -> dict[str, str]:
         return {**os.environ, "HEADRACE_USER": "analyst@example.com"}
@@ -294,11 +290,12 @@ def run(
 
     began = time.monotonic()
     story = Story(what)
-    year = flights(each)
+    every = every_flight()
+    year = {month: flights(every[month], each) for month in range(2, months + 1)}
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     (folder / "headrace.yaml").write_text(SPEC)
-    first = flights(8 * each)[1]
+    first = flights(every[1], 8 * each)
     with (folder / "data" / "flights.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, first[0])
         writer.writeheader()
@@ -322,17 +319,17 @@ def tell_story(
     loop: Loop, story: Story, what: Break, year: dict[int, list[dict[str, Any]]], months: int
 ) -> None:
     """Read from ledger and log what became of the break."""
-    from headrace.core.clock import micros
     from headrace.project import Project
 
     project = Project(loop.folder)
-    broke = datetime.fromisoformat(story.broke)
-    later = [w for w in project.windows() if w.arm == "champion" and w.end > micros(broke)]
+    broke = iso_micros(story.broke)
+    later = [w for w in project.windows() if w.arm == "champion" and w.end > broke]
+    named = [a for a in project.alerts() if any(r.get("of") == what.column for r in a.readings)]
     for number, window in enumerate(later):
-        for alert in project.alerts():
-            told = any(r.get("of") == what.column for r in alert.readings)
-            if told and alert.since <= window.start <= alert.seen and story.noticed is None:
-                story.noticed, story.alert, story.title = number + 1, alert.alert, alert.title
+        found = [a for a in named if a.since <= window.start <= a.seen]
+        if found:
+            story.noticed, story.alert, story.title = number + 1, found[0].alert, found[0].title
+            break
     reigns = project.releases().reigns
     story.releases = [r.release for r in reigns]
     caused = {j.result.get("release") for j in project.jobs().values()}

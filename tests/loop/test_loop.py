@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -50,13 +51,13 @@ def test_at_least_eight_of_ten_years_recover(tmp_path: Path) -> None:
             _ledger_tells_it(tmp_path / str(seed), story)
 
 
-def _ledger_tells_it(folder: Path, story: object) -> None:
+def _ledger_tells_it(folder: Path, story: Any) -> None:
     """Window judged, alert opened, job queued for it, taken and finished, release promoted: in this order."""
     from headrace.project import Project
 
     project = Project(folder)
-    events = [e for e in project.store.read() if e.time >= story.broke]  # type: ignore[attr-defined]
-    opened = next(e for e in events if e.kind == "alert.opened" and e.subject == story.alert)  # type: ignore[attr-defined]
+    events = [e for e in project.store.read() if e.time >= story.broke]
+    opened = next(e for e in events if e.kind == "alert.opened" and e.subject == story.alert)
     queued = next(e for e in events if e.kind == "job.queued" and e.payload["cause"] == opened.subject)
     taken = next(e for e in events if e.kind == "job.taken" and e.subject == queued.subject)
     promoted = next(e for e in events if e.kind == "release.promoted")

@@ -40,15 +40,15 @@ class Schedule:
         """The moments that are to be run by `now`, oldest first."""
         from croniter import croniter
 
-        zone = ZoneInfo(self.zone)
-        start = datetime.fromisoformat(self.ran or self.since).astimezone(zone)
-        moments = croniter(self.cron, start)
+        since = datetime.fromisoformat(self.ran or self.since)
+        if not self.every:
+            newest = newest_due(self.cron, self.zone, since, now)
+            return [] if newest is None else [newest]
+        moments = croniter(self.cron, since.astimezone(ZoneInfo(self.zone)))
         found: list[datetime] = []
-        hourly = self.cron.split()[1].startswith("*")
         while (moment := moments.get_next(datetime)) <= now:
-            if moment.fold and not hourly:
-                continue  # the clocks were set back, and show a time of day again
-            found = [*found, moment] if self.every else [moment]
+            if _told_once(self.cron, moment):
+                found.append(moment)
         return found
 
     def next(self, now: datetime) -> datetime:
@@ -59,12 +59,18 @@ class Schedule:
         return moment
 
 
+def _told_once(cron: str, moment: datetime) -> bool:
+    """Whether a moment counts: where the clocks were set back and show a time of day again, the second does
+    not, but of what comes by the hour."""
+    return not moment.fold or cron.split()[1].startswith("*")
+
+
 def newest_due(cron: str, zone: str, since: datetime, now: datetime) -> datetime | None:
     """The newest moment of a cron expression with `since < moment <= now`; None where there is none. Costs
     the same however long ago `since` lies."""
     from croniter import croniter
 
-    place, hourly = ZoneInfo(zone), cron.split()[1].startswith("*")
+    place = ZoneInfo(zone)
     # A minute on: one that is now counts, and croniter looks for those before.
     begin = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     moments = croniter(cron, begin.astimezone(place))
@@ -73,7 +79,7 @@ def newest_due(cron: str, zone: str, since: datetime, now: datetime) -> datetime
         moment = datetime.fromtimestamp(moments.get_prev(float), place)
         if moment <= since:
             return None
-        if moment <= now and not (moment.fold and not hourly):
+        if moment <= now and _told_once(cron, moment):
             return moment
 
 
