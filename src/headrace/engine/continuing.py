@@ -48,10 +48,14 @@ def memory_of(ctx: Context) -> Memory | None:
     used = learns_row_by_row(ctx.spec)
     if not used:
         return None
-    rooms = tuple(sorted(BUILT_IN[u].partition(":")[0] for u in used))
-    libraries = tuple(str(getattr(load_candidate(u), "library", u)) for u in used)
-    version = digest([code_digest(rooms), library_versions(("numpy", *libraries))])
-    return Memory(version, list(_marks(ctx.store)))
+    return Memory({u: _version(u) for u in used}, list(_marks(ctx.store)))
+
+
+def _version(use: str) -> str:
+    """Of a candidate's room with all that it imports, and of its library."""
+    library = str(getattr(load_candidate(use), "library", use))
+    rooms = (BUILT_IN[use].partition(":")[0],)
+    return digest([code_digest(rooms), library_versions(("numpy", library))])
 
 
 def _marks(store: Store) -> Iterator[Mark]:

@@ -120,7 +120,7 @@ def fit_entry(
     try:
         if isinstance(entry.candidate, Continues):
             X, y = in_order(X, y, times)
-            if memory is not None:
+            if memory is not None and entry.use in memory.versions:
                 return memory.fit(
                     entry.candidate,
                     X,

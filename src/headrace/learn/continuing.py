@@ -56,11 +56,12 @@ class Continued:
 class Memory:
     """The marks that fits leave, and go on from. Live; of one run.
 
-    version: of the code and the libraries that learn. known: marks of earlier runs.
+    versions: of the code and the libraries that learn, for each candidate whose marks are kept, by its name
+    in the registry. known: marks of earlier runs.
     """
 
-    def __init__(self, version: str, known: Sequence[Mark] = ()) -> None:
-        self._version = version
+    def __init__(self, versions: Mapping[str, str], known: Sequence[Mark] = ()) -> None:
+        self.versions = versions
         self._known = {(m.of, m.prefix): m for m in known}
         self._before = {key: m.rows for key, m in self._known.items()}
         self._made: dict[tuple[str, str], Mark] = {}
@@ -83,9 +84,9 @@ class Memory:
         params: Mapping[str, Any],
     ) -> Fitted:
         """Fit, from the mark on that knows the most of these rows. line: its name on the leaderboard; use: as
-        the registry has it."""
+        the registry has it, one of `versions`."""
         columns = [[f.name, f.kind.value] for f in features]
-        of = digest([self._version, use, dict(params), to_plain(task), columns])
+        of = digest([self.versions[use], use, dict(params), to_plain(task), columns])
         mine = {key: mark for key, mark in self._known.items() if key[0] == of}
         lengths = sorted({m.rows for m in mine.values() if m.rows <= len(y)} | {len(y)})
         prefixes = list(_prefixes(features, X, y, lengths))

@@ -24,6 +24,7 @@ from headrace.learn.needs import need_model
 FAR = 10.0
 """Inputs beyond so many standard deviations are read as so many: one row must not throw the weights away."""
 _ONE, _TARGET = "1", "y"
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,16 @@ class _Keys:
 
     def rows(self, X: Matrix) -> Iterator[tuple[dict[str, float], list[str]]]:
         """Of each row the numbers that it has, and the keys that are 1 in it."""
-        numbers = X[:, list(self.numbers)].astype(np.float64).tolist()
-        named = [np.array(n, object)[code_indices(X[:, i], len(n))].tolist() for i, n in self.codes.items()]
         nulls = dict(zip(self.values, self.nulls, strict=True))
-        for i, row in enumerate(numbers):
-            known = {k: v for k, v in zip(self.values, row, strict=True) if v == v}  # NaN is not
-            ones = [nulls[k] for k in self.values if k not in known] if len(known) < len(row) else []
-            yield known, ones + [names[i] for names in named]
+        for start in range(0, len(X), _BLOCK):
+            block = X[start : start + _BLOCK]
+            named = [
+                np.array(n, object)[code_indices(block[:, i], len(n))].tolist() for i, n in self.codes.items()
+            ]
+            for i, row in enumerate(block[:, list(self.numbers)].astype(np.float64).tolist()):
+                known = {k: v for k, v in zip(self.values, row, strict=True) if v == v}  # NaN is not
+                ones = [nulls[k] for k in self.values if k not in known] if len(known) < len(row) else []
+                yield known, ones + [names[i] for names in named]
 
 
 @dataclass
