@@ -40,7 +40,8 @@ def test_now_tells_how_far_the_newest_run_came(finished: Project, browser: Brows
     states = {r["name"]: r["state"] for r in now["reaches"]}
     assert list(states)[-3:] == ["serve", "watch", "act"]
     assert {states[n] for n in ("frame", "learn", "test", "promote", "serve")} == {"open"}
-    assert now["live"]["release"] == finished.releases().champion.release  # type: ignore[union-attr]
+    champion = finished.releases().champion
+    assert champion is not None and now["live"]["release"] == champion.release
     assert now["live"]["metric"] == "f1"
     assert not now["blocked"] and not now["needs"]
 
@@ -271,6 +272,24 @@ def test_snapshots_are_compared(finished: Project, browser: Browser) -> None:
     same = browser.plain(f"/ui/data.json?first={first}&second={first}")
     assert same["diffs"][0]["identity"]["added"] == 0
     assert browser.plain("/ui/data.json?first=nothing&second=none")["wrong"]
+
+
+def test_snapshots_come_page_by_page_the_newest_first(finished: Project, browser: Browser) -> None:
+    table = browser.plain("/ui/data.json")["table"]
+    first = next(e for e in finished.store.read(kinds=("table.snapshot",)) if e.subject == table)
+    taken = first.payload["snapshot"]
+    finished.store.append(
+        [
+            Draft("table.snapshot", table, first.time, AUTHOR,
+                  {"snapshot": {**taken, "artifact": f"{i:064d}", "taken": f"2030-01-01T00:{i % 60:02}:00Z"}})
+            for i in range(120)
+        ]
+    )  # fmt: skip
+    pages = [browser.plain(f"/ui/data.json?table={table}&page={n}") for n in (1, 2, 3)]
+    assert [(p["total"], p["pages"], p["page"]) for p in pages] == [(121, 3, n) for n in (1, 2, 3)]
+    seen = [v["artifact"] for p in pages for v in p["versions"]]
+    assert len(set(seen)) == 121 and seen[-1] == taken["artifact"]
+    assert "older" in browser.open(f"/ui/data?table={table}").text
 
 
 def test_the_audit_is_made_when_somebody_asks(finished: Project, browser: Browser) -> None:

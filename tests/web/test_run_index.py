@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -176,17 +177,27 @@ def test_where_nothing_can_be_written_it_is_in_memory(store: EmbeddedStore, tmp_
 
 
 def test_fields_lie_in_chunks_that_fit_together(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "long")
     drafts = []
     for i in range(CHUNK + 100):
         begun = {"name": "n", "spec": "0" * 64, "tags": {"odd": "yes"} if i % 2 else {}}
         drafts.append(Draft("run.started", f"run-{i + 1}", iso(START), "ana", begun))
-    store.append(drafts)
-    index = RunIndex(store, tmp_path / "long")
-    assert index.find("tags.odd = 'yes'").total == (CHUNK + 100) // 2
-    assert index.find(start=CHUNK + 99).lines[0].run == "run-1"
-    index.close()
-    store.close()
+    with closing(EmbeddedStore(tmp_path / "long")) as store:
+        store.append(drafts)
+        with closing(RunIndex(store, tmp_path / "long")) as index:
+            assert index.find("tags.odd = 'yes'").total == (CHUNK + 100) // 2
+            assert index.find(start=CHUNK + 99).lines[0].run == "run-1"
+
+
+def test_what_another_process_read_is_seen_here(
+    store: EmbeddedStore, index: RunIndex, tmp_path: Path
+) -> None:
+    before = index.find("author = 'ben'").total
+    with closing(RunIndex(store, tmp_path / ".headrace")) as other:
+        store.append([Draft("run.started", "new", iso(START), "ben", {"name": "n", "spec": "0" * 64})])
+        assert other.find("author = 'ben'").total == before + 1
+    assert index.find("author = 'ben'").total == before + 1, "the file has it, and so has what was kept of it"
+    store.append([Draft("token.revoked", "t", iso(START), "ben")])
+    assert index.find("author = 'ben'").total == before + 1
 
 
 def test_mistakes_are_told(index: RunIndex) -> None:

@@ -26,10 +26,14 @@ class Seen:
 
     status: int
     headers: list[tuple[str, str]]
-    text: str
+    body: bytes
 
     def header(self, name: str) -> str:
         return next((v for k, v in self.headers if k == name), "")
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
 
     @property
     def json(self) -> Any:
@@ -77,7 +81,7 @@ class Browser:
                     self.cookies.pop(key, None)
                 else:
                     self.cookies[key] = kept
-        return Seen(got[0]["status"], told, got[1]["body"].decode())
+        return Seen(got[0]["status"], told, got[1]["body"])
 
     def open(self, path: str, **headers: str) -> Seen:
         """A page, as a browser asks for it."""
