@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from spine import AUTHOR, Clock, begin, edit_rows, edit_spec
+from spine import AUTHOR, START, Clock, begin, edit_rows, edit_spec
 from streets import grow
 
 from headrace.core.answered import Answered
@@ -89,6 +90,9 @@ def test_new_labels_are_gone_on_with_from_the_checkpoint_behind_the_same_gates(
     (queued,) = streaming.react()
     assert (queued.cause, queued.params["history"]) == ("continuous 3000", "all")
     assert streaming.react() == ()
+    clock.forward(hours=2)  # a replay looks every hour
+    told = streaming.simulate(START)
+    assert [w.action.key for w in told.would] == [queued.job]
     job = streaming.work()
     assert job is not None
     assert (job.status, job.result["status"]) == ("done", "champion"), job.result
@@ -153,6 +157,24 @@ def rows_known(project: Project) -> int:
     newest = next(e.payload for e in events if e.payload["stage"] == "learn")
     kept = project.store.get(newest["output"]["outputs"][CHECKPOINT])
     return max(m.rows for m in from_json(kept.read_bytes(), Checkpoint).marks)
+
+
+def test_rows_are_learned_in_the_order_of_time_however_they_lie_in_the_table(streaming: Project) -> None:
+    before = learned(streaming, "run-1")
+    rows: list[dict[str, str]] = []
+
+    def read(row: dict[str, str]) -> dict[str, str]:
+        rows.append(row)
+        return row
+
+    edit_rows(streaming, read)
+    random.Random(5).shuffle(rows)
+    edit_rows(streaming, lambda r: rows.pop())
+    after = streaming.run(to="learn").stages[-1].output
+    assert after.outputs["model"] == before.outputs["model"]
+    assert after.outputs[CHECKPOINT] == before.outputs[CHECKPOINT]
+    continued = after.notes["continued"]["river"]
+    assert continued["before"] == continued["rows"]  # the very same rows: there was nothing to learn
 
 
 def test_a_changed_history_is_learned_from_the_start_and_told(streaming: Project) -> None:
