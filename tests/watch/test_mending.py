@@ -114,6 +114,13 @@ def test_people_are_asked_and_what_they_say_is_a_label(finished: Project) -> Non
     assert labelled == {item["id"]}
 
 
+def test_where_every_row_has_its_label_nobody_is_asked(finished: Project) -> None:
+    opened(finished)
+    with pytest.raises(UserError, match="no row of the alert 3f2a11 is without its label") as error:
+        finished.alert_review("3f2a")
+    assert error.value.problems[0].fix == "train again: headrace run --because 3f2a11"
+
+
 def test_what_people_say_of_a_shadows_answer_is_of_the_one_that_was_returned(finished: Project) -> None:
     release = opened(finished, arm="shadow")
     writer = LogWriter(finished.root / ".headrace" / "log", worker="w1", mode="durable")

@@ -94,7 +94,8 @@ def rows(
     if not found:
         click.echo("the log has no such answers any more")
         return
-    names = [n for n in found[0] if n == "time" or n.startswith(("input_", "prediction", "label"))][:9]
+    names = [n for n in found[0] if n.startswith("input_")][:6]
+    names = ["time", *names, "prediction", "label"]
     click.echo(table([n.removeprefix("input_") for n in names], [[row[n] for n in names] for row in found]))
     click.echo(f"{len(found)} shown; all of them: headrace alerts rows {alert} -o rows.csv")
 

@@ -59,7 +59,8 @@ class Mending(Reviewing, Alerting):
         rows = self._rows(alert, everywhere, most, "label IS NULL")
         if not rows:
             raise UserError(
-                f"no row of the alert {alert.alert} is without its label", fix="train again: headrace run"
+                f"no row of the alert {alert.alert} is without its label",
+                fix=f"train again: headrace run --because {alert.alert}",
             )
         classes = labels(self.release(alert.release)[1].serving.task)
         now = micros(self._clock())
