@@ -17,6 +17,10 @@ from headrace.serve.http.wire import Wire
 PATIENCE = 30.0
 """Seconds that requests under way are given when a worker stops."""
 
+_SELDOM = (20_000, 20, 20)
+"""When garbage is looked for: answering leaves none behind but where it fails, and Python's 700 objects are
+those of two large requests."""
+
 
 @dataclass
 class Application:
@@ -78,6 +82,7 @@ async def _serve(
         application.wired(wire)
         gc.collect()
         gc.freeze()  # what is loaded stays: no collection goes over it again
+        gc.set_threshold(*_SELDOM)
         servers = [await loop.create_server(wire.connection, sock=s, backlog=2048) for s in sockets]
         if boss is not None:
             boss.setblocking(False)

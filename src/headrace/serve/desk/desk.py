@@ -20,7 +20,7 @@ from headrace.core.ports import Log
 from headrace.core.routes import DEFAULT, Role, pick
 from headrace.serve.desk.chain import Chain, Failed, Given
 from headrace.serve.desk.counts import Counts
-from headrace.serve.desk.entries import SLICE, entries_of, new_id, shown, unit_of
+from headrace.serve.desk.entries import SLICE, Names, entries_of, shown, unit_of
 from headrace.serve.desk.inputs import Taken
 from headrace.serve.desk.people import People
 from headrace.serve.desk.shadow import Pair, Shadows
@@ -68,7 +68,8 @@ class Desk:
         self._log = log
         self._people = people
         self._seen = seen
-        self._shadows = Shadows(self.chain, self.counts, log)
+        self._names = Names()
+        self._shadows = Shadows(self.chain, self.counts, log, self._names)
 
     async def answer(self, rows: Rows, asked: Asked) -> list[dict[str, Any]]:
         """One answer a row, in their order; kept in the log before they are returned, if it is durable.
@@ -129,7 +130,7 @@ class Desk:
         unit = scene.served[scene.champion].manifest.plan.unit
         groups: dict[tuple[str, str], list[int]] = {}
         for i, row in enumerate(rows):
-            arm = pick(route, (unit_of(row, unit) if unit else "") or new_id())
+            arm = pick(route, (unit_of(row, unit) if unit else "") or self._names.make(0, 1)[0])
             key = champion if arm is None else (arm.release, arm.role.value)
             groups.setdefault(key, []).append(i)
         return groups
@@ -174,6 +175,7 @@ class Desk:
             given.served,
             given.taken,
             given.answers,
+            names=self._names,
             route=asked.route,
             arm=arm,
             release=given.release,

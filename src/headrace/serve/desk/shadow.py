@@ -15,7 +15,7 @@ from headrace.core.ports import Log
 from headrace.core.routes import Role, Route, shadows
 from headrace.serve.desk.chain import Chain, Failed
 from headrace.serve.desk.counts import Counts
-from headrace.serve.desk.entries import entries_of
+from headrace.serve.desk.entries import Names, entries_of
 from headrace.serve.live import Scene, Served
 
 MOST = 256
@@ -30,8 +30,8 @@ Pair = tuple[Mapping[str, Any], Answered]
 class Shadows:
     """Has shadows answer. For one event loop."""
 
-    def __init__(self, chain: Chain, counts: Counts, log: Log | None) -> None:
-        self._chain, self._counts, self._log = chain, counts, log
+    def __init__(self, chain: Chain, counts: Counts, log: Log | None, names: Names) -> None:
+        self._chain, self._counts, self._log, self._names = chain, counts, log, names
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
 
@@ -70,6 +70,7 @@ class Shadows:
                 served,
                 taken,
                 answers,
+                names=self._names,
                 route=pairs[0][1].route,
                 arm=Role.SHADOW.value,
                 release=served.release,

@@ -62,7 +62,7 @@ class Guard:
             Refused: 401 without a good token where one is needed, 403 where its role does not open the
                 endpoint, 429 beyond its rate.
         """
-        shown = next((value for name, value in headers if name == b"authorization"), None)
+        shown = _shown(headers)
         if shown is None:
             if self._anybody or not self._state[0]:
                 return ANYBODY
@@ -130,6 +130,13 @@ class Guard:
         # One for all ways to write the scheme: each would have its own rate.
         seen[shown] = known = seen.setdefault(b"bearer " + secret, known)
         return known
+
+
+def _shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    for name, value in headers:
+        if name == b"authorization":
+            return value
+    return None
 
 
 def _spend(known: _Known, rate: float, now: float) -> None:
