@@ -103,10 +103,7 @@ def _rates(
         what = f"{_WHAT[mode]}, {c} connection{'s' if c > 1 else ''}"
         ok = ratio >= reach[c] and not ours[c].bad
         found.append(_row(what, ours[c].rate, "/s", told, ratio, f"≥ {reach[c]:.2f} of A", ok))
-    for c, of, most in (
-        (1, "p50", 0.2 if mode == "buffered" else 0.6),
-        (64, "p99", 12.0 if mode == "buffered" else 16.0),
-    ):
+    for c, of, most in LATENCIES[mode]:
         value, floor = getattr(ours[c], of), getattr(bare[c], of)
         what = f"{of} ({mode}), {c} connection{'s' if c > 1 else ''}"
         found.append(
