@@ -23,6 +23,7 @@ from headrace.testing.log_exam import Callers
 from headrace.watch.readings import write
 from headrace.web import channel
 from headrace.web.channel import Reach
+from headrace.web.pages.ledger import _below
 
 DEPTH_2 = ("[tree]", "[{use: tree, params: {max_depth: 2}}]")
 LENIENT = ("cv: {folds: 3}", "cv: {folds: 3}\npromote: {margin: 0.9}")
@@ -262,6 +263,15 @@ def test_the_ledger_is_searched_and_paged(finished: Project, browser: Browser) -
     assert judged and all("parity" in line["said"]["text"] for line in judged)
     assert browser.plain("/ui/ledger.json?actor=nobody")["lines"] == []
     assert browser.plain("/ui/ledger.json?subject=run-1")["lines"]
+
+
+def test_older_events_are_read_without_those_above_them(finished: Project) -> None:
+    store, now = finished.store, iso(finished._clock())
+    kinds = ("run.noted", "token.revoked", "run.noted")
+    store.append([Draft(kinds[i % 3], f"x-{i % 7}", now, "me", {"note": ""}) for i in range(1500)])
+    for before, kind, subject in ((1400, None, None), (1200, ("token.revoked",), None), (900, None, "x-3")):
+        every = [e.seq for e in store.read(kinds=kind, subject=subject) if e.seq < before]
+        assert [e.seq for e in _below(store, before, kind, subject)] == every[::-1]
 
 
 def test_snapshots_are_compared(finished: Project, browser: Browser) -> None:

@@ -118,9 +118,7 @@ def model(asked: Asked) -> Drift:
         over_time=tuple(drawn),
         histogram=_histogram(asked, chosen[2], window) if chosen and window else None,
         start=window.start if window else 0,
-        alerts=tuple(
-            a for a in project.alerts() if a.state is not AlertState.RESOLVED and a.release == release
-        ),
+        alerts=tuple(_active(asked, release)),
     )
 
 

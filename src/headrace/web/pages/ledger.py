@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.core.codec import to_plain
 from headrace.core.event import KINDS, Event
+from headrace.core.ports import Store
 from headrace.web.page import Asked, Page
 from headrace.web.said import Said, said
 
@@ -51,10 +52,9 @@ def model(asked: Asked) -> LedgerPage:
     kind = asked.choice("kind", KINDS, "")
     subject, words, actor = asked.text("subject"), asked.text("words").lower(), asked.text("actor")
     before = asked.whole("before", 0, most=1 << 40)
-    events = store.read(kinds=(kind,) if kind else None, subject=subject or None, newest_first=True)
     looked = 0
     found: list[Event] = []
-    for e in _below(events, before):
+    for e in _below(store, before, (kind,) if kind else None, subject or None):
         looked += 1
         if (not actor or actor in e.actor) and (not words or words in _text(e)):
             found.append(e)
@@ -78,8 +78,21 @@ def model(asked: Asked) -> LedgerPage:
     )
 
 
-def _below(events: Iterator[Event], before: int) -> Iterator[Event]:
-    return (e for e in events if not before or e.seq < before)
+def _below(store: Store, before: int, kinds: tuple[str, ...] | None, subject: str | None) -> Iterator[Event]:
+    """The events below a number (0: all), the newest first. What lies above it is not read."""
+    if not before:
+        yield from store.read(kinds=kinds, subject=subject, newest_first=True)
+        return
+    high, width = before, 4 * PER_PAGE
+    while high > 1:
+        low = max(0, high - 1 - width)
+        part: list[Event] = []
+        for e in store.read(after=low, kinds=kinds, subject=subject):
+            if e.seq >= high:
+                break
+            part.append(e)
+        yield from reversed(part)
+        high, width = low + 1, min(4 * width, _LOOKED)
 
 
 def _text(e: Event) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from headrace.core.clock import micros
 from headrace.core.codec import from_json, from_plain
+from headrace.core.errors import NotFound
 from headrace.core.event import Event
 from headrace.core.evidence import Outcome, Verdict
 from headrace.core.gates import GATES, STAGES
-from headrace.core.jobs import JOB_KINDS, jobs
+from headrace.core.jobs import JOB_KINDS, Job, jobs
 from headrace.core.routes import Route
-from headrace.core.views import State, waivers
-from headrace.core.watching import ALERT_KINDS, AlertState, alerts
+from headrace.core.views import Releases, State, waivers
+from headrace.core.watching import ALERT_KINDS, AlertState, AlertView, alerts
 from headrace.web import channel
 from headrace.web.channel import Reach
 from headrace.web.entrance import BASE
@@ -93,16 +94,24 @@ def model(asked: Asked) -> Now:
     reaches = _stages(asked, run, verdicts, owners) if run else _no_run()
     state = project.releases()
     routes = project.routes()
-    found_alerts = alerts(store.read(kinds=ALERT_KINDS))
+    found_alerts = tuple(alerts(store.read(kinds=ALERT_KINDS)).values())
+    found_jobs = tuple(jobs(store.read(kinds=JOB_KINDS)).values())
     return Now(
         run=run.run if run else "",
         run_name=run.name if run else "",
         run_status=run.status if run else "",
         run_started=run.started if run else "",
-        reaches=(*reaches, *_beyond(asked, bool(state.champion), found_alerts)),
+        reaches=(*reaches, *_beyond(asked, state, found_alerts, found_jobs)),
         blocked=tuple(_blocked(v, owners) for v in verdicts if not v.allows),
-        needs=tuple(_needs(asked, spec, found_alerts)),
-        live=_live(asked),
+        needs=(
+            *_of_alerts(found_alerts),
+            *_of_releases(state),
+            *_of_jobs(found_jobs),
+            *_of_reviews(asked),
+            *_of_waivers(asked),
+            *_of_go(asked, spec),
+        ),
+        live=_live(asked, state),
         arms=tuple(_arms(routes)),
         news=tuple(said(e) for e in islice(store.read(kinds=NEWS, newest_first=True), _NEWS)),
     )
@@ -178,17 +187,17 @@ def _so_far(asked: Asked, run: str) -> dict[str, str]:
     return done
 
 
-def _beyond(asked: Asked, champion: bool, found: Mapping[str, Any]) -> list[Reach]:
+def _beyond(asked: Asked, state: Releases, found: Sequence[AlertView], work: Sequence[Job]) -> list[Reach]:
     store = asked.project.store
     window: Event | None = next(iter(store.read(kinds=("window.judged",), newest_first=True)), None)
-    open_alerts = [a for a in found.values() if a.state is not AlertState.RESOLVED]
-    at_work = [
-        j for j in jobs(store.read(kinds=JOB_KINDS)).values() if j.status in ("queued", "taken", "asked")
-    ]
+    open_alerts = [a for a in found if a.state is not AlertState.RESOLVED]
+    at_work = [j for j in work if j.status in ("queued", "taken", "asked")]
     watch = "shut" if open_alerts else "open" if window else "none"
     alarmed = f"{len(open_alerts)} alert{'s' if len(open_alerts) != 1 else ''}"
     return [
-        Reach("serve", "open" if champion else "none", "live" if champion else "", f"{BASE}/traffic"),
+        Reach(
+            "serve", "open" if state.champion else "none", "live" if state.champion else "", f"{BASE}/traffic"
+        ),
         Reach("watch", watch, alarmed if open_alerts else "quiet" if window else "", f"{BASE}/drift"),
         Reach("act", "now" if at_work else "none", f"{len(at_work)} jobs" if at_work else "", f"{BASE}/jobs"),
     ]
@@ -201,18 +210,7 @@ def _blocked(v: Verdict, owners: Mapping[str, str]) -> Blocked:
     return Blocked(v.gate, v.stage, v.outcome.value, owner, why, gate.fix if gate else "")
 
 
-def _needs(asked: Asked, spec: Mapping[str, Any], found: Mapping[str, Any]) -> list[Need]:
-    return [
-        *_of_alerts(found),
-        *_of_releases(asked),
-        *_of_jobs(asked),
-        *_of_reviews(asked),
-        *_of_waivers(asked),
-        *_of_go(asked, spec),
-    ]
-
-
-def _of_alerts(found: Mapping[str, Any]) -> list[Need]:
+def _of_alerts(found: Sequence[AlertView]) -> list[Need]:
     return [
         Need(
             "alert",
@@ -222,14 +220,14 @@ def _of_alerts(found: Mapping[str, Any]) -> list[Need]:
             "operator",
             a.harms,
         )
-        for a in found.values()
+        for a in found
         if a.state is AlertState.OPEN
     ]
 
 
-def _of_releases(asked: Asked) -> list[Need]:
+def _of_releases(state: Releases) -> list[Need]:
     made = []
-    for r in asked.project.releases().releases.values():
+    for r in state.releases.values():
         if r.state is not State.CHALLENGER:
             continue
         to = release_path(r.release)
@@ -257,8 +255,7 @@ def _of_releases(asked: Asked) -> list[Need]:
     return made
 
 
-def _of_jobs(asked: Asked) -> list[Need]:
-    found = jobs(asked.project.store.read(kinds=JOB_KINDS)).values()
+def _of_jobs(found: Sequence[Job]) -> list[Need]:
     return [
         Need(
             "job",
@@ -313,13 +310,14 @@ def _of_go(asked: Asked, spec: Mapping[str, Any]) -> list[Need]:
     return [Need("go", ends, f"decided by {go.get('decided_by', '?')}", "", "operator", left < 0)]
 
 
-def _live(asked: Asked) -> Live | None:
-    state = asked.project.releases()
+def _live(asked: Asked, state: Releases) -> Live | None:
     if state.champion is None:
         return None
     name, reign = state.champion.release, state.reigns[-1]
-    found = asked.project.search_runs(f"run = '{state.champion.run}'", most=1).lines
-    line = found[0] if found else None
+    try:
+        line = asked.project.run_index.line(state.champion.run)
+    except NotFound:
+        line = None
     return Live(
         name,
         reign.since,
