@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from spine import AUTHOR, Clock, edit_spec
@@ -128,6 +129,10 @@ def test_what_was_live_when_can_be_asked(finished: Project, browser: Browser) ->
     after = (datetime.fromisoformat(reign.since) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M")
     assert browser.plain(f"/ui/releases.json?at={after}")["live_at"] == reign.release
     assert browser.plain("/ui/releases.json?at=2020-01-01T00:00")["live_at"] == ""
+    before = (datetime.fromisoformat(reign.since) - timedelta(minutes=30)).astimezone(
+        timezone(timedelta(hours=2))
+    )
+    assert browser.plain(f"/ui/releases.json?at={quote(before.isoformat())}")["live_at"] == ""
     assert browser.plain("/ui/releases.json?at=nonsense")["live_at"] == ""
 
 
@@ -282,6 +287,18 @@ def test_snapshots_are_compared(finished: Project, browser: Browser) -> None:
     same = browser.plain(f"/ui/data.json?first={first}&second={first}")
     assert same["diffs"][0]["identity"]["added"] == 0
     assert browser.plain("/ui/data.json?first=nothing&second=none")["wrong"]
+
+
+def test_releases_come_page_by_page_the_live_one_first(finished: Project, browser: Browser) -> None:
+    made = next(iter(finished.store.read(kinds=("release.made",))))
+    finished.store.append(
+        [Draft("release.made", f"more-{i}", made.time, AUTHOR, made.payload) for i in range(60)]
+    )
+    pages = [browser.plain(f"/ui/releases.json?page={n}") for n in (1, 2)]
+    assert [(p["total"], p["pages"], len(p["lines"])) for p in pages] == [(61, 2, 50), (61, 2, 11)]
+    assert pages[0]["lines"][0]["view"]["state"] == "champion"
+    assert len({line["view"]["release"] for p in pages for line in p["lines"]}) == 61
+    assert "older" in browser.open("/ui/releases").text
 
 
 def test_snapshots_come_page_by_page_the_newest_first(finished: Project, browser: Browser) -> None:

@@ -53,6 +53,11 @@ class Asked:
             return default
         return min(most, max(least, int(said)))
 
+    def page(self, total: int, each: int) -> tuple[int, int]:
+        """The page of a table of `total` lines that the query names, and how many there are."""
+        pages = max(1, -(-total // each))
+        return min(pages, self.whole("page", 1, least=1)), pages
+
     def choice(self, name: str, options: Mapping[str, Any] | tuple[str, ...], default: str) -> str:
         """One of the options that the query names; `default` where it names none of them."""
         said = self.query.get(name, default)

@@ -61,8 +61,7 @@ def model(asked: Asked) -> DataPage:
         except HeadraceError as error:
             wrong = "; ".join(f"{p.what}{f' ({p.why})' if p.why else ''}" for p in error.problems)
     mine = tuple(v for v in versions if v.table == table)[::-1]
-    pages = max(1, -(-len(mine) // PER_PAGE))
-    page = min(pages, asked.whole("page", 1, least=1))
+    page, pages = asked.page(len(mine), PER_PAGE)
     return DataPage(
         tables,
         table,

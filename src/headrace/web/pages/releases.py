@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from headrace.core.clock import iso
 from headrace.core.tokens import Role
 from headrace.core.views import Reign, ReleaseView, State
 from headrace.web.entrance import BASE
 from headrace.web.page import Asked, Done, Page, Verb, named
 from headrace.web.said import release_path
 
+PER_PAGE = 50
 _ORDER = (State.CHAMPION, State.CHALLENGER, State.CANDIDATE, State.RETIRED)
 
 
@@ -34,10 +36,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Releases:
-    """The page. before: the release that a rollback brings back (empty: none). at: the moment that was asked
-    about, and live_at what was live then."""
+    """The page. lines: one page of all of them, of which there are `total`. before: the release that a
+    rollback brings back (empty: none). at: the moment that was asked about, and live_at what was live then."""
 
     lines: tuple[Line, ...]
+    total: int
+    page: int
+    pages: int
     reigns: tuple[Reign, ...]
     before: str
     champion: str
@@ -51,10 +56,14 @@ def model(asked: Asked) -> Releases:
     state = asked.project.releases()
     views = list(state.releases.values())[::-1]
     views.sort(key=lambda v: _ORDER.index(v.state))
+    page, pages = asked.page(len(views), PER_PAGE)
     at = asked.text("at")
     moment = _moment(at)
     return Releases(
-        lines=tuple(_line(asked, v) for v in views),
+        lines=tuple(_line(asked, v) for v in views[(page - 1) * PER_PAGE : page * PER_PAGE]),
+        total=len(views),
+        page=page,
+        pages=pages,
         reigns=state.reigns,
         before=state.before_champion(),
         champion=state.champion.release if state.champion else "",
@@ -69,7 +78,7 @@ def _moment(text: str) -> str:
         found = datetime.fromisoformat(text)
     except ValueError:
         return ""
-    return found.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return iso(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
 def _line(asked: Asked, view: ReleaseView) -> Line:
