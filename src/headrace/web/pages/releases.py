@@ -37,7 +37,7 @@ class Line:
 @dataclass(frozen=True)
 class Releases:
     """The page. lines: one page of all of them, of which there are `total`. before: the release that a
-    rollback brings back (empty: none). at: the moment that was asked about, and live_at what was live then."""
+    rollback brings back (empty: none). at: the moment that was asked about; live_at: what was live then."""
 
     lines: tuple[Line, ...]
     total: int
