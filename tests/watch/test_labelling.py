@@ -25,6 +25,7 @@ def rows(n: int, shape: tuple[int, ...]) -> LiveRows:
         tuple(str(i) for i in range(n)),
         np.arange(n),
         np.zeros((n, 2), np.uint8),
+        np.zeros((n, 0), np.uint8),
         np.full(shape, 0.5),
         np.zeros(n, np.int64),
     )
@@ -69,6 +70,7 @@ def test_a_check_that_fails_by_our_fault_keeps_no_other_from_being_made(
     checks: Any = {Side.ARRIVED: ((Family.QUALITY, broken), (Family.COST, whole))}
     failed, made = judge(facts, checks)
     assert failed.why_none == "it failed, by our fault: ValueError: no such shape" and not failed.exceeds
+    assert failed.check == "quality", "the check that failed is named"
     assert made.value == 1.0 and "r1/champion/0" in caplog.text
 
 

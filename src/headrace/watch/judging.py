@@ -102,9 +102,9 @@ def judge(facts: Facts, checks: Checks = CHECKS) -> tuple[Reading, ...]:
         try:
             found += check(facts)
         except HeadraceError as error:
-            found.append(Reading(family, check.__name__, why_none=f"it failed: {error.problems[0].what}"))
+            found.append(Reading(family, family.value, why_none=f"it failed: {error.problems[0].what}"))
         except Exception as error:  # noqa: BLE001  the watch tick: one check must not keep all from being seen
             _LOG.exception("the check %s of window %s failed", family.value, facts.window.name)
             told = f"{type(error).__name__}: {error}"
-            found.append(Reading(family, check.__name__, why_none=f"it failed, by our fault: {told}"))
+            found.append(Reading(family, family.value, why_none=f"it failed, by our fault: {told}"))
     return tuple(r for r in found if r.family.value not in facts.watched.plan.off)

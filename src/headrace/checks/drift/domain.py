@@ -25,7 +25,7 @@ from headrace.checks.drift.layout import counted, is_output
 from headrace.checks.drift.resample import GROUPS, Size
 from headrace.checks.drift.tail import Tail, fit_tail, quantile, surprise
 from headrace.core.watching import Family, Reading
-from headrace.summary.bins import FIRST, LOW, NULL, Bins
+from headrace.summary.bins import FIRST, LOW, NULL, UNKNOWN, Bins
 from headrace.summary.reference import ReferenceRows
 
 MOST_ROWS = 5_000
@@ -343,7 +343,7 @@ def _told(bins: Bins, names: tuple[str, str], reference: NDArray[np.uint8], wind
 
 
 def _together(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
-    use = (one >= LOW) & (two >= LOW) & (one < 255) & (two < 255)
+    use = (one >= LOW) & (two >= LOW) & (one != UNKNOWN) & (two != UNKNOWN)
     if use.sum() < 3 or np.ptp(one[use]) == 0 or np.ptp(two[use]) == 0:
         return 0.0
     return float(np.corrcoef(one[use].astype(np.float64), two[use].astype(np.float64))[0, 1])

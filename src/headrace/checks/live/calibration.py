@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.live.groups import by_group
 from headrace.checks.live.labelled import LEAST, Baseline, Labelled, judged
 from headrace.checks.live.null import of_sums
 from headrace.core.task import Kind
@@ -58,12 +59,7 @@ def said_and_came(p: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float
 def _columns(said: NDArray[np.float64], came: NDArray[np.float64], edges: NDArray[np.float64]) -> Floats:
     """What each row adds: by bin a one and its gap, [n, 2 bins]."""
     spot = np.searchsorted(edges, said, side="right")
-    count = len(edges) + 1
-    out = np.zeros((len(said), 2 * count))
-    rows = np.arange(len(said))
-    out[rows, spot] = 1
-    out[rows, count + spot] = said - came
-    return out
+    return by_group(spot, len(edges) + 1, np.ones(len(said)), said - came)
 
 
 def _gap(sums: Floats) -> Floats:

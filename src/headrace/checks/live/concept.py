@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.drift.tail import fit_tail, quantile, surprise
-from headrace.checks.live.groups import groups_of
+from headrace.checks.live.groups import by_group, groups_of
 from headrace.checks.live.labelled import LEAST, SEED, Baseline, Labelled, judged
-from headrace.checks.live.null import of_sums
+from headrace.checks.live.null import of_sums, together
 from headrace.core.errors import MissingDependency
 from headrace.core.task import Kind
 from headrace.core.watching import Family, Reading
@@ -56,19 +56,21 @@ def concept(
 def _relation(window: Labelled, baseline: Baseline, column: str, chance: float) -> Reading:
     reference = baseline.rows
     at = window.bins.index(column)
-    counts = np.bincount(reference.codes[:, at], minlength=256)[: window.bins.columns[at].width]
-    groups = groups_of(window.bins, column, counts)
-    theirs = _columns(residual(reference.predictions), groups.of(reference.codes[:, at]), len(groups.labels))
-    mine = _columns(residual(window.predictions), groups.of(window.codes[:, at]), len(groups.labels))
+    groups = groups_of(window.bins, column, reference.codes[:, at])
+    count = len(groups.labels)
+    theirs, mine = (
+        by_group(groups.of(r.codes[:, at]), count, np.ones(r.rows), residual(r.predictions))
+        for r in (reference, window)
+    )
     total, before = mine.sum(axis=0), theirs.sum(axis=0)
-    if not total[: len(groups.labels)].sum():
+    if not total[:count].sum():
         why = "no labelled row has a value of it that the reference knows"
         return Reading(Family.CONCEPT, "relation", column, n=window.rows, why_none=why)
     null = baseline.null(
         f"relation {column}", of_sums(theirs, _apart), window.rows, larger_is_worse=True, apart=True
     )
     usual = _means(before)
-    worst = int(np.argmax(total[: len(groups.labels)] * (_means(total) - usual) ** 2))
+    worst = int(np.argmax(total[:count] * (_means(total) - usual) ** 2))
     where = (
         f"where {column} is {groups.labels[worst]}, truth is {_means(total)[worst]:+.3g} beside what is said;"
         f" it was {usual[worst]:+.3g}"
@@ -113,8 +115,7 @@ def detectors(window: Labelled, baseline: Baseline, chance: float) -> tuple[Read
     scale = scale_of(p)
     reference, mine = errors(p, scale), errors(window.predictions, scale)
     # Rows that vary independently are points; of those that move together means are.
-    together = round(p.rows / (1 + int((np.diff(p.units) != 0).sum())))
-    length = max(1, min(together, window.rows), -(-window.rows // POINTS))
+    length = max(1, min(together(p.units), window.rows), -(-window.rows // POINTS))
     old, new = _points(reference, length), _points(mine, length)
     lead = old[-LEAD:]
     if len(lead) < _WARM:
@@ -214,14 +215,6 @@ def _points(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     points = values[:whole].reshape(-1, length).mean(axis=1)
     left = values[whole:]
     return np.append(points, left.mean()) if 2 * len(left) >= length and len(left) else points
-
-
-def _columns(values: NDArray[np.float64], group: NDArray[np.int64], count: int) -> Floats:
-    out = np.zeros((len(values), 2 * count))
-    inside = np.flatnonzero(group >= 0)
-    out[inside, group[inside]] = 1
-    out[inside, count + group[inside]] = values[inside]
-    return out
 
 
 def _apart(both: Floats) -> Floats:

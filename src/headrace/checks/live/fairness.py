@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.live.groups import Groups, groups_of
+from headrace.checks.live.groups import Groups, by_group, groups_of
 from headrace.checks.live.labelled import LEAST, Baseline, Labelled, judged
 from headrace.checks.live.null import of_sums
 from headrace.core.task import Kind
@@ -30,24 +30,26 @@ def fairness(
     found = []
     for column in columns:
         at = window.bins.index(column)
-        counts = np.bincount(reference.codes[:, at], minlength=256)[: window.bins.columns[at].width]
-        groups = _frequent(groups_of(window.bins, column, counts), window.codes[:, at])
+        groups = _frequent(groups_of(window.bins, column, reference.codes[:, at]), window.codes[:, at])
         for name, rate in rates.items():
             check = f"{name}_difference"
             if window.rows < LEAST or len(groups.labels) < 2:
                 why = "fewer than two groups have enough labelled rows"
                 found.append(Reading(Family.FAIRNESS, check, column, n=window.rows, why_none=why))
                 continue
-            theirs = _columns(rate, reference.predictions, groups.of(reference.codes[:, at]), groups)
-            mine = _columns(rate, window.predictions, groups.of(window.codes[:, at]), groups).sum(axis=0)
+            theirs, mine = (
+                by_group(groups.of(r.codes[:, at]), len(groups.labels), *rate(r.predictions))
+                for r in (reference, window)
+            )
+            now = mine.sum(axis=0)
             measured = f"{check} {column} {groups.labels}"
             null = baseline.null(measured, of_sums(theirs, _widest), window.rows, larger_is_worse=True)
-            value = float(_widest(mine))
+            value = float(_widest(now))
             if not np.isfinite(value):
                 why = f"no row of some group counts for {name}"
                 found.append(Reading(Family.FAIRNESS, check, column, n=window.rows, why_none=why))
                 continue
-            where = _told(name, mine, groups)
+            where = _told(name, now, groups)
             found.append(
                 judged(Family.FAIRNESS, check, column, value, null, each, rows=window.rows, where=where)
             )
@@ -95,16 +97,6 @@ def _frequent(groups: Groups, codes: NDArray[np.uint8]) -> Groups:
     number = np.full(len(groups.labels) + 1, -1, np.int64)
     number[kept] = np.arange(len(kept))
     return Groups(groups.column, number[groups.group], tuple(groups.labels[i] for i in kept))
-
-
-def _columns(rate: Rate, p: Predictions, group: NDArray[np.int64], groups: Groups) -> Floats:
-    """What each row adds: by group whether it counts, and its part of the rate, [n, 2 groups]."""
-    counts, adds = rate(p)
-    out = np.zeros((p.rows, 2 * len(groups.labels)))
-    inside = np.flatnonzero(group >= 0)
-    out[inside, group[inside]] = counts[inside]
-    out[inside, len(groups.labels) + group[inside]] = adds[inside]
-    return out
 
 
 def _rates(sums: Floats) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.schema import Type
+from headrace.metrics.record import Floats
 from headrace.summary.bins import FIRST, Bins
 
 PARTS = 4
@@ -31,15 +32,15 @@ class Groups:
         return np.asarray(table[codes])
 
 
-def groups_of(bins: Bins, column: str, counts: NDArray[np.int64]) -> Groups:
+def groups_of(bins: Bins, column: str, codes: NDArray[np.uint8]) -> Groups:
     """Every frequent value is a group; of a number with more than eight bins, its quarters are.
 
-    counts: of the column's codes in the reference.
+    codes: the column's, of the reference's rows [n].
     """
     of = bins.column(column)
     group = np.full(of.width, -1, np.int64)
     if of.type is Type.NUMBER and of.inner > _FEW:
-        inner = counts[FIRST : of.high]
+        inner = np.bincount(codes, minlength=256)[FIRST : of.high]
         before = np.cumsum(inner) - inner / 2
         part = np.minimum((before * PARTS / max(inner.sum(), 1)).astype(np.int64), PARTS - 1)
         known, dense = np.unique(part, return_inverse=True)
@@ -56,3 +57,15 @@ def masks(groups: Groups, codes: NDArray[np.uint8]) -> Mapping[str, NDArray[np.b
     """The rows of each group, by its label; groups without a row are left out."""
     found = groups.of(codes)
     return {label: found == i for i, label in enumerate(groups.labels) if (found == i).any()}
+
+
+def by_group(
+    group: NDArray[np.int64], count: int, rows: NDArray[np.float64], values: NDArray[np.float64]
+) -> Floats:
+    """What each row adds to sums by group: `rows` (1 where it counts), and its value, [n, 2 count]. group: of
+    each row, -1 where it is in none."""
+    out = np.zeros((len(group), 2 * count))
+    inside = np.flatnonzero(group >= 0)
+    out[inside, group[inside]] = rows[inside]
+    out[inside, count + group[inside]] = values[inside]
+    return out

@@ -56,6 +56,11 @@ class Null:
         return self.reference + self.sign * (self.center + z * self.spread)
 
 
+def together(units: Ints) -> int:
+    """How many rows in a row belong together: the mean run of rows of one unit, 1 at least. units: [n]."""
+    return max(1, round(len(units) / (1 + int((np.diff(units) != 0).sum()))))
+
+
 def blocks_of(units: Ints, runs: Ints, window: int) -> Ints:
     """Blocks of consecutive reference rows, [n] codes from 0 on.
 
@@ -66,9 +71,8 @@ def blocks_of(units: Ints, runs: Ints, window: int) -> Ints:
     n = len(units)
     if not n:
         return np.zeros(0, np.int64)
-    pieces = 1 + int((np.diff(units) != 0).sum())
-    together = min(-(-n // ENOUGH_BLOCKS), window // _BLOCKS_OF_A_SURE_WINDOW)
-    length = max(1, min(round(n / pieces), window), together)
+    several = min(-(-n // ENOUGH_BLOCKS), window // _BLOCKS_OF_A_SURE_WINDOW)
+    length = max(1, min(together(units), window), several)
     spots = np.arange(n)
     first = np.maximum.accumulate(np.where(np.diff(runs, prepend=runs[0] - 1) != 0, spots, 0))
     return np.asarray(np.cumsum((spots - first) % length == 0) - 1)

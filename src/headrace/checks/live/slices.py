@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from headrace.checks.live.groups import groups_of, masks
 from headrace.checks.live.labelled import LEAST, Baseline, Labelled, metric_reading
 from headrace.core.watching import Family, Reading
@@ -25,8 +23,7 @@ def slices(
     looked = []
     for column in columns:
         at = window.bins.index(column)
-        counts = np.bincount(reference.codes[:, at], minlength=256)[: window.bins.columns[at].width]
-        groups = groups_of(window.bins, column, counts)
+        groups = groups_of(window.bins, column, reference.codes[:, at])
         theirs = masks(groups, reference.codes[:, at])
         for label, mine in masks(groups, window.codes[:, at]).items():
             if label in theirs and int(mine.sum()) >= LEAST and int(theirs[label].sum()) >= LEAST:
