@@ -17,17 +17,23 @@ from headrace.core.codec import from_plain, to_plain
 from headrace.core.errors import SpecError
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import Kind, Task
+from headrace.core.watching import Family, Window
 from headrace.engine import references, releases
 from headrace.engine.context import Context
 from headrace.engine.watch_plan import per_month
+from headrace.expr import parse
 from headrace.logs.read import tables
 from headrace.project import Project
 from headrace.release.manifest import Manifest
 from headrace.release.watching import WatchPlan
-from headrace.summary.bins import UNKNOWN
+from headrace.summary.bins import FIRST, UNKNOWN
 from headrace.summary.counts import count, count_codes, no_rows
 from headrace.summary.reference import Reference, ReferenceRows, read_reference, read_rows
+from headrace.watch.arms import Arms
 from headrace.watch.chunks import of_table
+from headrace.watch.labelling import Judge
+from headrace.watch.rows import live_rows
+from headrace.watch.watched import Watched
 
 FEATURES = """features:
   hour: hour(at)
@@ -49,7 +55,7 @@ watch:
   window: 6 h
   least: 50
   ignore: [distance]
-  slices: [depot, "distance > 25", courier]
+  slices: [depot, "distance > 25", "hour(at)", courier]
   costs: {machine_hour: 0.2, per_1000: 1, unit: EUR}
   health: {silent: 2 h}
 alerts: {budget: 1 / week}
@@ -111,6 +117,32 @@ def counted_again(
         assert counts.of(bins, name).tolist() == own.of(bins, name).tolist(), name
 
 
+def sliced_again(project: Project, manifest: Manifest, rows: ReferenceRows) -> None:
+    """Slices that are expressions have in logged rows the values that they have in the reference, and are
+    measured: here all answers are wrong where one is true, and right elsewhere."""
+    log = project.root / ".headrace" / "log"
+    chunks = [of_table(table) for table in tables(log)]
+    (who,) = {w for c in chunks for w in c.who}
+    watched = Watched(who.release, manifest, project.store)
+    moments = np.concatenate([c.times for c in chunks])
+    window = Window(who.release, who.arm, int(moments.min()), int(moments.max()) + 1, len(moments))
+    live = live_rows(log, watched, Arms([]), window, {})
+    mine = rows.sliced[rows.answered]
+    assert live.sliced.shape == mine.shape
+    for i in range(mine.shape[1]):
+        assert np.array_equal(np.bincount(live.sliced[:, i]), np.bincount(mine[:, i]))
+    judge = Judge(watched)
+    far, said = live.sliced[:, 0] == FIRST + 1, live.decision == 1
+    assert 30 < far.sum() < live.rows - 30
+    truths = dict(zip(live.ids, np.where(far, ~said, said).tolist(), strict=True))
+    told = judge.by_labels(Family.SLICES, judge.labelled(live, truths), live.rows, 0.05)
+    found = {r.of: r for r in told}
+    assert (found["distance > 25 = true"].value, found["distance > 25 = false"].value) == (0.0, 1.0)
+    assert [r.of for r in told if r.why_none and r.value is None] == ["courier"]
+    assert any(name.startswith("hour(at) = ") for name in found)
+    assert judge.estimated(live, 0.05)[0].value is not None
+
+
 def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "p"
     project = begin(folder, ("ship_at: 0.3", "ship_at: 0.1"))
@@ -132,11 +164,13 @@ def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytes
     assert {"at", "history.gust", "python.chill"} < set(types)
     assert reference.metric == "f1" and reference.value is not None and reference.low is not None
     assert (plan.window_us, plan.least, plan.ignore) == (6 * 3_600_000_000, 50, ("distance",))
-    assert plan.slices == ("depot", "distance > 25") and project.store.has(plan.graph)
+    assert plan.slices == ("depot", "distance > 25", "hour(at)") and project.store.has(plan.graph)
+    assert reference.sliced.names == ("distance > 25", "hour(at)")
     assert "courier" in plan.not_sliced["courier"]
     assert plan.budget == pytest.approx(4.348, abs=1e-3) and plan.health.silent_us == 7_200_000_000
     assert plan.prices is not None and (plan.prices.per_1000, plan.prices.unit) == (1.0, "EUR")
     counted_again(project, manifest, reference, rows, tmp_path)
+    sliced_again(project, manifest, rows)
     # No row of the test has been looked at: by time they come last.
     with (folder / "data" / "parcels.csv").open(newline="") as f:
         times = sorted(datetime.fromisoformat(r["at"]) for r in csv.DictReader(f) if r["late"])
@@ -145,9 +179,10 @@ def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytes
     # The same work is the same bytes, also where it is read in two passes.
     context = Context(project.root, project.store, project.spec(), project._clock, AUTHOR, run="")
     made = {s.name: s.output for s in project.run().stages}
-    assert references.make_reference(context, made) == (plan.reference, plan.rows)
+    sliced = {t: parse(t, types, zone=context.zone) for t in reference.sliced.names}
+    assert references.make_reference(context, made, sliced) == (plan.reference, plan.rows)
     monkeypatch.setattr(references, "BINNED", 200)
-    other, kept = references.make_reference(context, made)
+    other, kept = references.make_reference(context, made, sliced)
     two = read_reference(project.store.get(other).read_bytes())
     adds_up(two, read_rows(project.store.get(kept).read_bytes()))
     assert two.rows == reference.rows

@@ -21,12 +21,13 @@ from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
 from headrace.core.spelled import spelled
 from headrace.core.task import Kind, Task
 from headrace.data.rows import Rows
-from headrace.engine.columns import answering, evenly, join_vectors
+from headrace.engine.columns import ANSWER, answering, evenly, join_vectors
 from headrace.engine.context import Context, Made
 from headrace.engine.stages.features import TARGET, rows_of, units_of
 from headrace.engine.stages.ingest import compiled_of
 from headrace.engine.stages.split import task_of
 from headrace.engine.targets import codes
+from headrace.expr import Expr
 from headrace.graph.encode import encode_batch
 from headrace.graph.run import Runner
 from headrace.summary.bins import UNKNOWN, Bins, make_bins
@@ -78,19 +79,24 @@ class _Seen:
     score: list[NDArray[np.float64]] = field(default_factory=list)
     decision: list[NDArray[np.int64]] = field(default_factory=list)
     codes: list[NDArray[np.uint8]] = field(default_factory=list)
+    sliced: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
 class _Reader:
-    """Reference rows as columns: raw ones, and those of answers."""
+    """Reference rows as columns: raw ones, and those of answers. sliced: slices that are expressions."""
 
-    def __init__(self, ctx: Context, made: Made, runner: Runner) -> None:
+    def __init__(self, ctx: Context, made: Made, runner: Runner, sliced: Mapping[str, Expr]) -> None:
         compiled = compiled_of(ctx, made)
         self.task = task_of(made)
         self.time = ctx.spec.data.time
         self.inputs = dict(runner.inputs)
         self._runner, self._target = runner, compiled.target
         self._truths = answering({"target": compiled.target})
+        self.sliced = {text: e.type for text, e in sliced.items()}
+        self.personal = [text for text, e in sliced.items() if set(e.columns) & set(ctx.spec.data.pii)]
+        self._slicer = answering(sliced) if sliced else None
         names = {*compiled.target.columns, *([self.time] if self.time else [])}
+        names |= {c for e in sliced.values() for c in e.columns}
         self._wanted = {c: compiled.types[c] for c in sorted(names)} | self.inputs
 
     def batches(self, part: _Part) -> Iterator[tuple[Feeds, Feeds, int]]:
@@ -102,6 +108,8 @@ class _Reader:
             known: Feeds = {"truth": codes(self.task, self._target.type, truth)}
             if self.time:
                 known["time"] = feeds[self.time]
+            if self._slicer is not None:
+                known |= self._slicer.run({c: feeds[c] for c in self._slicer.inputs}, n)
             columns = {c: feeds[c] for c in self.inputs}
             got = self._runner.run(feeds, n)
             regression = self.task.kind is Kind.REGRESSION
@@ -114,18 +122,19 @@ class _Reader:
             yield columns, known | {"score": score, "decision": decision}, n
 
 
-def make_reference(ctx: Context, made: Made) -> tuple[str, str]:
-    """The artifacts of the reference and of its rows (see `summary.reference`).
+def make_reference(ctx: Context, made: Made, sliced: Mapping[str, Expr]) -> tuple[str, str]:
+    """The artifacts of the reference and of its rows (see `summary.reference`). sliced: the slices that are
+    expressions, by their text.
 
     Raises:
         HeadraceError: rows can't be read.
     """
     runner = Runner(ctx.store.get(made["package"].outputs["graph"]), threads=ctx.spec.limits.threads)
-    reader = _Reader(ctx, made, runner)
+    reader = _Reader(ctx, made, runner, sliced)
     parts = _parts(ctx, made)
-    bins, held = _bins(ctx, reader, parts)
+    bins, values, held = _bins(ctx, reader, parts)
     outputs = tuple(output_types(reader.task))
-    counter = Counter(bins)
+    counter, slicing = Counter(bins), Counter(values)
     silent = np.array([c.name in outputs for c in bins.columns], dtype=np.bool_)
     tell = ctx.tell("promote")
     seen, at = _Seen(no_rows(bins)), 0
@@ -133,9 +142,11 @@ def make_reference(ctx: Context, made: Made) -> tuple[str, str]:
     for part in parts:
         for columns, known, n in held.get(id(part)) or reader.batches(part):
             _add(seen, counter, columns, known, n, None if part.answered else silent)
+            told = {text: known[ANSWER + text] for text in sliced}
+            seen.sliced.append(np.array(slicing.codes(told, n)))
             at += n
             tell("counting what traffic is compared with", at, total)
-    rows = _rows(bins, parts, seen)
+    rows = _rows(bins, parts, seen, len(sliced))
     reference = Reference(
         bins=bins,
         rows=total,
@@ -146,6 +157,7 @@ def make_reference(ctx: Context, made: Made) -> tuple[str, str]:
         last=int(rows.time[-1]) if rows.timed and rows.rows else None,
         parts={p.rows.part: p.rows.count for p in parts},
         outputs=outputs,
+        sliced=values,
         **_judged(ctx.store, ctx.spec.problem.metric, made),
     )
     return ctx.store.put(write_reference(reference)).digest, ctx.store.put(write_rows(rows)).digest
@@ -201,12 +213,14 @@ def _parts(ctx: Context, made: Made) -> list[_Part]:
 
 def _bins(
     ctx: Context, reader: _Reader, parts: list[_Part]
-) -> tuple[Bins, dict[int, list[tuple[Feeds, Feeds, int]]]]:
-    """Bins by rows of all parts, evenly spaced; and the batches of parts that were read whole."""
+) -> tuple[Bins, Bins, dict[int, list[tuple[Feeds, Feeds, int]]]]:
+    """Bins by rows of all parts, evenly spaced, and those of slices; and the batches of parts that were read
+    whole."""
     types = reader.inputs | output_types(reader.task)
+    values = {ANSWER + text: kind for text, kind in reader.sliced.items()}
     total = sum(p.rows.count for p in parts)
     held: dict[int, list[tuple[Feeds, Feeds, int]]] = {}
-    found: dict[str, list[NDArray[Any]]] = {n: [] for n in types}
+    found: dict[str, list[NDArray[Any]]] = {n: [] for n in [*types, *values]}
     for part in parts:
         if total <= BINNED:
             batches = held[id(part)] = list(reader.batches(part))
@@ -214,16 +228,18 @@ def _bins(
             most = max(1, BINNED * part.rows.count // total)
             some = part.rows.only(evenly(part.rows.count, most))
             batches = list(reader.batches(_Part(some, part.units, part.answered)))
-        for columns, _, _ in batches:
-            for name, values in columns.items():
-                found[name].append(values)
+        for columns, known, _ in batches:
+            for name, vector in (columns | {n: known[n] for n in values}).items():
+                found[name].append(vector)
     vectors = {n: join_vectors(v) for n, v in found.items() if v}
     if reader.task.kind is not Kind.REGRESSION and PREDICTION in vectors:
         # Every class has a bin, also one that no row was predicted to be.
         own = np.array(list(reader.task.classes), dtype=vectors[PREDICTION].dtype)
         vectors[PREDICTION] = np.concatenate([vectors[PREDICTION], own])
     hidden = [n for n in types if n in ctx.spec.data.pii]
-    return make_bins(vectors, types, zone=ctx.zone, hashed=hidden), held
+    bins = make_bins(vectors, types, zone=ctx.zone, hashed=hidden)
+    told = {text: vectors[ANSWER + text] for text in reader.sliced if ANSWER + text in vectors}
+    return bins, make_bins(told, reader.sliced, zone=ctx.zone, hashed=reader.personal), held
 
 
 def _add(
@@ -250,7 +266,7 @@ def _add(
         seen.time.append(known["time"])
 
 
-def _rows(bins: Bins, parts: list[_Part], seen: _Seen) -> ReferenceRows:
+def _rows(bins: Bins, parts: list[_Part], seen: _Seen, expressions: int) -> ReferenceRows:
     """Rows in the order of their times: some of them, and all of them in blocks."""
     coded = np.concatenate([*seen.codes, np.zeros((0, len(bins.columns)), np.uint8)])
     total = len(coded)
@@ -284,6 +300,7 @@ def _rows(bins: Bins, parts: list[_Part], seen: _Seen) -> ReferenceRows:
         starts=time[order][firsts],
         sizes=np.bincount(block, minlength=count),
         timed=timed,
+        sliced=np.concatenate([*seen.sliced, np.zeros((0, expressions), np.uint8)])[chosen],
     )
 
 

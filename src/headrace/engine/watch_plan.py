@@ -11,6 +11,7 @@ from headrace.engine.columns import ANSWER
 from headrace.engine.context import Context, Made
 from headrace.engine.references import make_reference
 from headrace.engine.stages.ingest import compiled_of
+from headrace.expr import Expr
 from headrace.expr.to_onnx import compile_exprs
 from headrace.metrics.binary import OUTCOMES
 from headrace.release.manifest import Serving
@@ -27,9 +28,10 @@ def watch_plan(ctx: Context, made: Made, serving: Serving) -> WatchPlan:
         HeadraceError: reference rows can't be read.
     """
     watch, alerts = ctx.spec.watch, ctx.spec.alerts
-    reference, rows = make_reference(ctx, made)
     known = {f.name for f in serving.fields} | set(serving.event_types())
-    slices, graph, left = _slices(ctx, made, known)
+    slices, expressions, left = _slices(ctx, made, known)
+    reference, rows = make_reference(ctx, made, expressions)
+    named = {ANSWER + text: e for text, e in expressions.items()}
     return WatchPlan(
         reference=reference,
         rows=rows,
@@ -44,7 +46,7 @@ def watch_plan(ctx: Context, made: Made, serving: Serving) -> WatchPlan:
         off=watch.off,
         ignore=watch.ignore,
         slices=slices,
-        graph=graph,
+        graph=ctx.store.put(compile_exprs(named)).digest if named else "",
         not_sliced=left,
         fair=tuple(c for c in _fair(ctx.spec) if c in known),
         worth=_worth(ctx.spec),
@@ -85,12 +87,14 @@ def prices(spec: Spec, costs: Costs) -> Prices:
     return Prices(costs.machine_hour, costs.prediction, costs.review, costs.per_1000, unit)
 
 
-def _slices(ctx: Context, made: Made, known: set[str]) -> tuple[tuple[str, ...], str, dict[str, str]]:
-    """The slices that traffic has the columns of, the graph of those that are expressions, and why others
-    can't be watched."""
+def _slices(
+    ctx: Context, made: Made, known: set[str]
+) -> tuple[tuple[str, ...], dict[str, Expr], dict[str, str]]:
+    """The slices that traffic has the columns of, those of them that are expressions, and why others can't be
+    watched."""
     types = compiled_of(ctx, made).types
     kept, left = [], {}
-    expressions = {}
+    expressions: dict[str, Expr] = {}
     for text in ctx.spec.watch.slices or ctx.spec.evaluate.slices:
         found = slice_expression(text, types, ctx.zone)
         reads = (text,) if found is None else found.columns
@@ -100,9 +104,8 @@ def _slices(ctx: Context, made: Made, known: set[str]) -> tuple[tuple[str, ...],
             continue
         kept.append(text)
         if found is not None:
-            expressions[ANSWER + text] = found
-    graph = ctx.store.put(compile_exprs(expressions)).digest if expressions else ""
-    return tuple(kept), graph, left
+            expressions[text] = found
+    return tuple(kept), expressions, left
 
 
 def _fair(spec: Spec) -> tuple[str, ...]:

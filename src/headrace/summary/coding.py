@@ -169,19 +169,21 @@ class Coder:
     def _mixed(self, values: Sequence[Any]) -> tuple[Codes, NDArray[np.float64] | None]:
         """Values one by one: each as its type says."""
         kind = self.column.type
-        take = _TAKES[kind]
-        taken = [None if v is None else take(v, self.clocks) for v in values]
-        wrong = np.array([t is None and v is not None for t, v in zip(taken, values, strict=True)], np.bool_)
-        if kind is Type.TEXT:
-            codes, numbers = self._words(taken, None), None
-        elif kind is Type.TIME:
-            codes = self._time(np.array([NULL_TIME if t is None else t for t in taken], dtype=np.int64))
-            numbers = None
-        else:
-            vector = np.array([math.nan if t is None else t for t in taken], dtype=np.float64)
-            codes, numbers = self._feed(vector)
+        fed, wrong = raw(values, kind, self.clocks)
+        codes, numbers = self._feed(fed)
         codes[wrong] = WRONG
         return codes, numbers
+
+
+def raw(values: Sequence[Any], kind: Type, clocks: Zone) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Values of any type as a vector in raw-column form [n], and which of them are of another type than the
+    column's: null there."""
+    take, (null, dtype) = _TAKES[kind], _RAW[kind]
+    taken = [None if v is None else take(v, clocks) for v in values]
+    wrong = [t is None and v is not None for t, v in zip(taken, values, strict=True)]
+    fed = np.empty(len(taken), dtype)
+    fed[:] = [null if t is None else t for t in taken]
+    return fed, np.array(wrong, np.bool_)
 
 
 def make_coder(column: ColumnBins) -> Coder:
@@ -269,3 +271,10 @@ _TAKES: Mapping[Type, Callable[[Any, Zone], Any]] = {
     Type.TEXT: _take_text,
     Type.TIME: _take_time,
 }
+_RAW: Mapping[Type, tuple[Any, Any]] = {
+    Type.NUMBER: (math.nan, np.float64),
+    Type.BOOL: (math.nan, np.float64),
+    Type.TEXT: (NULL_TEXT, object),
+    Type.TIME: (NULL_TIME, np.int64),
+}
+"""What stands for null in raw-column form, and its type."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -50,7 +50,8 @@ class Reference:
     rows: how many there are, `parts` says of which parts. Answers are counted of validation rows alone, which
     took no part in fitting; so where training rows had to join them, fewer rows have answers. sums, squares:
     as `Counts` has them. outputs: which columns are answers. metric: what the release is judged by, with its
-    value on the validation rows; slices: the same by slice.
+    value on the validation rows; slices: the same by slice. sliced: bins of the values of slices that are
+    expressions, named by their text.
     """
 
     bins: Bins
@@ -67,7 +68,13 @@ class Reference:
     low: float | None = None
     high: float | None = None
     slices: tuple[SliceError, ...] = ()
+    sliced: Bins = field(default_factory=lambda: Bins(()))
     format: int = 1
+
+    @property
+    def watchable(self) -> Bins:
+        """What slices may be of: columns, and expressions."""
+        return Bins((*self.bins.columns, *self.sliced.columns))
 
     def made(self) -> Counts:
         """The counts, as those of a window are."""
@@ -114,7 +121,8 @@ class ReferenceRows:
     of consecutive rows it is of [n]: 0 for all where every row is kept. score: probability of the positive
     class, or prediction, float64 [n]; of more than two classes [n, K]; NaN without answer. truth: code of the
     class, or value, float64 [n]. decision: code of the predicted class, int64 [n]; -1 for regression and
-    without answer. timed: whether `time` is one.
+    without answer. timed: whether `time` is one. sliced: uint8 [n, expressions], in the bins that
+    `Reference.sliced` has ([0, 0] where it has none).
 
     blocks: the counts of every reference row (also those that are not kept) in blocks of consecutive ones,
     uint32 [m, bins.width]; sums over blocks are counts of that many rows, with all the dependence that is
@@ -133,6 +141,7 @@ class ReferenceRows:
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
     timed: bool = True
+    sliced: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
 
     @property
     def rows(self) -> int:

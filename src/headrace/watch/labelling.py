@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from headrace.checks.live.concept import concept
 from headrace.checks.live.estimated import Answers, Estimator
 from headrace.checks.live.fairness import fairness
 from headrace.checks.live.labelled import Baseline, Labelled, baseline_of, metric_reading
+from headrace.checks.live.null import together
 from headrace.checks.live.performance import performance
 from headrace.checks.live.slices import slices
 from headrace.core.errors import DataError
@@ -47,9 +49,11 @@ class Judge:
             )
         self._plan = watched.plan
         self._manifest: Manifest = watched.manifest
-        self.bins: Bins = watched.reference.bins
-        self._rows = watched.rows
-        self._answers = frozenset(watched.reference.outputs)
+        self.bins: Bins = watched.reference.watchable
+        made = watched.rows
+        sliced = made.sliced if watched.reference.sliced.columns else np.empty((made.rows, 0), np.uint8)
+        self._rows = replace(made, codes=np.hstack([made.codes, sliced]))
+        self._apart = frozenset((*watched.reference.outputs, *watched.reference.sliced.names))
         self.chances = split(1.0, [f for f in Family if f in watched.families])
 
     @cached_property
@@ -83,7 +87,7 @@ class Judge:
         good = np.isfinite(y) & self._answered(rows)
         units = np.arange(int(good.sum())) // self._together
         told = Predictions(self.task, y[good], rows.score[good], units, self._decisions(rows, good))
-        return Labelled(told, self.bins, rows.codes[good], np.zeros(len(units), np.int64))
+        return Labelled(told, self.bins, _codes(rows)[good], np.zeros(len(units), np.int64))
 
     def _answered(self, rows: LiveRows) -> NDArray[np.bool_]:
         """Which rows have all of the model's answer [n]."""
@@ -96,8 +100,7 @@ class Judge:
     @cached_property
     def _together(self) -> int:
         """How many rows in a row belong together, as in the reference."""
-        units = self.baseline.predictions.units
-        return max(1, round(len(units) / (1 + int((np.diff(units) != 0).sum())))) if len(units) else 1
+        return together(self.baseline.predictions.units)
 
     def by_labels(self, family: Family, window: Labelled, answers: int, rate: float) -> tuple[Reading, ...]:
         """The readings of a family. answers: of the window; rate: of false alarms that it may have in all.
@@ -119,7 +122,7 @@ class Judge:
             case Family.FAIRNESS:
                 return fairness(window, self.baseline, self._columns(self._plan.fair), chance)
             case Family.CONCEPT:
-                kept = [c for c in self.bins.names if c not in self._answers and c not in self._plan.ignore]
+                kept = [c for c in self.bins.names if c not in self._apart and c not in self._plan.ignore]
                 return concept(window, self.baseline, kept, chance)
             case _:
                 worth = metric("value", self.task, value=self._plan.worth, unit=self._plan.worth_unit)
@@ -130,7 +133,7 @@ class Judge:
         left = dict(self._plan.not_sliced)
         for text in self._plan.slices:
             if text not in self.bins.names:
-                left[text] = "an expression: columns alone are watched apart"
+                left[text] = "the release was made before expressions were watched"
         for text, why in left.items():
             yield Reading(Family.SLICES, self.metric.name, text, unit=self.metric.unit, why_none=why)
 
@@ -139,8 +142,13 @@ class Judge:
         if Family.ESTIMATED not in self.chances:
             return ()
         known = self._answered(rows)
-        told = Answers(self.task, rows.score[known], self._decisions(rows, known), rows.codes[known])
+        told = Answers(self.task, rows.score[known], self._decisions(rows, known), _codes(rows)[known])
         return (self.estimator.reading(told, rate * self.chances[Family.ESTIMATED]),)
+
+
+def _codes(rows: LiveRows) -> NDArray[np.uint8]:
+    """Of all that slices may be of."""
+    return np.hstack([rows.codes, rows.sliced])
 
 
 def coded(task: Task, labels: Iterable[Any]) -> NDArray[np.float64]:

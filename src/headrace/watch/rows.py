@@ -38,7 +38,8 @@ class LiveRows:
     """Rows of a window in the order of their times.
 
     ids: of the predictions. time: UTC microseconds [n]. codes: uint8 [n, columns of the release's bins];
-    `UNKNOWN` in columns of answers that the model did not give. score: probability of the positive class, or
+    `UNKNOWN` in columns of answers that the model did not give. sliced: uint8 [n, expressions], in the bins
+    that the reference has of slices that are. score: probability of the positive class, or
     prediction, float64 [n]; of more than two classes [n, K]; NaN where the model gave none. decision: code of
     the class that was predicted, -1 for regression and where the model did not answer [n].
     """
@@ -46,6 +47,7 @@ class LiveRows:
     ids: tuple[str, ...]
     time: NDArray[np.int64]
     codes: NDArray[np.uint8]
+    sliced: NDArray[np.uint8]
     score: NDArray[np.float64]
     decision: NDArray[np.int64]
 
@@ -66,6 +68,7 @@ class LiveRows:
             tuple(self.ids[i] for i in spots.tolist()),
             self.time[spots],
             self.codes[spots],
+            self.sliced[spots],
             self.score[spots],
             self.decision[spots],
         )
@@ -178,7 +181,9 @@ def _coded(chunk: Chunk, watched: Watched, arms: Arms, window: Window) -> LiveRo
     score, decision = score[spots], decision[spots]
     score[~own], decision[~own] = np.nan, -1
     ids = tuple(chunk.ids[i] for i in spots.tolist())
-    return LiveRows(ids, chunk.times[spots], codes, score, decision)
+    slicer = watched.slicer
+    sliced = np.empty((chunk.rows, 0), np.uint8) if slicer is None else slicer.codes(chunk)
+    return LiveRows(ids, chunk.times[spots], codes, sliced[spots], score, decision)
 
 
 def _answers(chunk: Chunk, task: Task, zone: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -239,11 +244,13 @@ def _joined(parts: list[LiveRows], watched: Watched, task: Task) -> LiveRows:
             tuple(i for p in parts for i in p.ids),
             np.concatenate([p.time for p in parts]),
             np.concatenate([p.codes for p in parts]),
+            np.concatenate([p.sliced for p in parts]),
             np.concatenate([p.score for p in parts]),
             np.concatenate([p.decision for p in parts]),
         )
-    counter = watched.binned.counter
-    wide = 0 if counter is None else len(counter.bins.columns)
+    reference = watched.reference
+    wide, more = (0, 0) if reference is None else (len(reference.bins.columns), len(reference.sliced.columns))
+    none = np.empty((0, wide), np.uint8), np.empty((0, more), np.uint8)
     shape = (0, len(task.classes)) if task.kind is Kind.MULTICLASS else (0,)
     whole = np.empty(0, np.int64)
-    return LiveRows((), whole, np.empty((0, wide), np.uint8), np.empty(shape), whole)
+    return LiveRows((), whole, *none, np.empty(shape), whole)

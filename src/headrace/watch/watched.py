@@ -11,11 +11,14 @@ from headrace.core.ports import Store
 from headrace.core.task import Kind
 from headrace.core.views import RELEASE_KINDS, releases
 from headrace.core.watching import Family
+from headrace.graph.run import Runner
+from headrace.graph.zones import Zone
 from headrace.release.manifest import Manifest
 from headrace.release.watching import WatchPlan
 from headrace.summary.counts import Counter
 from headrace.summary.reference import Reference, ReferenceRows, read_reference, read_rows
 from headrace.watch.counting import Binned
+from headrace.watch.slicing import Slicer
 from headrace.watch.spans import MINUTE, span_of
 
 DEFAULT = WatchPlan("", "")
@@ -57,7 +60,7 @@ class Watched:
         """The families of checks that are on and have something to look at: they share the alert budget."""
         none = set(self.plan.off)
         task = None if self.manifest is None else self.manifest.serving.task.kind
-        columns = () if self.reference is None else self.reference.bins.names
+        columns = () if self.reference is None else self.reference.watchable.names
         if task is Kind.REGRESSION:
             none.add(Family.CALIBRATION)
         if not self.plan.worth or task is not Kind.BINARY:
@@ -66,6 +69,15 @@ class Watched:
             if not set(names) & set(columns):
                 none.add(family)
         return frozenset(f for f in Family if f not in none)
+
+    @cached_property
+    def slicer(self) -> Slicer | None:
+        """Slices that are expressions; None where the release has none."""
+        if self.reference is None or self.manifest is None or not self.reference.sliced.columns:
+            return None
+        looked_up = frozenset(f.name for f in self.manifest.serving.fields if f.source != "event")
+        runner = Runner(self.store.get(self.plan.graph))
+        return Slicer(runner, Counter(self.reference.sliced), looked_up, Zone(self.plan.zone))
 
     @property
     def span_us(self) -> int:

@@ -71,7 +71,7 @@ class Watch(Model):
     ignore: tuple[str, ...] = ()
     """Raw columns that may change as they like."""
     slices: tuple[str, ...] = ()
-    """Columns whose values are watched apart (default: the slices under `evaluate`)."""
+    """Columns or expressions whose values are watched apart (default: the slices under `evaluate`)."""
     health: Health = Health()
     """What the service has to keep to."""
     costs: Costs | None = None
