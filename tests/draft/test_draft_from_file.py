@@ -14,9 +14,9 @@ from sklearn import datasets
 
 from headrace.core.errors import DataError, UserError
 from headrace.core.spec import parse_spec
+from headrace.core.sql import quoted
 from headrace.draft.from_file import draft, write_draft
 from headrace.draft.look import look_at
-from headrace.draft.names import quoted
 from headrace.engine.check import check
 
 

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.schema import Type
+from headrace.core.sql import quoted
 from headrace.draft import expectations, meanings, names
 from headrace.draft.meanings import names_a_moment, names_an_entity, names_an_id
-from headrace.draft.names import distinct_slug, flow_scalar, quoted, scalar, slug, sql_name, usable
+from headrace.draft.names import distinct_slug, flow_scalar, scalar, slug, sql_name, usable
 from headrace.expr import parse
 
 printable = st.text(

@@ -24,6 +24,7 @@ from sqlglot import exp
 from headrace.core.errors import ExprError, Problem
 from headrace.core.evidence import Rule
 from headrace.core.schema import Type
+from headrace.core.sql import quoted
 from headrace.expr.nodes import Expr
 from headrace.expr.parse import parse
 from headrace.expr.syntax import ExpressionGrammar, read_syntax, spell
@@ -54,11 +55,6 @@ class Expectation:
     unit: str
     exact: bool = True
     unique: tuple[str, ...] = ()
-
-
-def quote(name: str) -> str:
-    """A name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def plan_expectations(
@@ -179,7 +175,7 @@ class _Reader:
     def _raw(self, tree: exp.Expr) -> str:
         """A column as it is stored (whole numbers beyond 2^53 stay apart), or an expression's value."""
         parsed = self._expression(tree)
-        return quote(str(parsed.node.param)) if parsed.node.op == "col" else to_sql(parsed)
+        return quoted(str(parsed.node.param)) if parsed.node.op == "col" else to_sql(parsed)
 
     def _comparison(self, tree: exp.Expr) -> Expectation:
         sign = next((s for kind, s in _COMPARE.items() if isinstance(tree, kind)), None)
@@ -203,7 +199,7 @@ class _Reader:
             raise self._wrong(f"`{spell(left)}` is {parsed.type}, no number")
         value = to_sql(parsed)
         for name, aggregate in found.items():
-            value = value.replace(quote(name), f"({aggregate})")
+            value = value.replace(quoted(name), f"({aggregate})")
         return self._made(Rule(sign, bound), value, first, "share" if self._is_share(left) else "")
 
     @staticmethod

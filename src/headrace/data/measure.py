@@ -12,7 +12,8 @@ from headrace.core.errors import DataError
 from headrace.core.evidence import Evidence, Outcome, judge
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
-from headrace.data.expect import ROW, Expectation, quote
+from headrace.core.sql import quoted
+from headrace.data.expect import ROW, Expectation
 from headrace.data.read import connect, workspace
 
 
@@ -102,7 +103,7 @@ def _confine(db: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> None:
 
 def _rows(table: str, columns: Sequence[str]) -> str:
     """The table's rows, each column under every name that an expression may use."""
-    names = [f"{quote(c)}, {quote(c)} AS {quote(f'{table}.{c}')}" for c in columns]
+    names = [f"{quoted(c)}, {quoted(c)} AS {quoted(f'{table}.{c}')}" for c in columns]
     return f"(SELECT {', '.join([*names, ROW])} FROM read_parquet(?, file_row_number = true))"
 
 
@@ -115,7 +116,7 @@ def _told(
         first = _repeated(db, planned, path)
     if first is None:
         return ""
-    shown = ", ".join(quote(c) for c in planned.columns)
+    shown = ", ".join(quoted(c) for c in planned.columns)
     row = db.execute(
         f"SELECT {shown} FROM read_parquet(?, file_row_number = true) WHERE {ROW} = ?", [str(path), first]
     ).fetchone()

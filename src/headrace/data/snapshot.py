@@ -16,6 +16,7 @@ from headrace.core.schema import Column, Snapshot
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
 from headrace.core.spec.tables import TableSpec
+from headrace.core.sql import quoted
 from headrace.data.convert import ColumnPlan, Plan, convert
 from headrace.data.database import address
 from headrace.data.privacy.redact import Redaction
@@ -187,11 +188,11 @@ def _column(raw: Raw, values: Array, column: ColumnPlan, redaction: Redaction, o
 def _require_unique(
     name: str, key: tuple[str, ...], path: Path, raw: Raw, *, limits: Limits, scratch: Path
 ) -> None:
-    quoted = ['"' + k.replace('"', '""') + '"' for k in key]
-    known = " and ".join(f"{q} is not null" for q in quoted)
+    columns = ", ".join(map(quoted, key))
+    known = " and ".join(f"{quoted(k)} is not null" for k in key)
     sql = (
-        f"select {', '.join(quoted)}, min(file_row_number), max(file_row_number), count(*) "
-        f"from read_parquet(?, file_row_number=true) where {known} group by {', '.join(quoted)} "
+        f"select {columns}, min(file_row_number), max(file_row_number), count(*) "
+        f"from read_parquet(?, file_row_number=true) where {known} group by {columns} "
         f"having count(*) > 1 order by min(file_row_number) limit 1"
     )
     with connect(parse_size(limits.memory), limits.threads, scratch) as db:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.core.schema import Type
+from headrace.core.sql import quoted, sql_text
 from headrace.data.privacy.names import words
 from headrace.draft.look import Look, Profile, one
 from headrace.draft.meanings import names_an_id
-from headrace.draft.names import distinct_slug, listed, quoted, shown, sql_name, sql_text, usable
+from headrace.draft.names import distinct_slug, listed, shown, sql_name, usable
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Roles
 from headrace.draft.spelling import MISSING, Dated, Words, dated, sentinel, words_of

@@ -19,10 +19,10 @@ from headrace.core.schema import Column, Type
 from headrace.core.spec.learning import Limits
 from headrace.core.spec.scalars import parse_size
 from headrace.core.spec.tables import TableSpec
+from headrace.core.sql import quoted, sql_text
 from headrace.data.privacy.scan import scan
 from headrace.data.read import connect
 from headrace.data.snapshot import snapshot
-from headrace.draft.names import quoted
 from headrace.stores import EmbeddedStore
 
 ZONE = "UTC"
@@ -197,10 +197,10 @@ def look_at(file: Path, *, decimal: str = ".", nulls: tuple[str, ...] = ()) -> I
             )
         with connect(parse_size(limits.memory), limits.threads, scratch) as db:
             db.execute("set enable_progress_bar = false")
-            parquet = str(store.get(frozen.artifact)).replace("'", "''")
+            parquet = sql_text(str(store.get(frozen.artifact)))
             db.execute(
                 "create view rows as select * exclude (file_row_number), file_row_number as __row "
-                f"from read_parquet('{parquet}', file_row_number = true)"
+                f"from read_parquet({parquet}, file_row_number = true)"
             )
             found = scan("rows", store.get(frozen.artifact), frozen.columns, {}, threads=limits.threads)
             personal = {f.column: str(f) for f in reversed(found.findings)}

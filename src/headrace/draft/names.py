@@ -11,6 +11,7 @@ import yaml
 
 from headrace.core.errors import ExprError
 from headrace.core.schema import Type
+from headrace.core.sql import quoted
 from headrace.expr import parse
 
 
@@ -38,11 +39,6 @@ _RESERVED = frozenset(
 """Words that DuckDB keeps for itself (its categories reserved, type_function and column_name)."""
 
 
-def quoted(name: str) -> str:
-    """The column in double quotes: right in DuckDB whatever the name is."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 @lru_cache(maxsize=4096)
 def sql_name(name: str) -> str:
     """The column as people would write it: in quotes only where it needs them.
@@ -67,11 +63,6 @@ def usable(name: str) -> bool:
         return parse(sql_name(name), {name: Type.NUMBER}).node.op == "col"
     except ExprError:
         return False
-
-
-def sql_text(value: str) -> str:
-    """A text literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def slug(name: str, *, fallback: str) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 from headrace.core.errors import DataError, UserError, did_you_mean
 from headrace.core.schema import Type
+from headrace.core.sql import quoted, sql_text
 from headrace.core.task import Kind
 from headrace.draft.look import Look, Profile
 from headrace.draft.meanings import names_an_id
-from headrace.draft.names import listed, quoted, shown, sql_name, sql_text, usable
+from headrace.draft.names import listed, shown, sql_name, usable
 
 FEW_CLASSES = 20
 """Whole numbers with up to so many different values are classes; with more, a quantity."""

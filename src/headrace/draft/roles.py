@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from headrace.core.errors import DataError
 from headrace.core.schema import NULL_TIME, Type
 from headrace.core.spec.tables import SplitSpec
+from headrace.core.sql import quoted
 from headrace.core.task import Kind
 from headrace.data.privacy.names import words
 from headrace.data.split import TEST, TRAIN, VALIDATION, Split, split
 from headrace.draft.look import ZONE, Look, Profile, one
 from headrace.draft.meanings import names_a_moment, names_an_entity, names_an_id
-from headrace.draft.names import listed, quoted
+from headrace.draft.names import listed
 from headrace.draft.problem import Aim
 
 _DAY = 86_400_000_000

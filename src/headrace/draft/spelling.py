@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.core.schema import Type
+from headrace.core.sql import quoted, sql_text
 from headrace.data.times import FORMATS, Format
 from headrace.draft.look import Look
-from headrace.draft.names import listed, quoted, sql_text
+from headrace.draft.names import listed
 from headrace.expr.nodes import NUMBER_TEXT
 
 MISSING = frozenset(listed("? - -- . * none missing unknown n.a. na n/a nil #n/a"))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from headrace.checks.lint.late import empty_with_target
 from headrace.core.schema import Type
+from headrace.core.sql import quoted, sql_text
 from headrace.draft.look import Look, Profile, one
 from headrace.draft.meanings import names_a_moment, names_an_id
-from headrace.draft.names import quoted, shown, sql_text
+from headrace.draft.names import shown
 from headrace.draft.near_copy import near_copy
 from headrace.draft.problem import Aim
 from headrace.draft.roles import Roles, rises

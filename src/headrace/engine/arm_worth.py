@@ -9,6 +9,7 @@ from typing import Any
 from headrace.core.clock import iso_micros
 from headrace.core.ports import Store
 from headrace.core.routes import Role, Route
+from headrace.core.sql import sql_text
 from headrace.core.task import Kind, Task, code_of, truth_of
 from headrace.engine import releases
 
@@ -72,11 +73,10 @@ class ArmWorth:
         if not self._due():
             return Known(upto=after)
         since = iso_micros(route.began)
-        name = route.name.replace("'", "''")
         # Labels that were sent by inputs may be matched, and so known, long after they arrived.
         rows = self._ask(
             f"""SELECT id, arm, prediction, label, epoch_us(labelled) FROM answered
-            WHERE route = '{name}' AND shadow_of = '' AND arm IN ('canary', 'champion')
+            WHERE route = {sql_text(route.name)} AND shadow_of = '' AND arm IN ('canary', 'champion')
             AND epoch_us(time) >= {since} AND label IS NOT NULL AND (epoch_us(labelled) > {after - _LATE_US}
             OR id IN (SELECT id FROM labels WHERE id IS NOT NULL AND inputs IS NOT NULL)) ORDER BY id"""
         )

@@ -10,6 +10,7 @@ import numpy as np
 from headrace.core.experiments import Experiment
 from headrace.core.routes import Role
 from headrace.core.spec.plans import ExperimentPlan
+from headrace.core.sql import sql_text
 from headrace.policy.experiments import Guarded, Units
 from headrace.policy.guarded import Guard, parse_guard
 
@@ -83,7 +84,7 @@ def _sql(experiment: Experiment, plan: ExperimentPlan, guards: Sequence[Guard], 
 
 
 def _of(experiment: Experiment) -> str:
-    return f"route = {_text(experiment.route)} AND shadow_of = ''"
+    return f"route = {sql_text(experiment.route)} AND shadow_of = ''"
 
 
 def _mine(experiment: Experiment, end: str) -> str:
@@ -92,8 +93,4 @@ def _mine(experiment: Experiment, end: str) -> str:
 
 
 def _moment(iso: str) -> str:
-    return f"TIMESTAMP {_text(iso[:26])}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return f"TIMESTAMP {sql_text(iso[:26])}"

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 
 from headrace.core.errors import UserError, did_you_mean
 from headrace.core.schema import Type
+from headrace.core.sql import sql_text
 from headrace.expr.nodes import Node
-from headrace.expr.to_sql import DUCKDB, WRITE, Dialect, Write, Writer, double, in_range, quoted
+from headrace.expr.to_sql import DUCKDB, WRITE, Dialect, Write, Writer, double, in_range
 from headrace.expr.zones import Offsets
 
 _EPOCH_FROM_ZERO = 719_468 * 86_400
@@ -183,7 +184,7 @@ def _double_postgres(value: float) -> str:
 
 
 def _text_spark(text: str) -> str:
-    return quoted(text.replace("\\", "\\\\")).replace("''", "\\'") if text else "''"
+    return sql_text(text.replace("\\", "\\\\")).replace("''", "\\'") if text else "''"
 
 
 POSTGRES = Dialect(
@@ -231,7 +232,7 @@ POSTGRES = Dialect(
     bind=lambda sql, name, use: f"(SELECT {use} FROM (SELECT {sql} AS {name}) AS of_{name})",
     finite=_finite("'-Infinity'", "'Infinity'"),
     double=_double_postgres,
-    text=quoted,
+    text=sql_text,
 )
 
 SPARK = Dialect(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from headrace.core.errors import ExprError
 from headrace.core.schema import Type
+from headrace.core.sql import sql_text
 from headrace.expr.nodes import MAX_TIME, MIN_TIME, NUMBER_TEXT, OPS, Expr, Node, Param
 from headrace.expr.zones import Offsets, offsets
 
@@ -118,11 +119,6 @@ def _repeated(node: Node) -> list[Node]:
 
 
 Write = Callable[[Writer, Node], str]
-
-
-def quoted(text: str) -> str:
-    """A text as standard SQL has it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def moment(micros: int) -> str:
@@ -245,7 +241,7 @@ def _match(w: Writer, node: Node) -> str:
 
 
 def _parse(w: Writer, node: Node) -> str:
-    pattern = quoted(NUMBER_TEXT)
+    pattern = sql_text(NUMBER_TEXT)
     return w.let(
         w.value(node.args[0]),
         lambda v: f"CASE WHEN regexp_full_match({v}, {pattern}) THEN TRY_CAST({v} AS DOUBLE) END",
@@ -386,5 +382,5 @@ DUCKDB = Dialect(
     bind=_bind,
     finite=lambda v: f"CASE WHEN isfinite({v}) THEN {v} END",
     double=double,
-    text=quoted,
+    text=sql_text,
 )

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from headrace.core.sql import quoted
 from headrace.logs.label_tables import label_tables
 from headrace.logs.labels import Label, LabelBook
 from headrace.logs.query import Opened, Select, Told, ask, opened
@@ -101,13 +102,13 @@ def _find(
 def _equal(i: int, column: str, kind: str) -> str:
     """The condition that the i-th of a label's inputs says what a column holds: equations, which can be
     joined by their hashes. Nothing but null says null."""
-    quoted = 'p."' + column.replace('"', '""') + '"'
+    name = f"p.{quoted(column)}"
     told = {"BIGINT": f"w{i}", "DOUBLE": f"d{i}", "BOOLEAN": f"TRY_CAST(k{i} AS BOOLEAN)"}.get(kind)
     if told is not None:
-        return f"{told} IS NOT DISTINCT FROM {quoted} AND (k{i} IS NULL) = ({quoted} IS NULL)"
+        return f"{told} IS NOT DISTINCT FROM {name} AND (k{i} IS NULL) = ({name} IS NULL)"
     if kind == _JSON:
-        return f"{_plainest(f'k{i}')} IS NOT DISTINCT FROM {_plainest(_unquoted(quoted))}"
-    one, other = (f"coalesce({_moment(x)}, {x})" for x in (f"k{i}", f"CAST({quoted} AS VARCHAR)"))
+        return f"{_plainest(f'k{i}')} IS NOT DISTINCT FROM {_plainest(_unquoted(name))}"
+    one, other = (f"coalesce({_moment(x)}, {x})" for x in (f"k{i}", f"CAST({name} AS VARCHAR)"))
     return f"{one} IS NOT DISTINCT FROM {other}"
 
 

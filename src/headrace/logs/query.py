@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from headrace.core.errors import UserError
+from headrace.core.sql import quoted, sql_text
 from headrace.logs.columns import ANSWER, FILLED, FIXED, INPUT, concat, is_json, to_table, unites
 from headrace.logs.compact import segment_tables
 from headrace.logs.label_tables import LabelTables
@@ -136,7 +137,7 @@ def _predictions(db: duckdb.DuckDBPyConnection, files: list[str], fresh: pa.Tabl
         every = f"SELECT * FROM read_parquet({_list(files)}, union_by_name = true) UNION ALL BY NAME {every}"
     found = db.execute(f"DESCRIBE {every}").fetchall()
     names = _names(r[0] for r in found)
-    columns = ", ".join(f"{_quoted(old)} AS {_quoted(new)}" for old, new in names.items())
+    columns = ", ".join(f"{quoted(old)} AS {quoted(new)}" for old, new in names.items())
     if _PREDICTION not in names.values():  # nothing was answered yet, or nothing but failures
         columns += f", CAST(NULL AS DOUBLE) AS {_PREDICTION}"
     db.execute(f"CREATE OR REPLACE VIEW predictions AS SELECT {columns} FROM ({every})")
@@ -161,9 +162,5 @@ def _names(columns: Iterator[str]) -> Mapping[str, str]:
     return names
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _list(texts: list[str]) -> str:
-    return "[" + ", ".join("'" + t.replace("'", "''") + "'" for t in texts) + "]"
+    return "[" + ", ".join(map(sql_text, texts)) + "]"

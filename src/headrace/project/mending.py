@@ -9,6 +9,7 @@ from typing import Any
 from headrace.core.clock import from_micros, micros
 from headrace.core.errors import UserError
 from headrace.core.review import Item, Label
+from headrace.core.sql import quoted, sql_text
 from headrace.core.task import labels
 from headrace.core.watching import AlertView
 from headrace.engine.context import Caused
@@ -104,8 +105,8 @@ def _where(alert: AlertView) -> list[str]:
     """The conditions of an alert's windows."""
     first, last = (from_micros(m).strftime("%Y-%m-%d %H:%M:%S.%f") for m in (alert.since, alert.seen))
     return [
-        f"release = {_text(alert.release)}",
-        f"arm = {_text(alert.arm)}",
+        f"release = {sql_text(alert.release)}",
+        f"arm = {sql_text(alert.arm)}",
         f"time >= TIMESTAMP '{first}'",
         f"time < TIMESTAMP '{last}'",
     ]
@@ -120,21 +121,17 @@ def _slice(found: Mapping[str, Any] | None, names: Sequence[str]) -> list[str]:
     value = str(found["value"])
     if not column or value in ("other", "new"):
         return []
-    quoted = '"' + column.replace('"', '""') + '"'
+    name = quoted(column)
     if value == "null":
-        return [f"{quoted} IS NULL"]
+        return [f"{name} IS NULL"]
     ends = value.split(" to ")
     try:
         numbers = [float(e) for e in ends]
     except ValueError:
-        return [f"CAST({quoted} AS VARCHAR) = {_text(value)}"]
+        return [f"CAST({name} AS VARCHAR) = {sql_text(value)}"]
     if len(numbers) == 2:
-        return [f"TRY_CAST({quoted} AS DOUBLE) BETWEEN {numbers[0]!r} AND {numbers[1]!r}"]
-    return [f"(TRY_CAST({quoted} AS DOUBLE) = {numbers[0]!r} OR CAST({quoted} AS VARCHAR) = {_text(value)})"]
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+        return [f"TRY_CAST({name} AS DOUBLE) BETWEEN {numbers[0]!r} AND {numbers[1]!r}"]
+    return [f"(TRY_CAST({name} AS DOUBLE) = {numbers[0]!r} OR CAST({name} AS VARCHAR) = {sql_text(value)})"]
 
 
 def _item(alert: AlertView, row: Mapping[str, Any], choices: tuple[Label, ...], now: int) -> Item:

@@ -12,13 +12,14 @@ import numpy as np
 from headrace.core.schema import Column, Type
 from headrace.core.spec import Spec
 from headrace.core.spec.scalars import parse_size
+from headrace.core.sql import quoted, sql_text
 from headrace.core.task import Kind, Task
 from headrace.data.privacy.names import words
 from headrace.data.read import connect
 from headrace.draft.features import MOST_CATEGORIES, Drafted, draft_features
 from headrace.draft.look import Look, Profile
 from headrace.draft.meanings import names_an_id
-from headrace.draft.names import listed, quoted
+from headrace.draft.names import listed
 from headrace.draft.problem import Aim
 from headrace.draft.propose.record import Facts
 from headrace.draft.roles import Roles
@@ -37,10 +38,10 @@ def look_into(
     scratch.mkdir(parents=True, exist_ok=True)
     with connect(parse_size(memory), threads, scratch) as db:
         db.execute("set enable_progress_bar = false")
-        parquet = str(file).replace("'", "''")
+        parquet = sql_text(str(file))
         db.execute(
             "create view rows as select * exclude (file_row_number), file_row_number as __row "
-            f"from read_parquet('{parquet}', file_row_number = true)"
+            f"from read_parquet({parquet}, file_row_number = true)"
         )
         look = Look(db, columns, int(db.sql("select count(*) from rows").fetchall()[0][0]))
         look.take(np.arange(training))

@@ -9,9 +9,10 @@ from itertools import combinations
 
 from headrace.core.schema import Type
 from headrace.core.spec.features import ExprFeature
+from headrace.core.sql import quoted
 from headrace.data.privacy.names import words
 from headrace.draft.look import Look, Profile
-from headrace.draft.names import listed, quoted
+from headrace.draft.names import listed
 from headrace.draft.propose.record import Facts, Names, Proposal, written
 
 MOST_PAIRS = 120

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from headrace.core.schema import Snapshot, Type
 from headrace.core.spec import Spec
+from headrace.core.sql import quoted, sql_text
 from headrace.draft.look import Look
-from headrace.draft.names import quoted
 from headrace.draft.propose.past import Past
 from headrace.draft.propose.record import Facts
 
@@ -52,10 +52,10 @@ def _sides(
         own = snapshot.types()
         shared = [c for c, t in own.items() if c in facts.profiles and facts.profiles[c].type is t]
         counts = ", ".join(f"approx_count_distinct({quoted(c)})" for c in shared)
-        path = str(file).replace("'", "''")
+        path = sql_text(str(file))
         found = look.db.sql(
             f"select count(*), (epoch_us(max({quoted(moment)})) - epoch_us(min({quoted(moment)}))) / {_DAY}"
-            f"{', ' + counts if counts else ''} from read_parquet('{path}')"
+            f"{', ' + counts if counts else ''} from read_parquet({path})"
         ).fetchall()[0]
         distinct = dict(zip(shared, map(int, found[2:]), strict=True))
         yield Past(name, own, int(found[0]), float(found[1] or 0.0), distinct, True)

@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from headrace.core.errors import DataError, MissingDependency, UserError
+from headrace.core.sql import quoted
 
 KEY = ("source", "row")
 """What names a row of a batch where no column of its own does."""
@@ -68,7 +69,7 @@ def _duckdb(file: Path, table: str, key: Sequence[str], part: Path) -> int:
         with closing(duckdb.connect(str(file))) as db:
             db.execute("SET preserve_insertion_order = false")
             db.execute(_create(schema, table, key))
-            names = ", ".join(_quoted(n) for n in schema.names)
+            names = ", ".join(quoted(n) for n in schema.names)
             count = db.execute(
                 f"INSERT INTO {_table(table)} ({names}) SELECT {names} FROM read_parquet(?) "
                 f"ON CONFLICT ({_list(key)}) {_update(schema, key)}",
@@ -87,7 +88,7 @@ def _postgres(url: str, told: str, table: str, key: Sequence[str], part: Path) -
             "writing to PostgreSQL needs psycopg", fix="pip install 'headrace[databases]'"
         ) from error
     schema = _schema(part, key)
-    names = ", ".join(_quoted(n) for n in schema.names)
+    names = ", ".join(quoted(n) for n in schema.names)
     try:
         # One transaction: the part is there, or nothing of it is.
         with psycopg.connect(url) as db, db.cursor() as cursor:
@@ -135,12 +136,12 @@ def _schema(part: Path, key: Sequence[str]) -> pa.Schema:
 
 
 def _create(schema: pa.Schema, table: str, key: Sequence[str]) -> str:
-    columns = [f"{_quoted(f.name)} {_type(f.type)}" for f in schema]
+    columns = [f"{quoted(f.name)} {_type(f.type)}" for f in schema]
     return f"CREATE TABLE IF NOT EXISTS {_table(table)} ({', '.join(columns)}, PRIMARY KEY ({_list(key)}))"
 
 
 def _update(schema: pa.Schema, key: Sequence[str]) -> str:
-    rest = [_quoted(n) for n in schema.names if n not in key]
+    rest = [quoted(n) for n in schema.names if n not in key]
     return f"DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in rest)}"
 
 
@@ -156,16 +157,12 @@ def _type(kind: pa.DataType) -> str:
     return "DATE" if pa.types.is_date(kind) else "TEXT"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(_quoted(n) for n in names)
+    return ", ".join(quoted(n) for n in names)
 
 
 def _table(name: str) -> str:
-    return ".".join(_quoted(p) for p in name.split("."))
+    return ".".join(quoted(p) for p in name.split("."))
 
 
 def _refused(error: Exception, where: str) -> DataError:
