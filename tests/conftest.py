@@ -8,6 +8,11 @@ from pathlib import Path
 
 import postgres as postgres_programs
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy with other things is no reason to fail.
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headrace")
 
 
 @pytest.fixture(scope="session")
