@@ -11,9 +11,11 @@ from click.testing import CliRunner, Result
 from spine import edit_spec
 
 from headrace.cli.root import cli
-from headrace.core.clock import iso
+from headrace.core.clock import iso, system_clock
 from headrace.core.errors import NotFound, UserError
 from headrace.core.event import Draft
+from headrace.core.jobs import Action, Do
+from headrace.engine.jobs import queue
 from headrace.project import Project
 from headrace.testing.sink_exam import SEEN
 
@@ -97,6 +99,17 @@ def test_messages_wait_until_they_are_taken(project: Project, monkeypatch: pytes
     assert not waiting["sent"] and waiting["tries"] == 1 and "can't be reached" in waiting["trouble"]
     assert ("3f2a11-opened", "webhook ALERTS_URL") not in found, "it harms nobody"
     assert "waits, tried 1 times" in ask(project, "messages").output
+
+
+def test_what_a_job_asks_is_told_until_it_is_answered(project: Project) -> None:
+    action = Action(Do.ASK, "r1", "3f2a11", "data drift: delay", "ask-1")
+    queue(project.store, [action], actor="policy", clock=system_clock)
+    project.tell_alerts()
+    (told,) = [m["message"] for m in project.messages() if m["message"].startswith("ask-1")]
+    assert told.startswith("ask-1-asked-")
+    project.refuse_job("ask-1", reason="the feed was mended")
+    project.tell_alerts()
+    assert [m["message"] for m in project.messages() if m["message"].startswith("ask-1")] == [told]
 
 
 def test_a_project_without_alerts_says_so(fresh: Project, tmp_path: Path) -> None:

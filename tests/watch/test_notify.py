@@ -13,6 +13,7 @@ import pytest
 
 from headrace.core.clock import iso, micros
 from headrace.core.errors import StoreError, Undelivered, UserError
+from headrace.core.jobs import Do, Job
 from headrace.core.ports import Sink
 from headrace.core.watching import AlertState, AlertView, Family, Message
 from headrace.stores.outbox import Outbox
@@ -39,7 +40,7 @@ class Heard:
 
     @property
     def told(self) -> list[str]:
-        return [f"{m.alert.alert} {m.told.value}" for m in self.messages]
+        return [f"{m.job.job if m.job else m.alert and m.alert.alert} {m.told.value}" for m in self.messages]
 
 
 class Desk:
@@ -53,10 +54,16 @@ class Desk:
     def receiver(self, name: str = "hook", **changes: Any) -> Receiver:
         return Receiver(name, lambda: self.heard, **changes)
 
-    def round(self, alerts: Sequence[AlertView], *receivers: Receiver, after: timedelta = timedelta()) -> Any:
+    def round(
+        self,
+        alerts: Sequence[AlertView],
+        *receivers: Receiver,
+        after: timedelta = timedelta(),
+        jobs: Sequence[Job] = (),
+    ) -> Any:
         self.now += after
         to = receivers or (self.receiver(),)
-        queue(self.outbox, alerts, to, project="flights", cool_down_us=DAY_US, now=self.now)
+        queue(self.outbox, alerts, to, jobs=jobs, project="flights", cool_down_us=DAY_US, now=self.now)
         return deliver(self.outbox, to, lambda: self.now)
 
 
@@ -209,3 +216,49 @@ def test_a_file_of_somebody_elses_is_told(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError, match="outbox"):
         Outbox(tmp_path / "outbox.db").due(1)
+
+
+def job(status: str, **changes: Any) -> Job:
+    made = Job("retrain-1", Do.RETRAIN, "r1", "a1", "data drift: delay", iso(BEGAN), status=status)
+    return replace(made, **changes)
+
+
+def test_a_job_that_needs_somebody_is_told_once_for_each_time_that_it_does(desk: Desk) -> None:
+    hour = timedelta(hours=1)
+    for _ in range(2):
+        desk.round([], jobs=[job("queued"), job("taken"), job("done", finished=iso(BEGAN))])
+    assert desk.heard.told == []
+    asks = job("asked", ask="may it answer?")
+    for _ in range(2):
+        desk.round([], jobs=[asks], after=hour)
+    again = replace(asks, finished=iso(BEGAN + 3 * hour), ask="and now?")
+    for _ in range(2):
+        desk.round([], jobs=[again], after=hour)
+    blocked = job("blocked", finished=iso(BEGAN + 5 * hour), result={"reason": "no worse than champion"})
+    for _ in range(2):
+        desk.round([], jobs=[blocked], after=hour)
+    assert desk.heard.told == ["retrain-1 asked", "retrain-1 asked", "retrain-1 blocked"]
+    last = desk.heard.messages[-1]
+    assert last.subject == "[flights] retrain (data drift: delay) was blocked: no worse than champion"
+
+
+def test_what_has_ended_long_ago_is_history_and_what_asks_is_not(desk: Desk) -> None:
+    old = iso(BEGAN - timedelta(days=3))
+    ended = [job(s, finished=old, job=f"retrain-{s}") for s in ("blocked", "failed")]
+    desk.round([], jobs=[*ended, job("asked", queued=old, ask="?")])
+    assert desk.heard.told == ["retrain-1 asked"]
+
+
+def test_a_question_that_nobody_answers_is_escalated_and_an_end_is_not(desk: Desk) -> None:
+    later = desk.receiver(after_us=4 * 3_600_000_000)
+    told = [job("asked", ask="?"), job("failed", job="retrain-2", finished=iso(BEGAN))]
+    desk.round([], later, jobs=told, after=timedelta(hours=1))
+    assert desk.heard.told == []
+    for _ in range(2):
+        desk.round([], later, jobs=told, after=timedelta(hours=4))
+    assert desk.heard.told == ["retrain-1 escalated"]
+
+
+def test_one_who_hears_only_of_what_harms_hears_of_jobs(desk: Desk) -> None:
+    desk.round([alert()], desk.receiver(high=True), jobs=[job("asked", ask="?")])
+    assert desk.heard.told == ["retrain-1 asked"]

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from headrace.core.event import Event
+from headrace.core.jobs import Job
 
 ALERT_KINDS = ("alert.opened", "alert.seen", "alert.acknowledged", "alert.resolved")
 WATCH_KINDS = ("window.judged", *ALERT_KINDS)
@@ -94,12 +95,15 @@ class AlertState(StrEnum):
 
 
 class Told(StrEnum):
-    """Why somebody hears of an alert."""
+    """Why somebody hears of an alert, or of a job (by its status; or that nobody has answered it)."""
 
     OPENED = "opened"
     GOES_ON = "goes on"
     ESCALATED = "escalated"
     RESOLVED = "resolved"
+    ASKED = "asked"
+    BLOCKED = "blocked"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -212,16 +216,29 @@ def _together(
 
 @dataclass(frozen=True)
 class Message:
-    """What a receiver is told. id: the same message has the same id, however often it is sent. time: ISO."""
+    """What a receiver is told, of an alert or of a job. id: the same message has the same id, however often
+    it is sent. time: ISO."""
 
     id: str
     time: str
     told: Told
     project: str
-    alert: AlertView
+    alert: AlertView | None = None
+    job: Job | None = None
+
+    @property
+    def about(self) -> AlertView | Job:
+        """The one of them that it is of."""
+        about = self.alert or self.job
+        if about is None:
+            raise ValueError(f"the message {self.id} is about nothing")
+        return about
 
     @property
     def subject(self) -> str:
         """One line."""
-        urgent = "!" if self.alert.harms and self.told is not Told.RESOLVED else ""
-        return f"{urgent}[{self.project}] {self.told.value}: {self.alert.title}"
+        about = self.about
+        if isinstance(about, Job):
+            return f"[{self.project}] {about.tells}"
+        urgent = "!" if about.harms and self.told is not Told.RESOLVED else ""
+        return f"{urgent}[{self.project}] {self.told.value}: {about.title}"

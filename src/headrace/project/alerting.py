@@ -1,4 +1,4 @@
-"""The alerts of a project: what is open, who sees to it, who hears of it."""
+"""The alerts of a project: what is open, who sees to it, who hears of it and of jobs that need somebody."""
 
 from __future__ import annotations
 
@@ -91,17 +91,27 @@ class Alerting(ProjectBase):
         return self._told_to(self.spec().spec)
 
     def tell_alerts(self) -> dict[str, str]:
-        """Queue what has become due, and hand over what is; receivers that did not take theirs, and why.
+        """Queue what has become due of alerts and jobs, and hand over what is; receivers that did not take
+        theirs, and why.
 
         Raises:
             StoreError: ledger or outbox can't be read or written.
         """
+        from headrace.engine.jobs import every
         from headrace.watch.notify import deliver, queue
 
         spec, outbox = self.spec().spec, self.outbox()
         to = self._told_to(spec)
         cool_down = duration_micros(spec.alerts.cool_down)
-        queue(outbox, self.alerts(), to, project=spec.project, cool_down_us=cool_down, now=self._clock())
+        queue(
+            outbox,
+            self.alerts(),
+            to,
+            jobs=every(self.store).values(),
+            project=spec.project,
+            cool_down_us=cool_down,
+            now=self._clock(),
+        )
         return dict(deliver(outbox, to, self._clock).trouble)
 
     def try_receivers(self) -> list[Tested]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from headrace.core.errors import Undelivered
+from headrace.core.jobs import Do, Job
 from headrace.core.ports import Sink
 from headrace.core.watching import AlertView, Family, Message, Told
 
@@ -53,6 +54,24 @@ def message(told: Told = Told.OPENED, **changes: Any) -> Message:
     return Message("a1b2c3-opened", "2025-11-21T16:00:00.000000Z", told, "flights", view)
 
 
+def question() -> Message:
+    """A message about a job that asks, with a reason that is hard to carry."""
+    asked = "2025-11-21T17:00:00.000000Z"
+    job = Job(
+        "retrain-d4e5f6",
+        Do.RETRAIN,
+        "r1",
+        "a1b2c3",
+        'data drift: "größe" <b>& Co</b>\r\nBcc: x@example.com',
+        "2025-11-21T16:00:00.000000Z",
+        status="asked",
+        ask="release r2 passed every gate: may it answer?",
+        finished=asked,
+        result={"run": "run-7", "release": "r2"},
+    )
+    return Message("retrain-d4e5f6-asked-1", asked, Told.ASKED, "flights", job=job)
+
+
 class SinkExam:
     """What everything that takes alerts has to do."""
 
@@ -76,6 +95,12 @@ class SinkExam:
         self.make_sink(receiver).send(over)
         (text,) = self.received(receiver)
         assert "resolved" in text and "ann@example.com" in text and "the feed was mended" in text
+
+    def test_a_job_that_asks_says_what_and_how_to_answer(self, receiver: Any) -> None:
+        self.make_sink(receiver).send(question())
+        (text,) = self.received(receiver)
+        for part in ("flights", "größe", "may it answer?", "headrace jobs show retrain-d4e5f6"):
+            assert part in text, f"{part!r} is missing in {text!r}"
 
     def test_what_is_not_taken_is_told(self, receiver: Any) -> None:
         sink = self.make_sink(receiver)

@@ -1,6 +1,6 @@
-"""Who hears of which alert when; and handing messages over until they are taken.
+"""Who hears of which alert or job when; and handing messages over until they are taken.
 
-Which messages are due follows from the alerts alone; the outbox remembers which were queued and sent. A
+Which messages are due follows from alerts and jobs alone; the outbox remembers which were queued and sent. A
 process that dies in between queues the same messages again, under the same ids.
 """
 
@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from headrace.core.clock import Clock, from_micros, iso, micros
+from headrace.core.clock import Clock, from_micros, iso, iso_micros, micros
 from headrace.core.codec import from_json, to_json
 from headrace.core.errors import HeadraceError
+from headrace.core.jobs import Job
 from headrace.core.ports import Sink
 from headrace.core.watching import AlertState, AlertView, Message, Told
 from headrace.stores.outbox import Outbox, Posted
@@ -25,8 +26,9 @@ _RECENT_US = 86_400_000_000
 
 @dataclass(frozen=True)
 class Receiver:
-    """Who hears of alerts. name: unique, and no secret. make: the sink; it may raise where a setting is
-    missing. high: only of what harms. after_us: only of alerts that nobody acknowledged for so long."""
+    """Who hears of alerts and jobs. name: unique, and no secret. make: the sink; it may raise where a setting
+    is missing. high: of alerts only those that harm. after_us: only of alerts that nobody acknowledged, and
+    jobs that nobody answered, for so long."""
 
     name: str
     make: Callable[[], Sink]
@@ -47,6 +49,7 @@ def queue(
     alerts: Iterable[AlertView],
     receivers: Sequence[Receiver],
     *,
+    jobs: Iterable[Job] = (),
     project: str,
     cool_down_us: int,
     now: datetime,
@@ -64,6 +67,15 @@ def queue(
                 continue
             for told, name in _due(alert, receiver, known, cool_down_us, now):
                 message = Message(name, alert.changed, told, project, alert)
+                new.append((name, receiver.name, to_json(message)))
+    for job in jobs:
+        for receiver in receivers:
+            why = _due_of_job(job, receiver, now)
+            if why is None:
+                continue
+            name = f"{job.job}-{why.value}-{iso_micros(_moment(job))}"
+            if (name, receiver.name) not in known:
+                message = Message(name, _moment(job), why, project, job=job)
                 new.append((name, receiver.name, to_json(message)))
     return outbox.put(new, micros(now))
 
@@ -103,7 +115,7 @@ def _due(
     alert: AlertView, receiver: Receiver, known: Set[tuple[str, str]], cool_down_us: int, now: datetime
 ) -> list[tuple[Told, str]]:
     """What of an alert a receiver is to hear that is not among the messages that are known, and their ids."""
-    opened, changed = _micros(alert.opened), _micros(alert.changed)
+    opened, changed = iso_micros(alert.opened), iso_micros(alert.changed)
     is_open, resolved = alert.state is AlertState.OPEN, alert.state is AlertState.RESOLVED
     first = Told.OPENED if receiver.after_us is None else Told.ESCALATED
     heard = (_name(alert, first), receiver.name) in known
@@ -124,6 +136,23 @@ def _due(
     return [(told, name) for told, name in due if (name, receiver.name) not in known]
 
 
+def _due_of_job(job: Job, receiver: Receiver, now: datetime) -> Told | None:
+    """Why a receiver is to hear of a job that asks, was blocked or failed; None: it is not, or not yet. What
+    asks is told however old it is; what has ended is history after a day."""
+    if not job.tells:
+        return None
+    age = micros(now) - iso_micros(_moment(job))
+    asks = job.status == Told.ASKED
+    if receiver.after_us is not None:
+        return Told.ESCALATED if asks and age >= receiver.after_us else None
+    return Told(job.status) if asks or age < _RECENT_US else None
+
+
+def _moment(job: Job) -> str:
+    """Since when a job is as it is (ISO)."""
+    return job.finished or job.queued
+
+
 def _name(alert: AlertView, told: Told, number: int = 0) -> str:
     """The id of a message; the number tells reminders apart."""
     return f"{alert.alert}-{told.value.replace(' ', '-')}" + (f"-{number}" if number else "")
@@ -135,10 +164,6 @@ def _later(posted: Posted, trouble: str, now: int) -> Posted:
     spread = zlib.crc32(f"{posted.id}{posted.receiver}{posted.tries}".encode()) / 2**32
     due = now + round(wait * (0.75 + 0.5 * spread))
     return replace(posted, due=due, tries=posted.tries + 1, trouble=trouble)
-
-
-def _micros(moment: str) -> int:
-    return micros(datetime.fromisoformat(moment))
 
 
 def described(outbox: Outbox) -> list[dict[str, object]]:

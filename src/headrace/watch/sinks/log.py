@@ -1,10 +1,11 @@
-"""Alerts in the process's own log, one line each."""
+"""Alerts and jobs in the process's own log, one line each."""
 
 from __future__ import annotations
 
 import logging
 
 from headrace.core.watching import Message, Told
+from headrace.watch.sinks.text import shown
 
 _LOG = logging.getLogger("headrace.watch")
 
@@ -15,4 +16,4 @@ class LogLine:
     def send(self, message: Message) -> None:
         """See `Sink.send`."""
         level = logging.INFO if message.told is Told.RESOLVED else logging.WARNING
-        _LOG.log(level, "%s (headrace alerts show %s)", message.subject, message.alert.alert)
+        _LOG.log(level, "%s (%s)", message.subject, shown(message.about))

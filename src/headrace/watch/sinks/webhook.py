@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from headrace.core.clock import Clock
 from headrace.core.codec import to_json, to_plain
+from headrace.core.jobs import Job
 from headrace.core.watching import Message
 from headrace.watch.sinks.post import post
 from headrace.watch.sinks.text import lines
@@ -40,16 +41,18 @@ class Webhook:
 
 
 def cloud_event(message: Message) -> dict[str, object]:
-    """The message as a CloudEvent; `data` is the alert as the ledger has it, and its text."""
+    """The message as a CloudEvent; `data` is the alert or job as the ledger has it, and its text."""
+    about = message.about
+    kind, subject = ("job", about.job) if isinstance(about, Job) else ("alert", about.alert)
     return {
         "specversion": "1.0",
         "id": message.id,
         "source": f"/headrace/{message.project}",
-        "type": f"headrace.alert.{message.told.value.replace(' ', '_')}",
-        "subject": message.alert.alert,
+        "type": f"headrace.{kind}.{message.told.value.replace(' ', '_')}",
+        "subject": subject,
         "time": message.time,
         "datacontenttype": "application/json",
-        "data": {**to_plain(message.alert), "text": "\n".join(lines(message))},
+        "data": {**to_plain(about), "text": "\n".join(lines(message))},
     }
 
 
