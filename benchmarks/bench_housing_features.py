@@ -67,8 +67,8 @@ def _two_kinds(**steps: Any) -> dict[str, Any]:
     }
 
 
-FAST = _two_kinds(trees=500, learning_rate=0.05, bags=2)
-"""Two bags of each."""
+FAST = _two_kinds(trees=450, learning_rate=0.05, bags=2)
+"""Two bags of each; a tenth fewer trees than those that were compared, for the time."""
 
 BEST = _two_kinds(trees=900, learning_rate=0.03, bags=6)
 """Six, in smaller steps: out of fold 0.2% better by three of each alone."""
