@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from coded import count_codes
 from drift_streams import CASES, held, world
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -25,7 +26,7 @@ from headrace.core.codec import from_json, to_json
 from headrace.core.schema import Type
 from headrace.core.watching import Family
 from headrace.summary.bins import Bins, make_bins
-from headrace.summary.counts import Counter, count_codes
+from headrace.summary.counts import Counter
 
 N, M, COLUMNS = 8_000, 400, 12
 TAIL = Tail(start=1.0, share=0.2, scale=1.0, clusters=30.0, shape=0.03, levels=(0.0, 1.0))

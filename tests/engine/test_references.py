@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coded import count_codes
 from spine import AUTHOR, begin
 from worlds import homes, wine
 
@@ -27,7 +28,7 @@ from headrace.project import Project
 from headrace.release.manifest import Manifest
 from headrace.release.watching import WatchPlan
 from headrace.summary.bins import FIRST, UNKNOWN
-from headrace.summary.counts import count, count_codes, no_rows
+from headrace.summary.counts import count, no_rows
 from headrace.summary.reference import Reference, ReferenceRows, read_reference, read_rows
 from headrace.watch.arms import Arms
 from headrace.watch.chunks import of_table
@@ -186,7 +187,7 @@ def test_every_kind_of_column_has_a_reference(tmp_path: Path, monkeypatch: pytes
     two = read_reference(project.store.get(other).read_bytes())
     adds_up(two, read_rows(project.store.get(kept).read_bytes()))
     assert two.rows == reference.rows
-    project.store.close()  # type: ignore[attr-defined]
+    project.store.close()  # type: ignore[attr-defined]  # the embedded store's
 
 
 def test_more_than_two_classes(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_more_than_two_classes(tmp_path: Path) -> None:
     right = rows.decision[rows.answered] == rows.truth[rows.answered]
     assert right.mean() > 0.7 and reference.first is None
     assert plan.zone == "UTC" and plan.graph == ""
-    project.store.close()  # type: ignore[attr-defined]
+    project.store.close()  # type: ignore[attr-defined]  # the embedded store's
 
 
 def test_regression(tmp_path: Path, housing: Path) -> None:
@@ -219,7 +220,7 @@ def test_regression(tmp_path: Path, housing: Path) -> None:
     kept = rows.answered
     assert np.corrcoef(rows.score[kept], rows.truth[kept])[0, 1] > 0.5
     assert any(s.value is not None and s.low is not None for s in reference.slices)
-    project.store.close()  # type: ignore[attr-defined]
+    project.store.close()  # type: ignore[attr-defined]  # the embedded store's
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,6 @@ def test_every_change_of_the_clocks_is_as_arrow_has_it(zone: str) -> None:
     assert np.array_equal(Zone(zone).to_utc(local), by_arrow(local, zone))
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.deep) for part in range(1, 6))])
 def test_every_zone_is_as_arrow_has_it(part: int) -> None:
     """A sixth of all zones a part."""

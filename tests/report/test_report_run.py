@@ -84,7 +84,10 @@ def read(report: Report) -> Page:
 def figures(report: Report) -> list[dict[str, Any]]:
     """What is drawn, as Plotly reads it: it refuses what it does not know."""
     held = re.findall(r'<script type="application/json">(.*?)</script>', report.html, flags=re.S)
-    return [go.Figure(json.loads(h)).to_dict() and json.loads(h) for h in held]
+    found = [json.loads(h) for h in held]
+    for figure in found:
+        go.Figure(figure)
+    return found
 
 
 def titles(report: Report) -> list[str]:

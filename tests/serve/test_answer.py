@@ -11,9 +11,10 @@ import pytest
 from serve_releases import LONG_TAIL, Release, make_release, requests
 
 from headrace.core.errors import DataError
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind, label
 from headrace.graph.rows import RowEncoder
-from headrace.serve.answer import Answerer, label_name
+from headrace.serve.answer import Answerer
 
 ROW: dict[str, Any] = {
     "distance": 700.5,
@@ -73,7 +74,7 @@ def test_whole_numbers_as_classes_have_no_fraction(tmp_path: Path) -> None:
     predictions = [a["prediction"] for a in answerer(release).answer(requests(50))]
     assert set(map(type, predictions)) == {int} and set(predictions) == {0, 1}
     assert [label(c) for c in (1.0, 2.5, True, "1.0")] == [1, 2.5, True, "1.0"]
-    assert [label_name(c) for c in (1, 2.5, True, "late")] == ["1", "2.5", "true", "late"]
+    assert [spelled(c) for c in (1, 2.5, True, "late")] == ["1", "2.5", "true", "late"]
 
 
 def test_no_rows_give_no_answers(binary: Release, multiclass: Release, regression: Release) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from coded import count_codes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ from headrace.summary.bins import (
     make_bins,
     quantile_edges,
 )
-from headrace.summary.counts import Counter, Counts, count, count_codes, no_rows
+from headrace.summary.counts import Counter, Counts, count, no_rows
 from headrace.summary.grid import make_grid
 from headrace.summary.reference import (
     Reference,

@@ -40,7 +40,8 @@ class Heard:
 
     @property
     def told(self) -> list[str]:
-        return [f"{m.job.job if m.job else m.alert and m.alert.alert} {m.told.value}" for m in self.messages]
+        about = [(m, m.about) for m in self.messages]
+        return [f"{a.job if isinstance(a, Job) else a.alert} {m.told.value}" for m, a in about]
 
 
 class Desk:
@@ -262,3 +263,12 @@ def test_a_question_that_nobody_answers_is_escalated_and_an_end_is_not(desk: Des
 def test_one_who_hears_only_of_what_harms_hears_of_jobs(desk: Desk) -> None:
     desk.round([alert()], desk.receiver(high=True), jobs=[job("asked", ask="?")])
     assert desk.heard.told == ["retrain-1 asked"]
+
+
+def test_a_subject_is_one_line_whatever_is_in_it(desk: Desk) -> None:
+    hard = "data drift: a\r\nBcc: x@example.com"
+    desk.round([alert(title=hard)], jobs=[job("asked", reason=hard, ask="?")])
+    assert [m.subject for m in desk.heard.messages] == [
+        "[flights] opened: data drift: a Bcc: x@example.com",
+        "[flights] retrain (data drift: a Bcc: x@example.com) asks: ?",
+    ]

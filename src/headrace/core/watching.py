@@ -236,9 +236,11 @@ class Message:
 
     @property
     def subject(self) -> str:
-        """One line."""
+        """One line, whatever names in the data hold."""
         about = self.about
         if isinstance(about, Job):
-            return f"[{self.project}] {about.tells}"
-        urgent = "!" if about.harms and self.told is not Told.RESOLVED else ""
-        return f"{urgent}[{self.project}] {self.told.value}: {about.title}"
+            told = f"[{self.project}] {about.tells}"
+        else:
+            urgent = "!" if about.harms and self.told is not Told.RESOLVED else ""
+            told = f"{urgent}[{self.project}] {self.told.value}: {about.title}"
+        return " ".join(told.split())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.core.codec import from_plain
 from headrace.core.schema import Type
+from headrace.core.spelled import spelled
 from headrace.core.task import Feature, Kind, Task
 from headrace.data.rows import Rows
 from headrace.engine.columns import EXPLAINED, evenly, join_vectors
@@ -27,7 +28,6 @@ from headrace.explain.importance import REPEATS, Columns, importances
 from headrace.explain.record import Curve, Effects, Explanations, Importance
 from headrace.explain.reference import Reference, choose, feeds_of, kept
 from headrace.explain.shapley import Explainer, references
-from headrace.explain.words import class_name
 from headrace.graph.encode import CHUNK, Feeds, encode_batch
 from headrace.graph.run import Runner
 from headrace.metrics.contrast import take
@@ -245,7 +245,7 @@ def _curves(
 ) -> Iterator[Curve]:
     """Of the columns that matter most; a time is no scale of its own, so that its features have curves."""
     task = seen.base.task
-    of = [class_name(c) for c in task.classes] or [""]
+    of = [spelled(c) for c in task.classes] or [""]
     of = of[-1:] if task.kind is Kind.BINARY else of
     top = [i.name for i in importance if i.drop is not None and i.name not in personal][:CURVES]
     types, most = seen.graph.runner.inputs, max(FEWEST_OF_CURVE, round(effort * CURVE_ROWS))
@@ -305,7 +305,7 @@ def _unit(kind: Kind) -> str:
 def _of(kind: Kind, classes: Sequence[object]) -> str:
     if kind is Kind.REGRESSION:
         return ""
-    return class_name(classes[1]) if kind is Kind.BINARY else "decided"
+    return spelled(classes[1]) if kind is Kind.BINARY else "decided"
 
 
 def _trees(ctx: Context, made: Made, features: _Features, task: Task) -> tuple[Effects | None, str]:

@@ -55,10 +55,3 @@ def signed(value: float) -> str:
         return f"{value + 0.0:+.0f}"
     digits = 1 - math.floor(math.log10(abs(value)))
     return f"{value:+.1e}" if digits > 6 else f"{value:+,.{max(digits, 0)}f}"
-
-
-def class_name(value: object) -> str:
-    """A class as people and files name it: `true`, `1`, `late`."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -57,7 +57,7 @@ def load_candidate(name: str) -> Candidate:
         raise UserError.of([Problem(f"no model is called {name!r}", where="models", fix=fix)])
     try:
         loaded = points[name].load()
-    except Exception as error:
+    except Exception as error:  # user-code boundary: candidates may be anybody's
         raise UserCodeError(
             f"model {name!r} ({points[name].value}) can't be imported: {error}",
             where="models",

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, UserCodeError, UserError
 from headrace.core.ports import Store
-from headrace.core.review import Label
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind, labels
 from headrace.data.feed import feed
 from headrace.data.functions.call import Where, function_plan
@@ -60,7 +60,7 @@ class Answerer:
         self.release = release
         self.types = serving.event_types()
         self.labels = labels(serving.task)
-        self._names = tuple(label_name(c) for c in self.labels)
+        self._names = tuple(spelled(c) for c in self.labels)
         self._runner = Runner(store.get(serving.graph), threads=threads)
         self._filled = Filled(store, serving, online)
         self._functions = function_plan(store, serving.functions, serving.code)
@@ -322,11 +322,6 @@ def secret_of(treated: Iterable[Treated], fingerprint: str) -> bytes:
             fix=f"set {KEY} or {KEY_FILE} to the key of training",
         )
     return key.secret
-
-
-def label_name(value: Label) -> str:
-    """A class as a name: `true`, `1`, `late`."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _without(row: Mapping[str, Any], unused: frozenset[str]) -> Mapping[str, Any]:

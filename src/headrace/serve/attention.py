@@ -17,10 +17,10 @@ from headrace.core.answered import MODEL
 from headrace.core.ports import ReviewQueue, Store
 from headrace.core.review import AUDIT, Item, Label, Load, Period, ReviewPlan
 from headrace.core.schema import NULL_TEXT
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind, Task, labels
 from headrace.graph.run import Runner
 from headrace.policy.review_load import drawn, limit, period_of, shares
-from headrace.serve.answer import label_name
 
 RECENT = 1000
 """Candidates whose confidences say which are the least sure."""
@@ -265,7 +265,7 @@ class Attention:
         if prediction is None or p is None:
             return 0.0
         if self._kind is Kind.MULTICLASS:
-            return float(p[label_name(prediction)])
+            return float(p[spelled(prediction)])
         return float(p) if prediction == self._labels[1] else 1.0 - float(p)
 
     def _by_condition(

@@ -7,9 +7,9 @@ from typing import Any
 from headrace.core.clock import from_micros, iso
 from headrace.core.codec import to_plain
 from headrace.core.schema import Type
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind, label, labels
 from headrace.release.manifest import Field, Manifest, Serving, Sureness
-from headrace.serve.answer import label_name
 
 
 def describe(manifest: Manifest, release: str) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _explain(serving: Serving) -> dict[str, str] | None:
     what = "the prediction"
     if serving.task.kind is not Kind.REGRESSION:
         binary = serving.task.kind is Kind.BINARY
-        of = label_name(label(serving.task.classes[1])) if binary else "the predicted class"
+        of = spelled(label(serving.task.classes[1])) if binary else "the predicted class"
         what = f"the probability of {of}"
     return {
         "ask": "?explain=5, or `explain` (true, or a number) beside the fields or `rows`",
@@ -127,9 +127,9 @@ def _answer(serving: Serving) -> dict[str, str]:
     if not classes:
         ends = {} if sure is None else dict.fromkeys(("lower", "upper"), f"number or null: {_held(sure)}")
         return {"prediction": "number", "release": "string", **ends}
-    told = " or ".join(label_name(c) for c in classes[:10]) + (" …" if len(classes) > 10 else "")
+    told = " or ".join(spelled(c) for c in classes[:10]) + (" …" if len(classes) > 10 else "")
     if serving.task.kind is Kind.BINARY:
-        probability = f"number: of {label_name(classes[1])}"
+        probability = f"number: of {spelled(classes[1])}"
     else:
         probability = "object: number by class"
     answer = {"prediction": told, "probability": probability, "release": "string"}

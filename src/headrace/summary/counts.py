@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headrace.core.errors import Corrupt
 from headrace.core.lazy import lazily
 from headrace.core.schema import Type
-from headrace.summary.bins import LOW, NULL, UNKNOWN, Bins, ColumnBins
+from headrace.summary.bins import LOW, NULL, Bins, ColumnBins
 from headrace.summary.coding import Codes, Values, make_coder
 
 if TYPE_CHECKING:
@@ -199,17 +199,6 @@ def count(
 ) -> Counts:
     """`Counter.count` for one batch alone."""
     return Counter(bins).count(columns, rows, times)
-
-
-def count_codes(bins: Bins, codes: Codes, counts: Counts | None = None) -> Counts:
-    """Rows that are coded already, uint8 [rows, columns], counted. Codes that are `UNKNOWN` are in no count
-    of their column. Moments are those of `counts`, or 0."""
-    found = np.zeros(bins.width, np.int64)
-    for i in range(len(bins.columns)):
-        column = codes[:, i]
-        start, end = bins.offsets[i], bins.offsets[i + 1]
-        found[start:end] = np.bincount(column[column != UNKNOWN], minlength=end - start)
-    return replace(counts or no_rows(bins), rows=len(codes), codes=found)
 
 
 def _is_wide(column: ColumnBins) -> bool:

@@ -52,7 +52,7 @@ def pages() -> tuple[Page, ...]:
 def _load(point: EntryPoint) -> Page:
     try:
         loaded = point.load()
-    except Exception as error:
+    except Exception as error:  # user-code boundary: pages may be anybody's
         raise UserCodeError(
             f"page {point.name!r} ({point.value}) can't be imported: {error}",
             where=GROUP,

@@ -19,8 +19,7 @@ from headrace.stores.runs_file import CHUNK
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run in a list. metric, value, low, high: the sealed test where it told one, else the validation's.
-    numbers: every number that is known of it, by `metrics.X`, `validation.X`, …"""
+    """A run in a list. metric, value, low, high: the sealed test where it told one, else the validation's."""
 
     run: str
     name: str
@@ -139,6 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 def move(db: sqlite3.Connection, seq: int, digest: str) -> None:
+    """Note the event that the index has come to. Never backwards: another process may be further."""
     db.execute(
         "INSERT INTO cursor VALUES (1, ?, ?) ON CONFLICT (only) DO UPDATE SET seq = excluded.seq, "
         "digest = excluded.digest WHERE excluded.seq > seq",

@@ -169,7 +169,7 @@ def _user(name: str, function: Any, *arguments: Any) -> Any:
     """Call the estimator: the boundary to code that isn't ours."""
     try:
         return function(*arguments)
-    except Exception as error:
+    except Exception as error:  # user-code boundary: estimators may be anybody's
         raise UserCodeError(
             f"{name} failed: {type(error).__name__}: {error}", where=f"models: {name}"
         ) from error
@@ -191,7 +191,7 @@ def estimator_candidate(path: str) -> EstimatorCandidate:
     except ModuleNotFoundError as error:
         fix = "write module:Class, such as sklearn.neighbors:KNeighborsRegressor, and install its package"
         raise UserError(f"no module {error.name!r}", where=where, fix=fix) from error
-    except Exception as error:
+    except Exception as error:  # user-code boundary: estimators may be anybody's
         raise UserCodeError(f"module {module_name!r} failed to import: {error}", where=where) from error
     found = getattr(module, class_name, None)
     if found is None:

@@ -20,11 +20,12 @@ from headrace.core.clock import Clock, iso, micros
 from headrace.core.errors import StoreError, UserError
 from headrace.core.ports import Store
 from headrace.core.schema import NULL_TEXT, NULL_TIME, Type
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind
 from headrace.graph.buffers import fixed_array
 from headrace.logs.writer import LogWriter
 from headrace.release.manifest import Manifest
-from headrace.serve.answer import Answerer, label_name
+from headrace.serve.answer import Answerer
 from headrace.serve.batch.file import open_for
 from headrace.serve.batch.plan import BatchPlan, Part
 from headrace.serve.desk.entries import filled_in, unit_of
@@ -157,7 +158,7 @@ def _values(values: list[Any], kind: Type) -> list[Any]:
 
 def _answers(answerer: Answerer, output: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """A part's answers as callers would have them, in order, and what gave each."""
-    names = [label_name(c) for c in answerer.labels]
+    names = [spelled(c) for c in answerer.labels]
     many = answerer.serving.task.kind is Kind.MULTICLASS
     for batch in pq.ParquetFile(output).iter_batches():
         plain = {"prediction", "lower", "upper", "abstain", *(() if many else ("probability",))}

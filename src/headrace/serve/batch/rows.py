@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.core.ports import Store
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind
 from headrace.data.cells import texts_array
 from headrace.graph.buffers import Array, fixed_array, text_array
 from headrace.release.manifest import Manifest
-from headrace.serve.answer import Answerer, label_name
+from headrace.serve.answer import Answerer
 from headrace.serve.desk.rules import load_rules, overrule
 from headrace.serve.source import Chunk, Source
 from headrace.serve.why import Reasons
@@ -126,12 +127,12 @@ class _Table:
         if self._kind is not Kind.REGRESSION:
             fields.append(("probability", pa.float64()))
         if self._kind is Kind.MULTICLASS:
-            fields += [(f"probability_{label_name(c)}", pa.float64()) for c in answerer.labels]
+            fields += [(f"probability_{spelled(c)}", pa.float64()) for c in answerer.labels]
         sure = answerer.serving.sureness
         if sure is not None and self._kind is Kind.REGRESSION:
             fields += [("lower", pa.float64()), ("upper", pa.float64())]
         elif sure is not None:
-            fields += [(f"set_{label_name(c)}", pa.bool_()) for c in answerer.labels]
+            fields += [(f"set_{spelled(c)}", pa.bool_()) for c in answerer.labels]
         if sure is not None and sure.abstain:
             fields.append(("abstain", pa.bool_()))
         fields += [(f"why_{i}", pa.string()) for i in range(1, explain + 1)]

@@ -204,8 +204,7 @@ class Chain:
         except asyncio.CancelledError:
             breaker.left()
             raise
-        except Exception as error:
-            # The boundary to a release: whatever it does, its callers get an answer that says so.
+        except Exception as error:  # the serving fallback: whatever a release does, its callers get an answer
             self._failed(name, breaker)
             _LOG.exception("the release %s failed", name)
             raise Failed("error", _broken(name)) from error

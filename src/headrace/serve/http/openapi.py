@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from headrace._version import __version__
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind, labels
 from headrace.release.manifest import Manifest
-from headrace.serve.answer import label_name
 from headrace.serve.describe import describe
 from headrace.serve.desk.desk import Desk
 from headrace.serve.http.asking import champion
@@ -175,10 +175,10 @@ def answer_schema(manifest: Manifest) -> Plain:
         "prediction": {**of_class, "description": f"{manifest.target}; null: none is given."},
     }
     if serving.task.kind is Kind.MULTICLASS:
-        names = {label_name(c): {"type": "number", "minimum": 0, "maximum": 1} for c in classes}
+        names = {spelled(c): {"type": "number", "minimum": 0, "maximum": 1} for c in classes}
         members["probability"] = {"type": ["object", "null"], "properties": names}
     elif classes:
-        members["probability"] = {**share, "description": f"Of {label_name(classes[1])}."}
+        members["probability"] = {**share, "description": f"Of {spelled(classes[1])}."}
     sure = serving.sureness
     if sure is not None and not classes:
         held = f"{sure.level:.0%} of new rows are to lie in the interval; null: unbounded, or not known."

@@ -13,6 +13,7 @@ import numpy as np
 
 from headrace.core.errors import DataError, Problem, did_you_mean
 from headrace.core.schema import Type
+from headrace.core.spelled import spelled
 from headrace.core.task import Kind, labels
 from headrace.graph.rows import sort_of
 from headrace.release.manifest import Serving
@@ -145,7 +146,7 @@ def tensors_of(
 
 def _outputs(serving: Serving) -> dict[str, Output]:
     classes = labels(serving.task)
-    names = [str(c).lower() if isinstance(c, bool) else str(c) for c in classes]
+    names = [spelled(c) for c in classes]
     many = (len(classes),)
     found = [Output("prediction", _datatype(classes), lambda a: a.get("prediction"))]
     if serving.task.kind is Kind.MULTICLASS:

@@ -43,7 +43,7 @@ class Mail:
     def send(self, message: Message) -> None:
         """See `Sink.send`."""
         mail = EmailMessage()
-        mail["Subject"] = " ".join(message.subject.split())  # a name in the data can't begin another header
+        mail["Subject"] = message.subject
         mail["From"] = self.server.sender or f"headrace@{self.server.host}"
         mail["To"] = self.to
         mail["Date"] = format_datetime(self.clock())

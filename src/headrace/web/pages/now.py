@@ -17,7 +17,7 @@ from headrace.core.gates import GATES, STAGES
 from headrace.core.jobs import JOB_KINDS, Job, jobs
 from headrace.core.routes import Route
 from headrace.core.views import Releases, State, waivers
-from headrace.core.watching import ALERT_KINDS, AlertState, AlertView, alerts
+from headrace.core.watching import AlertState, AlertView
 from headrace.web import channel
 from headrace.web.channel import Reach
 from headrace.web.entrance import BASE
@@ -94,7 +94,7 @@ def model(asked: Asked) -> Now:
     reaches = _stages(asked, run, verdicts, owners) if run else _no_run()
     state = project.releases()
     routes = project.routes()
-    found_alerts = tuple(alerts(store.read(kinds=ALERT_KINDS)).values())
+    found_alerts = project.alerts()
     found_jobs = tuple(jobs(store.read(kinds=JOB_KINDS)).values())
     return Now(
         run=run.run if run else "",
