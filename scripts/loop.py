@@ -366,9 +366,13 @@ def compared(
 def say(story: Story) -> None:
     """The story in a few lines."""
     print(f"broke: {story.broken} (month {story.broken.month})")
-    print(f"noticed: {story.noticed} windows later, alert {story.alert}: {story.title}")
+    later = "never" if story.noticed is None else f"by window {story.noticed} from then on"
+    print(f"noticed: {later}{f', alert {story.alert}: {story.title}' if story.alert else ''}")
     print(f"answered by: {' → '.join(story.releases)}; made because of it: {story.release or 'none'}")
-    print(f"area under the curve since: {story.before} by the old release, {story.after} as answered")
+    if story.before is not None and story.after is not None:
+        print(
+            f"area under the curve since: {story.before:.3f} by the old release, {story.after:.3f} as answered"
+        )
     print(f"{'recovered' if story.recovered else 'NOT recovered'} in {story.seconds:.0f} s")
 
 
