@@ -371,7 +371,8 @@ def say(story: Story) -> None:
     print(f"answered by: {' → '.join(story.releases)}; made because of it: {story.release or 'none'}")
     if story.before is not None and story.after is not None:
         print(
-            f"area under the curve since: {story.before:.3f} by the old release, {story.after:.3f} as answered"
+            f"area under the curve since: {story.before:.3f} by the old release,"
+            f" {story.after:.3f} as answered"
         )
     print(f"{'recovered' if story.recovered else 'NOT recovered'} in {story.seconds:.0f} s")
 
