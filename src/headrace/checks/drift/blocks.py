@@ -76,8 +76,8 @@ def levels(bins: Bins, blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def serial(bins: Bins, blocks: NDArray[np.float64], period: int) -> NDArray[np.float64]:
-    """The correlation of neighbouring blocks' deviations, by column."""
+def serial(bins: Bins, blocks: NDArray[np.float64], period: int, lag: int = 1) -> NDArray[np.float64]:
+    """The correlation of deviations of blocks and those `lag` behind them, by column."""
     found = np.zeros(len(bins.columns))
     phase = np.arange(len(blocks)) % period
     for j, at in _columns(bins):
@@ -89,7 +89,7 @@ def serial(bins: Bins, blocks: NDArray[np.float64], period: int) -> NDArray[np.f
         rows = part.sum(1, keepdims=True)
         off = (part / np.maximum(rows, 1.0) - base)[:, heavy] / np.sqrt(usual[heavy]) * (rows > 0)
         total = (off**2).sum()
-        found[j] = (off[1:] * off[:-1]).sum() / total if total > 0 else 0.0
+        found[j] = (off[lag:] * off[:-lag]).sum() / total if total > 0 else 0.0
     return found
 
 

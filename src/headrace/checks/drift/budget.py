@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.drift.dependence import dependence
 from headrace.checks.drift.layout import COUNTED, NORMAL, Layout
-from headrace.checks.drift.resample import FEW, GROUPS, Draws, Size, beside, draw
+from headrace.checks.drift.resample import FEW, Draws, Size, draw
 from headrace.checks.drift.tail import Tail, fit_tail, surprise
 from headrace.core.watching import Family
 from headrace.summary.bins import Bins
@@ -75,9 +75,10 @@ class Thresholds:
     bins: digest of the bins. families, ignore: which measures there are (`Layout`). size: of the windows.
     rate: of false alarms a window. surprise: from which on it is one. centre, spread: of each measure's
     amplitude while nothing changes; stretch: what more rows in the same time add to it. tail: of the largest
-    surprise. windows: how many were drawn; pieces: of how many each consists; independent: how many share no
-    row. blind: number of column -> why nothing can be said of it. inflation: by column, how many times more
-    its counts vary than those of independent rows. why_none: why there are no thresholds at all.
+    surprise. windows: how many were drawn; pieces: of how many each consists; independent: how many
+    independent ones they are worth. blind: number of column -> why nothing can be said of it. inflation: by
+    column, how many times more its counts vary than those of independent rows. why_none: why there are no
+    thresholds at all.
     """
 
     bins: str
@@ -177,7 +178,7 @@ def _amplitudes(layout: Layout, drawn: Draws) -> NDArray[np.float64]:
     for at in range(0, len(found), _CHUNK):
         part = slice(at, at + _CHUNK)
         window = drawn.window[part].astype(np.float64)
-        reference = drawn.reference[drawn.against[part]].astype(np.float64)
+        reference = drawn.reference[part].astype(np.float64)
         found[part] = amplitudes(layout, window, reference)[1]
     return found
 
@@ -197,7 +198,7 @@ def _standard(
     least: tuple[NDArray[np.float64], NDArray[np.float64]], amplitude: NDArray[np.float64], drawn: Draws
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Centre and spread of each measure's amplitude, and amplitudes standardised by those of windows that
-    share nothing with each: as a window to come is judged by windows that it was none of."""
+    have nothing to do with each: as a window to come is judged by windows that it was none of."""
     known = ~np.isnan(amplitude)
     plain = np.where(known, amplitude, 0.0)
     sums = [known.astype(np.float64), plain, plain**2]
@@ -208,14 +209,10 @@ def _standard(
         disjoint = (uses @ uses.T <= drawn.pieces // SHARED).astype(np.float32)
         c, s = _moments([(disjoint @ x.astype(np.float32)).astype(np.float64) for x in sums], least)
         return centre, spread, (amplitude - c) / s
-    by = [_by_group(s, drawn.group) for s in sums]
-    apart = [total.sum(0) - beside(each) for total, each in zip(sums, by, strict=True)]
-    c, s = _moments(apart, least)
-    return centre, spread, (amplitude - c[drawn.group]) / s[drawn.group]
-
-
-def _by_group(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray((group == np.arange(GROUPS)[:, None]).astype(np.float64) @ values)
+    first, behind = drawn.near.T
+    until = [np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)]) for x in sums]
+    c, s = _moments([x[-1] - x[behind] + x[first] for x in until], least)
+    return centre, spread, (amplitude - c) / s
 
 
 def _moments(

@@ -11,18 +11,23 @@ enough to count as independent of the next.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.drift.blocks import independent
+from headrace.checks.drift.blocks import independent, merged, serial
 from headrace.checks.drift.layout import counted
 from headrace.summary.bins import Bins
 from headrace.summary.reference import ReferenceRows
 
 GROUPS = 20
-"""Stretches of the reference's time: what is compared with a window leaves out its own and both beside it."""
+"""Stretches of the reference's time, between which it is seen whether a column moves on."""
+_BESIDE = (0.005, 0.02, 0.05)
+"""What a window is compared with leaves out one of these shares of the reference on each side, since that
+hangs together with it (h-block cross-validation: Burman, Chow & Nolan, 1994). No more than need be: what is
+left out is missing from the rest, and thresholds become too wide."""
+_TOGETHER = 0.4
+"""Correlation of stretches so long that lie as far apart, from which on they hang together."""
 WHOLE = 60
 """From so many whole windows in the reference on they are taken whole; else so many pieces are."""
 FINE = 600
@@ -52,19 +57,18 @@ class Size:
 class Draws:
     """Windows and what each is compared with.
 
-    window: counts `[draws, codes]`. reference: `[references, codes]`; against: which of them each window
-    goes with. group: the stretch of time that each lies in; all -1 where windows are made of pieces from
-    several. pieces: of how many each is made; taken: which of the blocks. gap: draws that are no further
-    apart are neighbours in time (0: none are). independent: the share of the draws that share no row. thick:
-    how many times more rows than these the windows to be judged have in the same time. blocks: counts
-    `[blocks, codes]` of the pieces, or of windows that share no row, in time order. period: pieces are
-    matched by their place in so many.
+    window: counts `[draws, codes]`, in the order of time where they are cut out whole; reference: `[draws,
+    codes]`, what each is compared with. near: `[draws, 2]`, the first and the one behind the last of the
+    draws that each hangs together with; `[0, 2]` where windows are made of pieces. pieces: of how many each
+    is made; taken: which of the blocks. gap: draws that are no further apart are neighbours in time (0: none
+    are). independent: how many independent ones a draw is worth. thick: how many times more rows than these
+    the windows to be judged have in the same time. blocks: counts `[blocks, codes]` of the pieces, or of
+    windows that share no row, in time order. period: pieces are matched by their place in so many.
     """
 
     window: NDArray[np.float32]
     reference: NDArray[np.float32]
-    against: NDArray[np.int64]
-    group: NDArray[np.int64]
+    near: NDArray[np.int64]
     pieces: int
     taken: NDArray[np.int64]
     gap: int
@@ -193,11 +197,9 @@ def _whole(line: _Line, span: int, ratio: float, rng: np.random.Generator) -> Dr
     overlap = next((o for o, most in ((4, 400), (2, 1_200)) if many < most and span >= 8 * o), 1)
     step = span // overlap
     all_of_it = _cut(line, step, 1.0, rng)
-    group = np.arange(len(all_of_it.counts)) * GROUPS // len(all_of_it.counts)
-    by_group = np.add.reduceat(all_of_it.counts, np.searchsorted(group, np.arange(GROUPS)), axis=0)
     thin = ratio < _SAME[0]
     times = min(4, int(1 / ratio) + 1) if thin else 1
-    windows, groups, blocks = [], [], all_of_it.counts
+    windows, places, blocks = [], [], all_of_it.counts
     for _ in range(times):
         cut = _cut(line, step, ratio, rng) if thin else all_of_it
         summed = np.cumsum(np.concatenate([np.zeros((1, line.bins.width)), cut.counts]), axis=0)
@@ -207,24 +209,65 @@ def _whole(line: _Line, span: int, ratio: float, rng: np.random.Generator) -> Dr
         rows = known_rows(line.bins, found)
         near &= rows >= max(min(FEW, 0.5 * ratio * span * line.usual), 0.05 * float(np.median(rows)))
         windows.append(found[near])
-        groups.append(group[: len(found)][near])
+        places.append(cut.place[: len(found)][near])
         blocks = found[::overlap]
-    window, of = np.concatenate(windows), np.concatenate(groups)
-    if len(window) > MOST_WINDOWS:
-        use = np.sort(rng.choice(len(window), MOST_WINDOWS, replace=False))
-        window, of = window[use], of[use]
+    window, place = np.concatenate(windows), np.concatenate(places)
+    order = np.argsort(place, kind="stable")
+    if len(order) > MOST_WINDOWS:
+        order = order[np.sort(rng.choice(len(order), MOST_WINDOWS, replace=False))]
+    window, place = window[order], place[order]
+    reference, together = _apart(line, place * step, (place + overlap) * step)
     return Draws(
         window=window,
-        reference=by_group.sum(0) - beside(by_group),
-        against=of,
-        group=of,
+        reference=reference,
+        near=together,
         pieces=1,
         taken=np.zeros((len(window), 0), np.int64),
         gap=overlap,
-        independent=1 / (overlap * times),
+        independent=_worth(overlap) / times,
         thick=ratio if ratio > _SAME[1] else 1.0,
         blocks=blocks,
     )
+
+
+def _worth(overlap: int) -> float:
+    """How many independent windows one of many is worth, each of which begins behind so great a part of the
+    last: a mean over windows that overlap by three quarters varies by some two thirds of what one over those
+    that share no row does (Meketon & Schmeiser, 1984).
+
+    >>> _worth(1), round(4 * _worth(4), 2)
+    (1.0, 1.45)
+    """
+    return 1 / (1 + 2 * sum((1 - lag / overlap) ** 2 for lag in range(1, overlap)))
+
+
+def _apart(
+    line: _Line, start: NDArray[np.int64], end: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """What lies apart from windows, which are in the order of time: the counts of all reference rows there
+    `[windows, codes]`, also of those that are not kept; and `Draws.near`."""
+    n = len(line.rows.starts)
+    if line.by_block and not line.timed:
+        first, last = start, np.minimum(end, n) - 1
+    else:
+        if not line.timed:  # places count the rows that are kept
+            start, end = line.rows.time[start], line.rows.time[np.minimum(end, line.rows.rows) - 1] + 1
+        first = np.searchsorted(line.rows.starts, start, side="right") - 1
+        last = np.searchsorted(line.rows.starts, end, side="left") - 1
+    beside = max(1, round(_beside(line) * n))
+    low, high = np.maximum(first - beside, 0), np.minimum(last + beside + 1, n)
+    summed = np.cumsum(np.concatenate([np.zeros((1, line.bins.width)), line.rows.blocks]), axis=0)
+    reference = (summed[-1] - summed[high] + summed[low]).astype(np.float32)
+    return reference, np.stack([np.searchsorted(last, low), np.searchsorted(first, high)], axis=1)
+
+
+def _beside(line: _Line) -> float:
+    """The share of the reference beyond which no column's rows hang together any more."""
+    for share in _BESIDE[:-1]:
+        stretches = merged(line.rows.blocks.astype(np.float64), round(1 / share))
+        if serial(line.bins, stretches, 1, lag=2).max() <= _TOGETHER:
+            return share
+    return _BESIDE[-1]
 
 
 def _pieced(line: _Line, span: int, pieces: int, ratio: float, rng: np.random.Generator) -> Draws:
@@ -251,8 +294,7 @@ def _pieced(line: _Line, span: int, pieces: int, ratio: float, rng: np.random.Ge
     return Draws(
         window=window[enough],
         reference=rest[enough],
-        against=np.arange(int(enough.sum())),
-        group=np.full(int(enough.sum()), -1),
+        near=np.zeros((0, 2), np.int64),
         pieces=pieces,
         taken=taken[enough],
         gap=0,
@@ -269,14 +311,6 @@ def _period(step: int, length: int) -> int:
         if period % step == 0 and length >= PERIODS * period:
             return period // step
     return 1
-
-
-def beside(by_group: NDArray[Any]) -> NDArray[Any]:
-    """Of sums by group `[groups, ...]`: each with those of both groups beside it."""
-    near = by_group.copy()
-    near[1:] += by_group[:-1]
-    near[:-1] += by_group[1:]
-    return near
 
 
 def known_rows(bins: Bins, counts: NDArray[np.float32]) -> NDArray[np.float64]:
