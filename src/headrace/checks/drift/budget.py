@@ -44,6 +44,8 @@ SHARED = 15
 """Windows made of many pieces may have one in so many in common, and still count as having none."""
 LEAST = 10
 """Rows with a known value that a measure needs."""
+_TAIL = 12
+"""Draws that a tail is fitted to, at least."""
 _CHUNK = 200
 
 
@@ -140,7 +142,7 @@ def _fitted(none: Thresholds, layout: Layout, drawn: Draws) -> Thresholds:
     independent = max(1, round(len(largest) * drawn.independent))
     tail = fit_tail(
         largest,
-        share=0.1 if independent >= 300 else 0.2,
+        share=_tail_share(drawn, len(largest), independent),
         gap=drawn.gap,
         independent=drawn.independent,
         windows=independent,
@@ -159,6 +161,14 @@ def _fitted(none: Thresholds, layout: Layout, drawn: Draws) -> Thresholds:
         inflation=_plain(held.inflation),
         blind={str(j): why for j, why in held.blind.items()},
     )
+
+
+def _tail_share(drawn: Draws, draws: int, independent: int) -> float:
+    """Which share of the draws is tail. That of windows whose rows hang together grows heavier outwards for
+    long: it begins as far out as leaves enough of them. Pieces that were put together are nearer to it."""
+    if drawn.pieces == 1:
+        return max(0.05, _TAIL / draws)
+    return 0.1 if independent >= 300 else 0.2
 
 
 def least_surprise(tail: Tail, rate: float) -> float:
