@@ -37,6 +37,7 @@ EVERY_RULE = {
 COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 PATIENCE = 1000 * LONG
 COLLEAGUE = "colleague@example.com"
+INTO_VIEW = "e => e.scrollIntoView()"  # at once: the page may be fetched anew at any moment
 
 
 @dataclass
@@ -167,13 +168,13 @@ def test_figures_come_when_they_are_looked_at_and_all_of_them_on_paper(world: Wo
     shown = page.locator(".plot:visible")
     last = shown.last
     assert not last.locator(".main-svg").count(), "what is far below waits"
-    last.scroll_into_view_if_needed()
+    last.evaluate(INTO_VIEW)
     last.locator(".main-svg").first.wait_for()
     assert page.evaluate(count) < 2 * shown.count()
     page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
     drawn(page)
     page.evaluate("() => window.dispatchEvent(new Event('afterprint'))")
-    page.locator("details summary").first.scroll_into_view_if_needed()
+    page.locator("details summary").first.evaluate(INTO_VIEW)
     assert not window.wrong
 
 
