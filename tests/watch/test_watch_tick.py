@@ -13,6 +13,7 @@ from headrace.core.clock import from_micros
 from headrace.core.event import Draft
 from headrace.core.watching import Family, Reading
 from headrace.logs.compact import compact
+from headrace.logs.labels import LabelBook
 from headrace.stores.lease import Lease
 from headrace.stores.watch_file import WatchFile
 from headrace.watch import tick as tick_room
@@ -87,6 +88,28 @@ def test_releases_and_arms_are_counted_apart_and_a_fallback_is_its_arms(world: L
     bins = reference.bins
     assert counts.of(bins, "distance").sum() == 70
     assert counts.of(bins, "probability").sum() == 60  # a fallback's is not the model's
+
+
+@pytest.mark.parametrize("as_part", [False, True])
+def test_a_shadow_has_the_labels_of_the_answers_that_it_is_a_shadow_of(
+    world: LiveWorld, as_part: bool
+) -> None:
+    world.promote(WINDOW, "r2", champion=False)
+    given = world.answers(START, 60)
+    for one in given:
+        world.write([one, *world.answers(one.time, 1, span=1, release="r2", arm="shadow", of=one.id)])
+    LabelBook(world.log).take([{"id": one.id, "label": True} for one in given])
+    if as_part:
+        compact(world.log, clock=lambda: from_micros(world.now))
+    found: dict[str, tuple[int, int]] = {}
+
+    def known(facts: Facts) -> list[Reading]:
+        ids = facts.rows(None).ids
+        found[facts.window.arm] = (len(ids), len(facts.truths(ids)))
+        return []
+
+    world.at(4).tick(checks={Side.ARRIVED: (), Side.LABELLED: [(Family.PERFORMANCE, known)]})
+    assert found == {"champion": (60, 60), "shadow": (60, 60)}
 
 
 def told(world: LiveWorld, **asked: Any) -> Any:

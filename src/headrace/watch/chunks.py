@@ -36,7 +36,8 @@ class Chunk:
     """Some rows. who: the different ones; which: the number of each row's among them, int64 [rows]. times:
     UTC microseconds, took: microseconds, int64 [rows]. review: bool [rows]. flags, missing, stale: by row,
     where there are any: flags, and looked up columns without a fact or with one too old. inputs, filled,
-    answers: values by name: a list, or a column of a table (`_Column`)."""
+    answers: values by name: a list, or a column of a table (`_Column`). ids: of the predictions, as labels
+    name them: a shadow's is that of the answer which it is a shadow of."""
 
     times: NDArray[np.int64]
     took: NDArray[np.int64]
@@ -89,7 +90,7 @@ def of_entries(entries: Sequence[Answered]) -> Chunk:
         _transposed([e.inputs for e in entries]),
         _transposed([e.filled for e in entries]),
         _transposed([e.answer for e in entries]),
-        [e.id for e in entries],
+        [e.of or e.id for e in entries],
     )
 
 
@@ -122,7 +123,7 @@ def of_table(table: pa.Table) -> Chunk:
         columns[INPUT],
         columns[FILLED],
         columns[ANSWER],
-        [str(name) for name in table.column("id").to_pylist()],
+        [str(of or n) for of, n in zip(*(table.column(c).to_pylist() for c in ("of", "id")), strict=True)],
     )
 
 

@@ -37,7 +37,7 @@ MOST = 20_000
 class LiveRows:
     """Rows of a window in the order of their times.
 
-    ids: of the predictions. time: UTC microseconds [n]. codes: uint8 [n, columns of the release's bins];
+    ids: as labels name them. time: UTC microseconds [n]. codes: uint8 [n, columns of the release's bins];
     `UNKNOWN` in columns of answers that the model did not give. sliced: uint8 [n, expressions], in the bins
     that the reference has of slices that are. score: probability of the positive class, or
     prediction, float64 [n]; of more than two classes [n, K]; NaN where the model gave none. decision: code of

@@ -191,3 +191,24 @@ def test_volume_sees_half_of_it_missing_and_twice_as_much() -> None:
     assert none.exceeds
     young = volume(Volume(10, HOUR, (2, 9)), past[: PAST - 1], 1e-3)
     assert young.value is None and not young.exceeds and str(PAST - 1) in young.why_none
+
+
+@pytest.mark.parametrize(("span", "days", "later"), [(24, 14, 60), (24, 40, 60), (1, 21, 24 * 8)])
+def test_an_outage_makes_no_alarm_of_the_usual_volume_behind_it(span: int, days: int, later: int) -> None:
+    rng = np.random.default_rng(6)
+
+    def usual(i: int) -> Volume:
+        day, hour = divmod(i * span, 24)
+        return Volume(int(rng.poisson(1000)), span * HOUR, (day % 7, hour))
+
+    windows = days * 24 // span
+    past = [usual(i) for i in range(windows)]
+    past[-1] = Volume(0, span * HOUR, past[-1].phase)
+    chance = 0.05 * span / 720  # of one false alarm a month
+    for i in range(windows, windows + later):
+        now = usual(i)
+        told = volume(now, past, chance)
+        assert not told.exceeds, (i, told.where)
+        past.append(now)
+    gone = Volume(0, span * HOUR, past[windows - 1].phase)
+    assert volume(gone, past, chance).exceeds

@@ -109,8 +109,8 @@ def silence(since_us: int, bound_us: int | None, rows: int) -> Iterator[Reading]
 def volume(now: Volume, past: Sequence[Volume], chance: float) -> Reading:
     """Whether there were far too few or far too many answers for this place of the week.
 
-    The logarithm of the rate is compared with those of the traffic's own past in the same hour of the same
-    day of the week, else in the same hour, else in all: whichever has enough. Spread is that of all
+    The logarithm of the rate is compared with the median of the traffic's own past in the same hour of the
+    same day of the week, else in the same hour, else in all: whichever has enough. Spread is that of all
     residuals, robust (1.4826 times their median absolute value), and no less than that of a Poisson count;
     tails are those of Student's t with at most twelve degrees of freedom: volumes are no normal variables.
     chance: of a false alarm that this window may have.
@@ -122,7 +122,7 @@ def volume(now: Volume, past: Sequence[Volume], chance: float) -> Reading:
         why = f"{len(past)} windows are behind it; {PAST} are needed to say how many are usual"
         return Reading(Family.QUALITY, "volume", n=now.rows, unit="answers", why_none=why)
     same, told = _same(now, past)
-    center = float(np.mean([v.rate for v in same]))
+    center = float(np.median([v.rate for v in same]))  # one outage says nothing of what is usual
     usual = math.exp(center) * now.span_us / _HOUR
     spread = max(1.4826 * float(np.median(np.abs(residuals(past)))), math.sqrt(1 / max(usual, 1.0)))
     spread *= math.sqrt(1 + 1 / len(same))  # what is usual is itself known from a few windows alone
