@@ -119,6 +119,20 @@ def test_the_others_hear_while_one_is_down(desk: Desk) -> None:
     assert told.sent == 1 and desk.heard.told == ["a1 opened"]
 
 
+def test_whatever_a_sink_raises_the_others_hear_and_it_is_tried_again(desk: Desk) -> None:
+    class Broken:
+        def send(self, message: Message) -> None:
+            raise UnicodeError("label empty: https://secret.example.com")
+
+    broken = Receiver("broken", Broken)
+    for _ in range(3):
+        told = desk.round([alert("a1"), alert("a2")], broken, desk.receiver(), after=timedelta(minutes=1))
+        assert told.trouble == {"broken": "UnicodeError"}, "what it says may be a secret"
+    assert desk.heard.told == ["a1 opened", "a2 opened"]
+    waits = [m for m in described(desk.outbox) if m["receiver"] == "broken"]
+    assert [(m["sent"], m["tries"]) for m in waits] == [("", 3), ("", 3)]
+
+
 def test_a_setting_that_is_missing_is_told_and_the_message_kept(desk: Desk) -> None:
     def unset() -> Sink:
         raise UserError("ALERTS_URL is not set")

@@ -16,7 +16,9 @@ import pytest
 
 from headrace.core.errors import Undelivered, UserError
 from headrace.core.ports import Sink
+from headrace.core.spec.watching import Alerts
 from headrace.testing.sink_exam import SinkExam, message
+from headrace.watch.receivers import receivers
 from headrace.watch.sinks.mail import Mail, Server, server_of
 from headrace.watch.sinks.post import checked, post
 from headrace.watch.sinks.slack import Slack
@@ -159,10 +161,34 @@ def test_nobody_there_is_told() -> None:
         post("http://127.0.0.1:1/", b"{}", {}, name="ALERTS_URL")
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/", "http://", "http://[", "http://h:99999/", "example.com"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "ftp://x/", "http://", "http://[", "http://h:99999/", "example.com"),
+        *("https://hooks..example.com/x", "https://example.com/caf\u00e9", "https://example.com/a b"),
+    ],
+)
 def test_what_is_no_url_is_told_by_its_name(url: str) -> None:
     with pytest.raises(UserError, match="ALERTS_URL"):
         checked(url, name="ALERTS_URL")
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [("", "KEY is not set"), ("whsec_abcde", "KEY holds no key"), ("whsec_", "no key")]
+)
+def test_what_is_no_key_is_told_by_its_name_and_nothing_goes_out_unsigned(
+    hooks: Hooks, key: str, told: str
+) -> None:
+    alerts = Alerts.model_validate({"to": ({"webhook": "URL", "secret": "KEY"},)})
+    _, receiver = receivers(alerts, {"URL": hooks.url, "KEY": key}, now)
+    with pytest.raises(UserError, match=told):
+        receiver.make().send(message())
+    assert hooks.taken == []
+    _, receiver = receivers(alerts, {"URL": hooks.url, "KEY": "whsec_YWJj"}, now)
+    receiver.make().send(message())
+    ((_, headers, body),) = hooks.taken
+    moment = int(headers["webhook-timestamp"])
+    assert headers["webhook-signature"] == signature("abc", headers["webhook-id"], moment, body)
 
 
 class TestSlack(SinkExam):

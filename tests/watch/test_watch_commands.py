@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from spine import command
@@ -24,6 +25,7 @@ from headrace.project import Project
 from headrace.project.watching import servers
 from headrace.serve.http.tally import Tally
 from headrace.watch.service import Look, look, service_of
+from headrace.watch.tick import Ticked
 
 PATIENCE = 90.0
 
@@ -87,6 +89,26 @@ def test_an_alert_stands_beside_its_window(root: Path) -> None:
 
 def test_a_span_that_is_none(root: Path) -> None:
     assert "--every" in said("watch", "-C", str(root), "--every", "soon", status=2)
+
+
+def test_what_nobody_thought_of_ends_no_watching(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    look_once = Project.watch
+
+    def trips(project: Project, **changes: Any) -> Ticked:
+        looks.append(1)
+        if len(looks) == 1:
+            raise ZeroDivisionError("of ours")
+        done = look_once(project, **changes)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return done
+
+    monkeypatch.setattr(Project, "watch", trips)
+    said("watch", "--every", "0.5 s", "-C", str(root))
+    assert len(looks) == 2 and len(Project(root).windows()) == 2
+    looks.clear()
+    with pytest.raises(ZeroDivisionError):
+        said("watch", "--once", "-C", str(root))
 
 
 def test_beside_a_server_it_ends_with_it(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ from headrace.core.watching import Family
 if TYPE_CHECKING:
     from headrace.watch.readings import Found
     from headrace.watch.tick import Ticked
+
+_LOG = logging.getLogger("headrace.watch")
 
 _LEAST = 0.5
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
@@ -79,6 +82,10 @@ def watch(ctx: click.Context, folder: str, once: bool, every: str, attached: boo
                     raise
                 # A full disk, a part that is being restored: nothing is lost, and it is tried again.
                 click.echo(f"error: {error}", err=True)
+            except Exception:
+                if once:
+                    raise
+                _LOG.exception("a look at the traffic failed")
             if once or ended.wait(span):
                 return
     finally:

@@ -6,6 +6,7 @@ process that dies in between queues the same messages again, under the same ids.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from headrace.core.jobs import Job
 from headrace.core.ports import Sink
 from headrace.core.watching import AlertState, AlertView, Message, Told
 from headrace.stores.outbox import Outbox, Posted
+
+_LOG = logging.getLogger("headrace.watch")
 
 FIRST_US, LONGEST_US = 5_000_000, 3_600_000_000
 """What was not taken is tried again after this long, then after twice as long, and so on, to the longest."""
@@ -82,7 +85,7 @@ def queue(
 
 def deliver(outbox: Outbox, receivers: Sequence[Receiver], clock: Clock) -> Delivered:
     """Hand over what is due. A receiver that fails once is left alone until its next turn, so that one that
-    hangs keeps nobody else waiting for longer than one attempt.
+    hangs keeps nobody else waiting for longer than one attempt; whatever it raises is its own trouble.
 
     Raises:
         StoreError: the outbox can't be read or written.
@@ -102,6 +105,9 @@ def deliver(outbox: Outbox, receivers: Sequence[Receiver], clock: Clock) -> Deli
                 trouble[name] = error.problems[0].what + (
                     f": {error.problems[0].why}" if error.problems[0].why else ""
                 )
+            except Exception as error:  # noqa: BLE001  whatever one receiver's sink does, the others are told
+                _LOG.exception("the message %s can't be handed to %s", posted.id, name)
+                trouble[name] = type(error).__name__  # its words may hold a secret
         now = micros(clock())
         if name in trouble:
             outbox.mark(_later(posted, trouble[name], now))

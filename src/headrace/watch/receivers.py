@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from functools import partial
 
 from headrace.core.clock import Clock, duration_micros
+from headrace.core.errors import UserError
 from headrace.core.ports import Sink
 from headrace.core.spec.watching import Alerts
 from headrace.core.spec.watching import Receiver as Declared
@@ -45,7 +47,25 @@ def _name(declared: Declared) -> str:
 def _sink(declared: Declared, environ: Mapping[str, str], clock: Clock) -> Sink:
     if declared.webhook:
         url = checked(environ.get(declared.webhook, ""), name=declared.webhook)
-        return Webhook(url, declared.webhook, environ.get(declared.secret, ""), clock)
+        return Webhook(url, declared.webhook, _key(declared.secret, environ), clock)
     if declared.slack:
         return Slack(checked(environ.get(declared.slack, ""), name=declared.slack), declared.slack)
     return Mail(declared.email, server_of(environ.get(SMTP, "")), clock)
+
+
+def _key(name: str, environ: Mapping[str, str]) -> str:
+    """The key that a variable holds; empty where none is named."""
+    if not name:
+        return ""
+    key = environ.get(name, "")
+    try:
+        usable = bool(base64.b64decode(key[6:]) if key.startswith("whsec_") else key)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UserError(
+            f"{name} holds no key" if key else f"{name} is not set",
+            why="alerts for this receiver are kept until it does: what is not signed is not taken",
+            fix=f"set the environment variable {name} to a key; behind whsec_ it is base64",
+        )
+    return key

@@ -52,11 +52,13 @@ def checked(url: str, *, name: str) -> str:
     """The URL, if it is one that can be sent to.
 
     Raises:
-        UserError: it is empty, or no http(s) URL with a host.
+        UserError: it is empty, or no http(s) URL with a host, or has characters that a URL spells with `%`.
     """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = usable and bool((parts.hostname or "").encode("idna"))  # ValueError: no name of a host
+        usable = usable and all("!" <= c <= "~" for c in parts.path + parts.query)
     except ValueError:
         usable = False
     if not usable:
