@@ -21,6 +21,7 @@ from headrace.release.plan import Plan
 from headrace.serve.desk import chain
 from headrace.serve.desk.breaker import Circuit
 from headrace.serve.desk.desk import Asked
+from headrace.serve.http.metrics import desk_gauges
 from headrace.serve.live import Served
 
 QUICK = Plan(deadline_us=1_000_000)
@@ -170,6 +171,26 @@ def test_whose_time_is_up_is_not_the_release_s_fault(binary: Release) -> None:
     assert there.chain.breaker("r7").circuit is Circuit.CLOSED
 
 
+def test_who_was_left_too_little_time_by_another_is_not_to_blame(binary: Release) -> None:
+    """A canary hangs; the champion would have taken longer than what that leaves, and is sound."""
+    gate = threading.Event()
+    plan = planned(binary, Plan(deadline_us=300_000), fallback=(True,))
+    there = desk(
+        hanging(served(binary, plan), gate),
+        hanging(served(binary, plan, name="new"), gate),
+        arms=[canary("new")],
+    )
+    try:
+        for _ in range(6):
+            (answer,) = ask(there, [ROW])
+            assert answer["by"].startswith("fallback: value")
+    finally:
+        gate.set()
+    assert there.chain.breaker("new").circuit is Circuit.OPEN
+    assert there.counts.failures["new"] == 5
+    assert there.counts.failures.get("r7", 0) <= 1  # the sixth request asks it at once, and waits in vain
+
+
 def test_rows_that_nobody_had_the_time_to_read_are_not_said_not_to_fit(binary: Release) -> None:
     there = desk(served(binary, planned(binary, QUICK, fallback=(True,))))
     told = ask(there, requests(300), started=perf_counter() - 5)
@@ -232,6 +253,27 @@ def test_shadows_that_hang_are_dropped(binary: Release) -> None:
     finally:
         gate.set()
     assert (there.counts.shadows, there.counts.shadows_dropped) == (0, 400)
+
+
+def test_of_a_large_request_as_many_rows_are_shadowed_as_may_wait(binary: Release) -> None:
+    log = Kept()
+    there = desk(served(binary), served(binary, name="dark"), arms=[Arm("dark", 1.0, Role.SHADOW)], log=log)
+
+    async def run() -> None:
+        await there.answer(requests(300), Asked(perf_counter()))
+        while there.counts.shadows < 256:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert (there.counts.shadows, there.counts.shadows_dropped) == (256, 44)
+    assert sum(e.arm == "shadow" for e in log.entries) == 256
+    told = {g.name: g.of() for g in desk_gauges(there)}
+    assert told == {
+        "headrace_rows_unanswered": 0,
+        "headrace_shadow_rows": 256,
+        "headrace_shadow_rows_dropped": 44,
+        "headrace_release_failures": 0,
+    }
 
 
 def test_large_requests_and_small_ones_agree(binary: Release) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from asgi_client import Client
 from serve_releases import Release, requests
 
 from headrace.core.clock import system_clock
+from headrace.core.errors import StoreError
 from headrace.core.review import AUDIT, ReviewPlan, RiskControl
 from headrace.core.tokens import Role
 from headrace.engine.tokens import make
@@ -200,3 +202,40 @@ def test_the_openapi_document_has_it(binary: Release, sites: Any) -> None:
         "/reviews/comment",
         "/reviews/return",
     }
+
+
+def test_nobody_is_asked_about_answers_that_the_log_refuses(binary: Release, tmp_path: Path) -> None:
+    """They are never given: the seats are for those that are."""
+
+    class Refusing:
+        def append(self, entries: Any, done: Any) -> None:
+            raise StoreError("the disk is full")
+
+        def close(self) -> None: ...
+
+    plan = replace(PLAN, control=replace(RISK, threshold=None), capacity=5)
+    manifest = replace(binary.manifest, review=plan)
+    live = Live.pinned(load(binary.store, binary.name, manifest, system_clock))
+    queue = SqliteReviews(tmp_path / "reviews.db")
+    people = Reviewers(binary.store, queue)
+    client = Client(assemble(live, Intakes(binary.store, live), Refusing(), people=people))
+    assert [client.post("/predict", json=requests(1)[0]).status_code for _ in range(4)] == [503] * 4
+    people.close()
+    assert queue.counts(now=0).open == 0
+
+
+def test_what_is_remembered_of_releases_that_are_gone_is_forgotten(binary: Release, tmp_path: Path) -> None:
+    there: dict[str, Any] = {}
+    people = Reviewers(binary.store, SqliteReviews(tmp_path / "reviews.db"), loaded=lambda: there)
+    manifest = replace(binary.manifest, review=PLAN)
+
+    async def looked(name: str) -> None:
+        served = load(binary.store, name, manifest, system_clock)
+        there.clear()
+        there[name] = served
+        await people.look(served, ["p"], [{}], [{"prediction": True, "probability": 1.0}], ["model"], {})
+
+    for name in ("one", "two", "three"):
+        asyncio.run(looked(name))
+    assert list(people._of) == ["three"]
+    people.close()

@@ -124,7 +124,7 @@ def make(wanted: Wanted, loop: asyncio.AbstractEventLoop, clock: Clock = system_
     metrics.start(loop)
     if tracing is not None:
         closing.append(tracing.close)
-    people, room = _people(store, wanted, clock, closing)
+    people, room = _people(store, wanted, live, clock, closing)
     shell = assemble(
         live,
         Intakes(store, live),
@@ -184,12 +184,13 @@ def _book(folder: Path, live: Live, clock: Clock) -> LabelBook:
 
 
 def _people(
-    store: Store, wanted: Wanted, clock: Clock, closing: list[Callable[[], None]]
+    store: Store, wanted: Wanted, live: Live, clock: Clock, closing: list[Callable[[], None]]
 ) -> tuple[Reviewers, Room]:
     """Whom the desk asks, and where they work; one worker writes in the ledger what they settled."""
     folder = wanted.root / STORE_DIR
     queue = SqliteReviews(folder / REVIEWS)
-    people = Reviewers(store, queue, holder=f"{wanted.place}-{os.getpid()}")
+    holder = f"{wanted.place}-{os.getpid()}"
+    people = Reviewers(store, queue, holder=holder, loaded=lambda: live.scene.served)
     book = LabelBook(folder / LOG, clock=clock)
     room = Room(SqliteReviews(folder / REVIEWS), lambda rows: book.take(list(rows)), clock)
     closing.append(people.close)

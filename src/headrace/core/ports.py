@@ -185,7 +185,7 @@ class Log(Protocol):
     def append(self, entries: Sequence[Answered], done: Callable[[Exception | None], None]) -> None:
         """Take entries, in order. `done` is called once, from any thread: with None when they are as safe as
         the mode says (durable: they survive the death of any process and a power cut; buffered: they are
-        taken), with the reason when they could not be kept.
+        taken), with the reason when they could not be kept. No entries ask whether it takes any.
 
         Raises:
             StoreError: the log takes nothing now (full disk, too much waiting); nothing was taken.

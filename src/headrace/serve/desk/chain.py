@@ -33,6 +33,8 @@ EXPLAINED = 60.0
 _OWN_THREADS, _LARGE_THREADS, _WHY_THREADS = 4, 2, 1
 _LATER, _LAST = 0.4, 0.1
 """Of the time that is left, what a release leaves to the one after it, and the last one to the fallback."""
+_FAIR = 0.5
+"""The part of a request's time that a release has to be left before it is its fault that it took longer."""
 
 _LOG = logging.getLogger("headrace.serve")
 
@@ -130,7 +132,8 @@ class Chain:
                 left = deadline - perf_counter()
                 until = deadline - left * (_LATER if step + 1 < len(chain) else _LAST)
                 ruled = served.around.ruled(taken)
-                answers = ruled or await self.tried(served, taken, until, explain=explain)
+                hurried = left < _FAIR * (deadline - started)
+                answers = ruled or await self.tried(served, taken, until, explain=explain, hurried=hurried)
             except DataError:
                 if not step:
                     raise
@@ -171,8 +174,11 @@ class Chain:
         except TimeoutError:
             raise Failed("deadline", Problem("reading the rows took longer than the deadline")) from None
 
-    async def tried(self, served: Served, taken: Taken, until: float, *, explain: int = 0) -> Answers:
-        """A release's answers, if its circuit is closed.
+    async def tried(
+        self, served: Served, taken: Taken, until: float, *, explain: int = 0, hurried: bool = False
+    ) -> Answers:
+        """A release's answers, if its circuit is closed. hurried: it has less time than is its due, and is
+        not blamed for taking longer.
 
         Raises:
             DataError: contributions are wanted and the release can't give them.
@@ -192,9 +198,10 @@ class Chain:
             breaker.left()
             raise Failed("deadline", Problem(f"the release {name} was too busy to answer in time")) from None
         except TimeoutError:
-            if until <= started:  # the time was up before it was asked: not its fault
+            if hurried or until <= started:  # others had used the time up before it was asked: not its fault
                 breaker.left()
-                raise Failed("deadline", Problem(f"no time was left for the release {name}")) from None
+                told = f"too little time was left for the release {name}"
+                raise Failed("deadline", Problem(told)) from None
             self._failed(name, breaker)
             raise Failed("timeout", Problem(f"the release {name} did not answer in time")) from None
         except HeadraceError as error:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Counts:
-    """In rows, but for failures. Live: whoever shows it reads it. unanswered: for whom nothing was left.
-    failures: by release how often it failed or took too long, in requests."""
+    """In rows, but for failures. Live: `GET /metrics` reads it. unanswered: for whom nothing was left.
+    shadows_dropped: that no shadow answered, because it failed or too many waited for it. failures: by
+    release how often it failed or took too long, in requests."""
 
     unanswered: int = 0
     shadows: int = 0

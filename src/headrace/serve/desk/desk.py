@@ -92,6 +92,8 @@ class Desk:
                     await asyncio.sleep(0)  # large requests are worked at in slices: others have their turn
                 made += part
             if self._people is not None and given.served.manifest.review is not None:
+                if self._log is not None:  # before people are asked to look at what nobody will have got
+                    self._log.append((), _nobody)
                 made = await self._looked_at(self._people, given, made)
             for at in range(0, len(made), SLICE):
                 if at:
@@ -227,6 +229,10 @@ async def kept(log: Log, entries: Sequence[Answered]) -> None:
         await told.future
     elif told.error is not None:
         raise told.error
+
+
+def _nobody(_: Exception | None) -> None:
+    """Nobody waits."""
 
 
 class _Told:

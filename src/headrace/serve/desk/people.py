@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -40,8 +40,17 @@ class People(Protocol):
 class Reviewers:
     """The review queue of this process. For one loop."""
 
-    def __init__(self, store: Store, reviews: ReviewQueue, *, holder: str = "") -> None:
-        self._store, self._reviews, self._holder = store, reviews, holder
+    def __init__(
+        self,
+        store: Store,
+        reviews: ReviewQueue,
+        *,
+        holder: str = "",
+        loaded: Callable[[], Collection[str]] | None = None,
+    ) -> None:
+        """loaded: the releases that may answer now; what is remembered of others is forgotten when another
+        comes (None: all may)."""
+        self._store, self._reviews, self._holder, self._loaded = store, reviews, holder, loaded
         self._of: dict[str, Attention] = {}
         self._poster = Poster(reviews, self._tick)
 
@@ -78,8 +87,9 @@ class Reviewers:
         if found is None:
             task = served.manifest.serving.task
             found = Attention(plan, served.release, task, self._store, holder=self._holder)
+            there = self._of if self._loaded is None else self._loaded()
             # Replaced, not changed: the poster's thread goes over it.
-            self._of = {**self._of, served.release: found}
+            self._of = {n: a for n, a in self._of.items() if n in there} | {served.release: found}
         return found
 
     async def _kept(self, items: Sequence[Item], attention: Attention) -> Mapping[str, str]:

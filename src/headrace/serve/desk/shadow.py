@@ -43,11 +43,13 @@ class Shadows:
                 found.setdefault(arm.release, []).append((row, entry))
         for release, mine in found.items():
             served = scene.served.get(release)
-            if served is None or self._waiting + len(mine) > MOST:
-                self._counts.shadows_dropped += len(mine)
+            room = 0 if served is None else MOST - self._waiting
+            self._counts.shadows_dropped += len(mine[room:])
+            if served is None or room <= 0:
                 continue
-            self._waiting += len(mine)
-            task = asyncio.get_running_loop().create_task(self._shade(scene, served, mine))
+            taken = mine[:room]
+            self._waiting += len(taken)
+            task = asyncio.get_running_loop().create_task(self._shade(scene, served, taken))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

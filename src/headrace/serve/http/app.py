@@ -17,7 +17,7 @@ from headrace.serve.http.guard import Guard
 from headrace.serve.http.health import Health, health_endpoints
 from headrace.serve.http.invocations import invocations
 from headrace.serve.http.labels import labels
-from headrace.serve.http.metrics import Metrics, metrics_endpoints
+from headrace.serve.http.metrics import Metrics, desk_gauges, metrics_endpoints
 from headrace.serve.http.native import index, native
 from headrace.serve.http.openapi import openapi
 from headrace.serve.http.reviews import reviews
@@ -77,6 +77,8 @@ def assemble(
         log = tracing.log(log)
     desk = Desk(live, log, people, seen=metrics.answered)
     champion = live.scene.served[live.scene.champion]
+    for gauge in desk_gauges(desk):
+        metrics.add(gauge)
     health = health or Health()
     there: Sequence[Endpoint] = [
         *native(desk),

@@ -177,6 +177,25 @@ class Metrics:
         return counter, histogram
 
 
+def desk_gauges(desk: Desk) -> list[Gauge]:
+    """What went wrong at this worker's desk since it began, and what its shadows did."""
+    counts = desk.counts
+    return [
+        Gauge("headrace_rows_unanswered", "Rows for which nothing was left.", lambda: counts.unanswered),
+        Gauge("headrace_shadow_rows", "Rows that shadows answered.", lambda: counts.shadows),
+        Gauge(
+            "headrace_shadow_rows_dropped",
+            "Rows that no shadow answered: it failed, or too many waited.",
+            lambda: counts.shadows_dropped,
+        ),
+        Gauge(
+            "headrace_release_failures",
+            "How often a release failed or took too long.",
+            lambda: sum(counts.failures.values()),
+        ),
+    ]
+
+
 def metrics_endpoints(desk: Desk, metrics: Metrics, health: Health) -> list[Endpoint]:
     """The endpoint."""
 
