@@ -124,6 +124,17 @@ def test_a_token_asks_as_often_as_its_rate(guard: Guard, store: EmbeddedStore, n
     assert [status(guard, PREDICT, headers) for _ in range(11)] == [200] * 10 + [429]
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out(guard: Guard, store: EmbeddedStore, now: Now) -> None:
+    headers = shown(f"Bearer {token(store, now, rate=10.0)}")
+    guard.follow()
+    now.time += timedelta(minutes=5)
+    assert [status(guard, PREDICT, headers) for _ in range(8)] == [200] * 8
+    now.time -= timedelta(minutes=5)
+    assert [status(guard, PREDICT, headers) for _ in range(3)] == [200] * 2 + [429]
+    now.time += timedelta(seconds=0.5)
+    assert [status(guard, PREDICT, headers) for _ in range(6)] == [200] * 5 + [429]
+
+
 def test_without_need_a_shown_token_still_has_to_be_good(store: EmbeddedStore, now: Now) -> None:
     token(store, now)
     guard = Guard(store, now, anybody=True)

@@ -142,7 +142,8 @@ def _shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 def _spend(known: _Known, rate: float, now: float) -> None:
     """Take one from a bucket that holds a second's worth."""
     room = max(rate, 1.0)
-    known.left = min(room, known.left + (now - known.seen) * rate)
+    # A clock that was set back takes nothing away.
+    known.left = min(room, known.left + max(now - known.seen, 0.0) * rate)
     known.seen = now
     if known.left < 1.0:
         wait = ceil((1.0 - known.left) / rate)
