@@ -9,16 +9,22 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from serve_releases import Release, published, requests
 from served import served
 from test_answer import ROW
 
-from headrace.core.errors import UserError
-from headrace.serve.http.tracing import tracing_of
+from headrace.core.clock import system_clock
+from headrace.core.errors import DataError, UserError
+from headrace.serve.http.tracing import Tracing, tracing_of
+from headrace.serve.live import load
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -97,6 +103,28 @@ def test_a_request_and_its_parts(binary: Release, tmp_path: Path, collector: Col
         )
     assert attributes(next(s for s in collector.spans if s.name == "model"))["headrace.release"] == "r7"
     assert not [s for s in collector.spans if not s.parent_span_id and s not in roots]
+
+
+def test_of_an_error_spans_have_the_type_alone(binary: Release) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    answerer = load(
+        binary.store, "r7", binary.manifest, system_clock, make=Tracing(provider).answerer
+    ).answerer
+    with pytest.raises(DataError, match="Ada Lovelace"):
+        answerer.encode([{**ROW, "distance": "Ada Lovelace"}])
+    with pytest.raises(AttributeError):
+        answerer.complete([cast(Any, "Ada Lovelace")], {})
+    feeds, _ = answerer.complete([ROW], answerer.encode([ROW]))
+    with pytest.raises(DataError, match="distance"):
+        answerer.run({**feeds, "distance": np.array(["Ada Lovelace"])}, 1)
+    spans = exporter.get_finished_spans()
+    told = [
+        (s.name, s.attributes["error.type"]) for s in spans if s.attributes and "error.type" in s.attributes
+    ]
+    assert told == [("decode", "DataError"), ("lookup", "AttributeError"), ("model", "DataError")]
+    assert "Ada Lovelace" not in "".join(s.to_json() for s in spans)
+    assert not any(s.events or s.status.description for s in spans)
 
 
 @pytest.mark.parametrize(

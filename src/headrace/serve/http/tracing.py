@@ -4,11 +4,14 @@ A request is a span named by its endpoint, a child of the caller's (W3C `tracepa
 (rows read by the release's schema), `lookup` (what the server fills in), `model` (the graph), `log` (until
 the entry is as safe as the log's mode says). Requests that are answered by one call of the graph share the
 span `model`: it is below the first of them, and has the number of rows.
+
+Of an error a span has the type alone: its message and stack may hold what a caller sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -113,20 +116,29 @@ class TracedAnswerer(Answerer):
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> Feeds:
         """See `Answerer.encode`."""
-        with self._tracer.start_as_current_span("decode", attributes={"rows": len(rows)}):
+        with self._part("decode", {"rows": len(rows)}):
             return super().encode(rows)
 
     def complete(self, rows: Sequence[Mapping[str, Any]], feeds: Feeds) -> tuple[Feeds, Notes]:
         """See `Answerer.complete`."""
-        with self._tracer.start_as_current_span("lookup", attributes={"rows": len(rows)}):
+        with self._part("lookup", {"rows": len(rows)}):
             return super().complete(rows, feeds)
 
     def run(self, feeds: Feeds, rows: int) -> dict[str, NDArray[Any]]:
         """See `Answerer.run`."""
-        with self._tracer.start_as_current_span(
-            "model", attributes={"rows": rows, "headrace.release": self.release}
-        ):
+        with self._part("model", {"rows": rows, "headrace.release": self.release}):
             return super().run(feeds, rows)
+
+    @contextmanager
+    def _part(self, name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
+        with self._tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except Exception as error:  # whatever it is, the span has its type; who asked tells the rest
+                span.set_attribute("error.type", type(error).__name__)
+                raise
 
 
 class TracedLog:
