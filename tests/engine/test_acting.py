@@ -69,8 +69,12 @@ def test_a_broken_world_is_learned_anew_and_a_person_lets_it_answer(finished: Pr
     assert sum(short["values"]) > sum(long["values"])
     assert job.result["split"]["history"] == "8 days"
 
-    with pytest.raises(UserError, match="needs a name"):
+    with pytest.raises(UserError, match="who decides"):
         finished.approve_job(job.job, by="")
+    # What is no answer to the question approves nothing.
+    with pytest.raises(UserError, match="as it is, or refuse it"):
+        finished.approve_job(job.job, by="boss@example.com", do="retire")
+    assert finished.releases().releases[release].approved_by == ()
     finished.approve_job(job.job, by="boss@example.com")
     done = finished.work()
     assert done is not None
@@ -233,6 +237,22 @@ def test_asked_a_person_chooses_what_is_done(finished: Project) -> None:
     job = finished.work()
     assert job is not None
     assert (job.status, job.result["status"], job.approved) == ("done", "retired", "ana@example.com")
+
+
+def test_a_yes_to_training_is_none_to_what_comes_of_it(finished: Project) -> None:
+    declare(finished, "{reactions: [{on: any, do: ask}], windows: [8 days]}")
+    old = champion(finished)
+    grow(finished)
+    alarm(finished)
+    (asked,) = finished.react()
+    finished.approve_job(asked.job, by="ana@example.com", do="retrain")
+    job = finished.work()
+    assert job is not None
+    release = job.result["release"]
+    assert (job.status, job.ask) == ("asked", f"release {release} passed every gate: may it answer?")
+    assert finished.releases().releases[release].approved_by == ()
+    assert finished.routes()["default"].canary is None
+    assert champion(finished) == old
 
 
 def test_new_labels_call_for_training(finished: Project) -> None:

@@ -80,7 +80,8 @@ def _train(job: Job, means: Means) -> Ended:
         if found.status != "challenger":
             return Ended(found.status, found.plain())
         made, result = found.release, found.plain()
-        if means.spec.policy.approval == "ask" and not job.approved:
+        # Who said yes before said it to the training: there was no release then that could be approved.
+        if means.spec.policy.approval == "ask":
             ask = f"release {made} passed every gate: may it answer?"
             return Ended("asked", result, ask)
     else:
@@ -100,7 +101,8 @@ def _let_answer(job: Job, means: Means, release: str, result: Mapping[str, Any])
     if not means.held():
         return Ended("failed", {**result, "reason": "another worker has the job"})
     if not view.approved_by:
-        releases.approve(store, release, by=job.approved or means.actor, clock=clock)
+        by = job.approved if job.result.get("release") else ""
+        releases.approve(store, release, by=by or means.actor, clock=clock)
     if goes_up(means.spec):
         if release not in moment(store).routes["default"].releases:
             wanted = Wanted(

@@ -181,22 +181,27 @@ def approve(
 
     Raises:
         NotFound: there is no such job.
-        UserError: it asks nothing, nobody is named, or it is not said what is to be done.
+        UserError: it asks nothing, nobody is named, it is not said what is to be done, or `do` is no answer.
     """
     found = ""
 
     def decide(known: _Jobs) -> Sequence[Draft]:
         nonlocal found
-        job = _asked(known, name, by)
+        job = approvable(known, name, by=by, do=do)
         found = job.job
-        wanted = _wanted(job, do)
-        payload = {**({"do": wanted} if wanted else {}), **({"reason": reason} if reason else {})}
+        payload = {**({"do": do} if do else {}), **({"reason": reason} if reason else {})}
         return [Draft("job.approved", job.job, iso(clock()), by, payload)]
 
     return _decide(store, decide)[found]
 
 
-def _wanted(job: Job, do: str | None) -> str | None:
+def approvable(known: _Jobs, name: str, *, by: str, do: str | None = None) -> Job:
+    """The job that `by` may say yes to, with `do`. Changes nothing.
+
+    Raises:
+        NotFound, UserError: as `approve` does.
+    """
+    job = _asked(known, name, by)
     able = [d.value for d in Do if d not in (Do.ASK, Do.ALERT)]
     if do is not None and do not in able:
         raise UserError(f"{do!r} can't be done", fix=did_you_mean(do, able))
@@ -209,7 +214,7 @@ def _wanted(job: Job, do: str | None) -> str | None:
             f"{job.job} asks whether {job.result['release']} may answer",
             fix="approve it as it is, or refuse it",
         )
-    return do
+    return job
 
 
 def refuse(store: Store, name: str, *, by: str, reason: str, clock: Clock) -> Job:

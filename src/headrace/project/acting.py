@@ -118,17 +118,20 @@ class Acting(Working, Logging):
         self, name: str, *, by: str | None = None, reason: str = "", do: str | None = None
     ) -> Job:
         """Say yes to what a job asks, in the name of `by` (default: the actor); where it asks whether a
-        release may answer, that approves the release. `do` is what is to be done where that was the question.
+        release may answer, that approves the release. `do` is what is to be done where that was the question:
+        a yes to training is none to the release that comes of it.
 
         Raises:
             NotFound: there is no such job.
-            UserError: it asks nothing, or `by` may not approve the release.
+            UserError: it asks nothing, `do` is no answer to it, or `by` may not approve the release. Nothing
+                is approved then.
         """
         from headrace.engine import jobs, releases
 
         who = self.actor if by is None else by
-        job = self.job(name)
-        release = str(job.result.get("release", "")) if job.status == "asked" else ""
+        # Looked at first: a yes that the job does not take approves no release.
+        job = jobs.approvable(self.jobs(), name, by=who, do=do)
+        release = str(job.result.get("release", ""))
         if release:
             releases.approve(self.store, release, by=who, clock=self._clock)
         return jobs.approve(self.store, name, by=who, reason=reason, do=do, clock=self._clock)
