@@ -18,10 +18,14 @@ from streets import PATIENCE, alarm, grow, until
 
 from headrace.core.clock import from_micros
 from headrace.core.errors import StoreError, UserError
+from headrace.core.jobs import Action, Do, Job
 from headrace.core.routes import Role
 from headrace.core.views import State
 from headrace.data.seal import openings
+from headrace.engine import jobs
+from headrace.engine.act import Means, carry_out
 from headrace.engine.pins import output_of
+from headrace.engine.releases import rollback
 from headrace.project import Project
 from headrace.stores import EmbeddedStore
 
@@ -136,9 +140,6 @@ def test_without_new_rows_nothing_is_made(finished: Project) -> None:
 
 
 def _retrained_by_hand(project: Project) -> Any:
-    from headrace.core.jobs import Action, Do
-    from headrace.engine import jobs
-
     action = Action(Do.RETRAIN, champion(project), "by hand", "by hand", "retrain-x")
     jobs.queue(project.store, [action], actor=AUTHOR, clock=project._clock)
     return project.work()
@@ -206,6 +207,32 @@ def test_a_rollback_leaves_alone_who_became_champion_meanwhile(finished: Project
     assert job is not None
     assert (job.status, job.result["status"]) == ("done", "nothing")
     assert champion(finished) == now
+
+
+@pytest.mark.parametrize("do", [Do.ROLL_BACK, Do.RETIRE])
+def test_who_rolls_back_first_is_not_followed_a_step_further(finished: Project, do: Do) -> None:
+    for seed in ("1", "2"):
+        edit_spec(finished, ("models: [tree]\n", f"models: [tree]\nseed: {seed}\n"))
+        assert finished.run().status == "released"
+        edit_spec(finished, (f"seed: {seed}\n", ""))
+    first, second, third = finished.releases().releases
+
+    def held() -> bool:
+        finished.rollback(reason="a person saw it too")
+        return True
+
+    def retrain(job: Job) -> Any:
+        raise AssertionError(job.job)
+
+    job = Job("j", do, third, "a1", "errors", "2026-01-15T00:00:00.000000Z")
+    spec = finished.spec(locked=False).spec
+    ended = carry_out(job, Means(finished.store, spec, "worker", finished._clock, retrain, held))
+    assert (ended.status, ended.result["status"]) == ("done", "nothing")
+    assert champion(finished) == second
+    with pytest.raises(UserError, match=f"{third} is not the champion"):
+        rollback(finished.store, actor="ana", reason="", clock=finished._clock, only_from=third)
+    back = rollback(finished.store, actor="ana", reason="", clock=finished._clock, only_from=second)
+    assert back.release == champion(finished) == first
 
 
 def test_retired_the_fallback_answers_alone(finished: Project) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.clock import Clock
-from headrace.core.errors import GateBlocked, HeadraceError, StoreError
+from headrace.core.errors import GateBlocked, HeadraceError, StoreError, UserError
 from headrace.core.jobs import Do, Job
 from headrace.core.ports import Store
 from headrace.core.spec.models import Spec
@@ -131,24 +131,44 @@ def goes_up(spec: Spec) -> bool:
 
 
 def _roll_back(job: Job, means: Means) -> Ended:
-    state = releases.view(means.store)
-    now = state.champion.release if state.champion else ""
-    if now != job.release:
-        return Ended("done", {"status": "nothing", "reason": f"{job.release} is no longer champion"})
-    if not means.held():
-        return Ended("failed", {"reason": "another worker has the job"})
-    back = releases.rollback(means.store, actor=means.actor, reason=job.reason, clock=means.clock)
-    return Ended("done", {"status": "rolled back", "release": back.release})
+    store, told = means.store, {"actor": means.actor, "reason": job.reason}
+
+    def move() -> dict[str, Any]:
+        back = releases.rollback(store, clock=means.clock, only_from=job.release, **told)
+        return {"status": "rolled back", "release": back.release}
+
+    return _champion_moved(job, means, move)
 
 
 def _retire(job: Job, means: Means) -> Ended:
-    state = releases.view(means.store)
-    if state.champion is None or state.champion.release != job.release:
-        return Ended("done", {"status": "nothing", "reason": f"{job.release} is no longer champion"})
+    store, told = means.store, {"actor": means.actor, "reason": job.reason}
+
+    def move() -> dict[str, Any]:
+        releases.retire(store, job.release, clock=means.clock, **told)
+        return {"status": "retired"}
+
+    return _champion_moved(job, means, move)
+
+
+def _champion_moved(job: Job, means: Means, move: Callable[[], Mapping[str, Any]]) -> Ended:
+    """Move the champion that a job speaks of; nothing where another is by now. `move` refuses where one
+    became so only behind this look."""
+    gone = Ended("done", {"status": "nothing", "reason": f"{job.release} is no longer champion"})
+    if not _is_champion(job, means):
+        return gone
     if not means.held():
         return Ended("failed", {"reason": "another worker has the job"})
-    releases.retire(means.store, job.release, actor=means.actor, reason=job.reason, clock=means.clock)
-    return Ended("done", {"status": "retired"})
+    try:
+        return Ended("done", move())
+    except UserError:
+        if _is_champion(job, means):
+            raise
+        return gone
+
+
+def _is_champion(job: Job, means: Means) -> bool:
+    champion = releases.view(means.store).champion
+    return champion is not None and champion.release == job.release
 
 
 def _nothing(job: Job, means: Means) -> Ended:

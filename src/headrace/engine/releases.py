@@ -223,14 +223,20 @@ def approved(release: ReleaseView, *, allow_self: bool) -> bool:
     return any(allow_self or name != release.author for name in release.approved_by)
 
 
-def rollback(store: Store, *, actor: str, reason: str, clock: Clock) -> ReleaseView:
-    """Bring the champion before the present one back, at once.
+def rollback(
+    store: Store, *, actor: str, reason: str, clock: Clock, only_from: str | None = None
+) -> ReleaseView:
+    """Bring the champion before the present one back, at once. only_from: not unless this release is
+    champion; who decides on an older look goes no further back than was meant.
 
     Raises:
-        UserError: there is no champion before this one.
+        UserError: there is no champion before this one, or another than `only_from` is champion.
     """
 
     def decide(state: Releases) -> tuple[list[Draft], str]:
+        now = state.champion.release if state.champion else ""
+        if only_from is not None and now != only_from:
+            raise UserError(f"{only_from} is not the champion", fix="`headrace release list` shows who is")
         previous = state.before_champion()
         if not previous:
             raise UserError(
@@ -238,7 +244,7 @@ def rollback(store: Store, *, actor: str, reason: str, clock: Clock) -> ReleaseV
                 why="fewer than two releases have been champion",
                 fix="`headrace release history` shows who was champion when",
             )
-        payload = {"reason": reason, "from": state.champion.release if state.champion else ""}
+        payload = {"reason": reason, "from": now}
         return [Draft("release.rolled_back", previous, iso(clock()), actor, payload)], previous
 
     return _moved(store, decide)
