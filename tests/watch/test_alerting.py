@@ -47,6 +47,7 @@ class Told:
             cool_down_us=self.cool_down,
             now=f"at {seen.end}",
             actor="watch",
+            why=lambda over: {"of": [r.of for r in over]},
         )
         self.add(made)
         return made
@@ -144,7 +145,7 @@ def test_what_comes_back_within_the_cool_down_is_open_again() -> None:
     told.take(window(0), reading())
     told.add([Draft("alert.resolved", told.only.alert, "t", "ann", {"reason": "mended"})])
     told.take(window(2), reading())
-    assert told.only.state is AlertState.OPEN
+    assert told.only.state is AlertState.OPEN and told.only.reopened == f"at {window(2).end}"
     told.add([Draft("alert.resolved", told.only.alert, "t", "ann", {"reason": "mended"})])
     told.take(window(40), reading())
     assert len(told.alerts) == 2, "long after, it is a new one"
@@ -156,6 +157,26 @@ def test_an_acknowledged_alert_stays_so_when_it_is_seen_again() -> None:
     told.add([Draft("alert.acknowledged", told.only.alert, "t", "ann", {})])
     told.take(window(1), reading())
     assert told.only.state is AlertState.ACKNOWLEDGED and told.only.by == "ann"
+
+
+def test_who_sees_to_one_fault_hears_of_another() -> None:
+    told = Told()
+    known, new = reading("foo", family=Family.QUALITY), reading("", family=Family.HEALTH, check="errors")
+    told.take(window(0), known)
+    told.add([Draft("alert.acknowledged", told.only.alert, "t", "ann", {})])
+    made = told.take(window(1), new, known)
+    assert [(d.kind, d.payload["why"]["of"]) for d in made] == [
+        ("alert.seen", ["foo"]),
+        ("alert.opened", [""]),
+    ]
+    told.take(window(2), known, new)
+    told.take(window(3), new)
+    first, second = told.alerts.values()
+    assert (first.state, first.families, first.windows) == (AlertState.ACKNOWLEDGED, ("quality",), 3)
+    assert (second.state, second.families, second.windows) == (AlertState.OPEN, ("health",), 3)
+    told.add([Draft("alert.acknowledged", second.alert, "t", "ann", {})])
+    assert [d.kind for d in told.take(window(4), new, known)] == ["alert.seen", "alert.seen"]
+    assert {a.state for a in told.alerts.values()} == {AlertState.ACKNOWLEDGED}
 
 
 def test_the_same_window_gives_the_same_alert() -> None:

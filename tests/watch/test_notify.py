@@ -191,6 +191,47 @@ def test_what_is_over_is_told_to_those_who_heard_of_it(desk: Desk) -> None:
     assert desk.heard.told == ["a1 opened", "a1 resolved"], "nothing was escalated"
 
 
+def test_what_goes_on_after_it_was_over_is_told_and_its_end_again(desk: Desk) -> None:
+    late = desk.receiver("boss", after_us=3_600_000_000)
+    hour = timedelta(hours=1)
+    desk.round([alert()])
+    over = alert(state=AlertState.RESOLVED, changed=iso(BEGAN + hour))
+    desk.round([over], after=hour)
+    goes_on = alert(reopened=iso(BEGAN + 2 * hour), changed=iso(BEGAN + 2 * hour))
+    for _ in range(3):
+        desk.round([goes_on], after=hour)  # also to one who never heard of it
+    assert desk.heard.told == ["a1 opened", "a1 resolved", "a1 goes on"]
+    desk.round([replace(goes_on, changed=iso(BEGAN + 25 * hour))], after=21 * hour)
+    assert len(desk.heard.told) == 3, "the cool-down begins anew"
+    desk.round([replace(goes_on, changed=iso(BEGAN + 27 * hour))], after=2 * hour)
+    for _ in range(2):  # labels of the same window: as many windows as the first time it was over
+        desk.round([replace(goes_on, state=AlertState.RESOLVED)], after=hour)
+    assert desk.heard.told[3:] == ["a1 goes on", "a1 resolved"]
+    again = alert(reopened=iso(desk.now), changed=iso(desk.now), windows=2)
+    for _ in range(2):
+        desk.round([again], after=hour)
+    assert desk.heard.told[5:] == ["a1 goes on"]
+
+    desk.heard.messages.clear()
+    desk.round([again], late)
+    desk.round([replace(again, state=AlertState.RESOLVED)], late, after=hour)
+    assert desk.heard.told == ["a1 escalated", "a1 resolved"], "who was not told that it was over"
+
+
+def test_an_escalation_that_was_over_waits_anew(desk: Desk) -> None:
+    late, hour = desk.receiver("boss", after_us=4 * 3_600_000_000), timedelta(hours=1)
+    desk.round([alert()], late, after=5 * hour)
+    desk.round([alert(state=AlertState.RESOLVED)], late, after=hour)
+    goes_on = alert(reopened=iso(BEGAN + 7 * hour), changed=iso(BEGAN + 7 * hour))
+    desk.round([goes_on], late, after=3 * hour)
+    assert desk.heard.told == ["a1 escalated", "a1 resolved"]
+    desk.round([replace(goes_on, state=AlertState.ACKNOWLEDGED)], late, after=5 * hour)
+    desk.round([replace(goes_on, state=AlertState.RESOLVED)], late, after=hour)
+    assert desk.heard.told == ["a1 escalated", "a1 resolved"], "somebody saw to it in time"
+    desk.round([replace(goes_on, reopened=iso(desk.now))], late, after=5 * hour)
+    assert desk.heard.told[2:] == ["a1 goes on"]
+
+
 def test_what_came_and_went_between_two_looks_is_told(desk: Desk) -> None:
     desk.round([alert(state=AlertState.RESOLVED)])
     assert desk.heard.told == ["a1 opened", "a1 resolved"]

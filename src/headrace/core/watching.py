@@ -115,6 +115,7 @@ class AlertView:
     first: the leading one leads.
     since: the start of the first window; seen: the end of the newest; windows: how many. why: the
     explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
+    reopened: when it was seen again after it was resolved, the last time (ISO; empty: never).
     """
 
     alert: str
@@ -133,6 +134,7 @@ class AlertView:
     changed: str = ""
     by: str = ""
     reason: str = ""
+    reopened: str = ""
 
     @property
     def harms(self) -> bool:
@@ -186,6 +188,7 @@ def _opened(e: Event) -> AlertView:
 
 def _seen(old: AlertView, e: Event) -> AlertView:
     p = e.payload
+    again = old.state is AlertState.RESOLVED
     return replace(
         old,
         families=tuple(dict.fromkeys([*old.families, *p["families"]])),
@@ -195,7 +198,8 @@ def _seen(old: AlertView, e: Event) -> AlertView:
         # What follows from a fault explains it no better than the fault itself.
         why=p.get("why") or old.why if old.family in p["families"] else old.why,
         # Resolved too early: it goes on.
-        state=AlertState.OPEN if old.state is AlertState.RESOLVED else old.state,
+        state=AlertState.OPEN if again else old.state,
+        reopened=e.time if again else old.reopened,
         changed=e.time,
     )
 

@@ -1,13 +1,14 @@
 """Readings become alerts: grouped by what they are about, told once, resolved when they go back. Pure.
 
 A window's readings that exceed are one alert. A later window adds to it where it is about the same thing
-within the cool-down, or about the same span of traffic (labels of a window come after its columns).
+within the cool-down, or about the same span of traffic (labels of a window come after its columns). What
+somebody sees to takes what it is about, and nothing else.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from headrace.core.codec import to_plain
@@ -46,7 +47,7 @@ def drafts(
     cool_down_us: int,
     now: str,
     actor: str,
-    why: Mapping[str, Any] | None = None,
+    why: Callable[[Sequence[Reading]], Mapping[str, Any]] | None = None,
 ) -> tuple[Draft, ...]:
     """What a judged window's readings mean for the alerts `known`: events to be appended together with the
     window's own, all or none.
@@ -54,12 +55,15 @@ def drafts(
     Args:
         readings: all of the window that were made now; some families follow when labels have come.
         cool_down_us: the same thing within this adds to its alert.
-        why: the explanation of those that exceed, as plain JSON.
+        why: explains those that exceed, the leading one first, as plain JSON.
     """
     over = ranked(r for r in readings if r.exceeds)
     mine = [a for a in known if (a.release, a.arm) == (window.release, window.arm)]
     if over:
-        return (_told(window, over, mine, cool_down_us, now, actor, dict(why or {})),)
+        return tuple(
+            _told(window, part, alert, now, actor, {"why": {} if why is None else dict(why(part))})
+            for part, alert in _parts(window, over, mine, cool_down_us)
+        )
     return tuple(
         _resolved(a.alert, "its readings went back", now, actor)
         for a in mine
@@ -98,16 +102,32 @@ def title(readings: Sequence[Reading]) -> str:
     return f"{_WORDS[first.family]}{about}{more}"
 
 
+def _parts(
+    window: Window, over: Sequence[Reading], mine: Sequence[AlertView], cool_down_us: int
+) -> Iterator[tuple[Sequence[Reading], AlertView | None]]:
+    """Which readings add to which alert (None: a new one). Who acknowledged an alert sees to what it is
+    about; whatever else exceeds is told."""
+    seen_to = [a for a in mine if a.state is AlertState.ACKNOWLEDGED]
+    for alert in sorted(seen_to, key=lambda a: a.seen, reverse=True):
+        known = _keys(alert)
+        if part := [r for r in over if _key(r) in known]:
+            yield part, alert
+        over = [r for r in over if _key(r) not in known]
+    if over:
+        keys = {_key(r) for r in over}
+        others = (a for a in mine if a.state is not AlertState.ACKNOWLEDGED)
+        same = [a for a in others if _belongs(a, window, keys, cool_down_us)]
+        yield over, max(same, key=lambda a: a.seen, default=None)
+
+
 def _told(
     window: Window,
     over: Sequence[Reading],
-    mine: Sequence[AlertView],
-    cool_down_us: int,
+    alert: AlertView | None,
     now: str,
     actor: str,
-    why: dict[str, Any],
+    more: Mapping[str, Any],
 ) -> Draft:
-    keys = {_key(r) for r in over}
     payload: dict[str, Any] = {
         "release": window.release,
         "arm": window.arm,
@@ -115,18 +135,17 @@ def _told(
         "readings": [to_plain(r) for r in over[:KEPT]],
         "exceeding": len(over),
         "seen": window.end,
-        "why": why,
+        **more,
     }
-    same = [a for a in mine if _belongs(a, window, keys, cool_down_us)]
-    if same:
-        return Draft("alert.seen", max(same, key=lambda a: a.seen).alert, now, actor, payload)
-    name = digest([window.release, window.arm, window.start, sorted(keys)])[:12]
+    if alert is not None:
+        return Draft("alert.seen", alert.alert, now, actor, payload)
+    name = digest([window.release, window.arm, window.start, sorted({_key(r) for r in over})])[:12]
     opened = {"title": title(over), "family": over[0].family.value, "since": window.start, **payload}
     return Draft("alert.opened", name, now, actor, opened)
 
 
 def _belongs(alert: AlertView, window: Window, keys: set[Key], cool_down_us: int) -> bool:
-    live = alert.state is not AlertState.RESOLVED
+    live = alert.state is AlertState.OPEN
     if live and alert.since <= window.start <= alert.seen:
         return True  # the same traffic seen from another side, or what came right after it
     recent = window.start - alert.seen <= cool_down_us

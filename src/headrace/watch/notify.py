@@ -134,12 +134,30 @@ def _due(
         if not fresh:
             return []
     due = [(first, _name(alert, first))]
-    reminder = (changed - opened) // cool_down_us if is_open and cool_down_us else 0
+    began, mark = opened, ""
+    if _was_over(alert, receiver, known):
+        # The last word was that it is over: that it goes on comes first, then all else begins anew.
+        began = iso_micros(alert.reopened)
+        mark = f"-{began}"
+        again = _name(alert, Told.GOES_ON) + mark
+        if (again, receiver.name) not in known:
+            return (
+                [(Told.GOES_ON, again)] if is_open and micros(now) - began >= (receiver.after_us or 0) else []
+            )
+    reminder = (changed - began) // cool_down_us if is_open and cool_down_us else 0
     if reminder and heard:
-        due.append((Told.GOES_ON, _name(alert, Told.GOES_ON, reminder)))
+        due.append((Told.GOES_ON, _name(alert, Told.GOES_ON, reminder) + mark))
     if resolved:
-        due.append((Told.RESOLVED, _name(alert, Told.RESOLVED, alert.windows)))
+        due.append((Told.RESOLVED, _name(alert, Told.RESOLVED, alert.windows) + mark))
     return [(told, name) for told, name in due if (name, receiver.name) not in known]
+
+
+def _was_over(alert: AlertView, receiver: Receiver, known: Set[tuple[str, str]]) -> bool:
+    """Whether a receiver was told that an alert is over before it was seen again."""
+    if not alert.reopened:
+        return False
+    names = (_name(alert, Told.RESOLVED, n) for n in range(1, alert.windows + 1))
+    return any((name, receiver.name) in known for name in names)
 
 
 def _due_of_job(job: Job, receiver: Receiver, now: datetime) -> Told | None:

@@ -18,7 +18,7 @@ from headrace.core.spelled import spelled
 from headrace.core.watching import AlertState, AlertView, Family, Reading
 from headrace.graph.run import Runner
 from headrace.summary.bins import Bins
-from headrace.watch.alerting import drafts, left, ranked
+from headrace.watch.alerting import drafts, left
 from headrace.watch.arms import Arms
 from headrace.watch.effects import effects, rebuilt
 from headrace.watch.tick import Judged
@@ -49,7 +49,6 @@ def teller(
     """The hook of a tick that opens, adds to and resolves alerts. known: asks which there are."""
 
     def tell(judged: Judged) -> Sequence[Draft]:
-        over = ranked(judged.exceeding)
         return drafts(
             judged.window,
             judged.readings,
@@ -57,7 +56,7 @@ def teller(
             cool_down_us=judged.facts.watched.plan.cool_down_us,
             now=iso(clock()),
             actor=actor,
-            why=to_plain(_why_safely(judged, over, store)) if over else None,
+            why=lambda over: to_plain(_why_safely(judged, over, store)),
         )
 
     return tell
