@@ -29,7 +29,7 @@ def policy(*reactions: dict[str, Any], **more: Any) -> Policy:
 def alert(
     name: str = "a1",
     *families: Family,
-    windows: int = 1,
+    longest: int = 1,
     release: str = "new",
     arm: str = "champion",
     state: AlertState = AlertState.OPEN,
@@ -47,9 +47,10 @@ def alert(
         when,
         when,
         iso(NOW),
-        windows,
+        9,  # in all, however far apart
         {},
         state,
+        longest=longest,
     )
 
 
@@ -74,9 +75,9 @@ RETRAIN = {"on": "drift", "do": "retrain"}
         ([RETRAIN], view(alert("a1", Family.QUALITY, Family.CONCEPT)), [("retrain", "a1")]),
         ([{"on": "drift", "do": "alert"}, {"on": "any", "do": "retrain"}], view(alert()), []),
         ([{"on": "any", "do": "ask"}], view(alert("a1", Family.COST)), [("ask", "a1")]),
-        ([RETRAIN | {"least": 3}], view(alert(windows=2)), []),
-        ([RETRAIN | {"least": 3}], view(alert(windows=3)), [("retrain", "a1")]),
-        ([RETRAIN | {"least": 3}, {"on": "any", "do": "ask"}], view(alert(windows=2)), [("ask", "a1")]),
+        ([RETRAIN | {"least": 3}], view(alert(longest=2)), []),
+        ([RETRAIN | {"least": 3}], view(alert(longest=3)), [("retrain", "a1")]),
+        ([RETRAIN | {"least": 3}, {"on": "any", "do": "ask"}], view(alert(longest=2)), [("ask", "a1")]),
         # Nobody's business: acknowledged, over, of another release, of a canary (its guardrails see to it).
         ([RETRAIN], view(alert(state=AlertState.ACKNOWLEDGED)), []),
         ([RETRAIN], view(alert(state=AlertState.RESOLVED)), []),
@@ -236,7 +237,7 @@ ALERTS = st.builds(
     alert,
     st.sampled_from(["a1", "a2", "a3"]),
     FAMILIES,
-    windows=st.integers(1, 4),
+    longest=st.integers(1, 4),
     release=st.sampled_from(["new", "old"]),
     state=st.sampled_from(list(AlertState)),
 )

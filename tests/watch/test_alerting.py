@@ -39,7 +39,7 @@ class Told:
     def alerts(self) -> dict[str, AlertView]:
         return alerts(self.events)
 
-    def take(self, seen: Window, *readings: Reading) -> tuple[Draft, ...]:
+    def take(self, seen: Window, *readings: Reading, after: int | None = None) -> tuple[Draft, ...]:
         made = drafts(
             seen,
             readings,
@@ -48,6 +48,7 @@ class Told:
             now=f"at {seen.end}",
             actor="watch",
             why=lambda over: {"of": [r.of for r in over]},
+            after=after,
         )
         self.add(made)
         return made
@@ -157,6 +158,30 @@ def test_an_acknowledged_alert_stays_so_when_it_is_seen_again() -> None:
     told.add([Draft("alert.acknowledged", told.only.alert, "t", "ann", {})])
     told.take(window(1), reading())
     assert told.only.state is AlertState.ACKNOWLEDGED and told.only.by == "ann"
+
+
+def test_windows_in_a_row_are_counted_apart_from_those_with_quiet_ones_between() -> None:
+    told = Told()
+    rows = []
+    for hour in range(24):
+        told.take(window(hour), reading() if hour in (0, 10, 20, 21) else QUIET)
+        rows.append((told.only.windows, told.only.run, told.only.longest))
+    assert (rows[20], rows[23]) == ((3, 1, 1), (4, 2, 2))
+    told.take(window(40), reading(), after=window(23).end)
+    assert (told.only.run, told.only.longest) == (1, 2)
+    told.take(window(40), reading("", family=Family.PERFORMANCE, check="f1"))  # labels of the same one
+    assert told.only.run == 1
+    told.take(window(48), reading(), after=window(40).end)  # no traffic between them
+    assert (told.only.run, told.only.longest) == (2, 2)
+
+
+def test_alerts_of_before_are_still_read() -> None:
+    told = Told()
+    told.take(window(0), reading())
+    told.take(window(1), reading())
+    old = [replace(e, payload={k: v for k, v in e.payload.items() if k != "after"}) for e in told.events]
+    (alert,) = alerts(old).values()
+    assert (alert.windows, alert.run, alert.longest) == (2, 1, 1), "what nobody saw is no run"
 
 
 def test_who_sees_to_one_fault_hears_of_another() -> None:

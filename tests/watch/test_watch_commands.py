@@ -87,6 +87,17 @@ def test_an_alert_stands_beside_its_window(root: Path) -> None:
     assert counts is not None and counts.rows == 120
 
 
+def test_windows_in_a_row_are_those_that_were_judged(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path / ".headrace")
+    bad = [0, 1, 9, 11]  # nothing came from 2 to 9, and what came in 10 was as it should be
+    for hour in (*bad, 10):
+        world.write(world.answers(START + hour * HOUR, 60, flags=["unknown: foo"] if hour in bad else []))
+    project = Project(tmp_path, clock=lambda: from_micros(START + 13 * HOUR))
+    project.watch()
+    (alert,) = project.alerts()
+    assert (alert.windows, alert.longest, alert.run) == (4, 3, 1)
+
+
 def test_a_span_that_is_none(root: Path) -> None:
     assert "--every" in said("watch", "-C", str(root), "--every", "soon", status=2)
 

@@ -116,6 +116,7 @@ class AlertView:
     since: the start of the first window; seen: the end of the newest; windows: how many. why: the
     explanation (see `watch.why`), as plain JSON. opened, changed: ISO. by, reason: of the newest change.
     reopened: when it was seen again after it was resolved, the last time (ISO; empty: never).
+    run: its newest windows in a row, no other window being judged between them; longest: the most there were.
     """
 
     alert: str
@@ -135,6 +136,8 @@ class AlertView:
     by: str = ""
     reason: str = ""
     reopened: str = ""
+    run: int = 1
+    longest: int = 1
 
     @property
     def harms(self) -> bool:
@@ -189,12 +192,18 @@ def _opened(e: Event) -> AlertView:
 def _seen(old: AlertView, e: Event) -> AlertView:
     p = e.payload
     again = old.state is AlertState.RESOLVED
+    newer = p["seen"] > old.seen
+    # Older events don't say what was before their window: nothing is done on runs that nobody saw.
+    in_a_row = "after" in p and p["after"] <= old.seen
+    run = (old.run + 1 if in_a_row else 1) if newer else old.run
     return replace(
         old,
         families=tuple(dict.fromkeys([*old.families, *p["families"]])),
         readings=_together(p["readings"], old.readings),
         seen=max(old.seen, p["seen"]),
-        windows=old.windows + (p["seen"] > old.seen),
+        windows=old.windows + newer,
+        run=run,
+        longest=max(old.longest, run),
         # What follows from a fault explains it no better than the fault itself.
         why=p.get("why") or old.why if old.family in p["families"] else old.why,
         # Resolved too early: it goes on.

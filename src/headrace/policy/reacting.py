@@ -106,9 +106,10 @@ def consider(policy: Policy, view: View) -> tuple[Considered, ...]:
 
 
 def fits(reaction: Reaction, alert: AlertView) -> bool:
-    """Whether a reaction is for an alert as it stands."""
+    """Whether a reaction is for an alert as it stands. Once there were so many windows in a row it is, for as
+    long as the alert is open."""
     families = FAMILIES.get(reaction.on, ())
-    return any(f in families for f in alert.families) and alert.windows >= reaction.least
+    return any(f in families for f in alert.families) and alert.longest >= reaction.least
 
 
 def _causes(policy: Policy, view: View) -> Iterator[tuple[int, str, str]]:

@@ -48,6 +48,7 @@ def drafts(
     now: str,
     actor: str,
     why: Callable[[Sequence[Reading]], Mapping[str, Any]] | None = None,
+    after: int | None = None,
 ) -> tuple[Draft, ...]:
     """What a judged window's readings mean for the alerts `known`: events to be appended together with the
     window's own, all or none.
@@ -56,12 +57,15 @@ def drafts(
         readings: all of the window that were made now; some families follow when labels have come.
         cool_down_us: the same thing within this adds to its alert.
         why: explains those that exceed, the leading one first, as plain JSON.
+        after: the end of the judged window before this one (None: none is known): what was seen until then is
+            seen in this one in a row.
     """
     over = ranked(r for r in readings if r.exceeds)
     mine = [a for a in known if (a.release, a.arm) == (window.release, window.arm)]
     if over:
+        last = window.start if after is None else after
         return tuple(
-            _told(window, part, alert, now, actor, {"why": {} if why is None else dict(why(part))})
+            _told(window, part, alert, now, actor, {"after": last, "why": {} if why is None else why(part)})
             for part, alert in _parts(window, over, mine, cool_down_us)
         )
     return tuple(

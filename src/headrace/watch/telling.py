@@ -40,6 +40,8 @@ ROWS = 2000
 NAMED = 3
 """Columns that an alert explains."""
 _BACK_US = 7 * 86_400_000_000
+_STEADY = (Reading(Family.HEALTH, "errors", unit="share"), Reading(Family.QUALITY, "volume", unit="answers"))
+"""What every window of the champion has a reading of, unless its family is off."""
 _MOVED = frozenset({Family.QUALITY, Family.DRIFT, Family.MULTIVARIATE, Family.CONCEPT})
 
 
@@ -57,9 +59,17 @@ def teller(
             now=iso(clock()),
             actor=actor,
             why=lambda over: to_plain(_why_safely(judged, over, store)),
+            after=_before(judged) if judged.exceeding else None,
         )
 
     return tell
+
+
+def _before(judged: Judged) -> int | None:
+    """The end of the window that was judged before, whatever was seen in it; there may have been no traffic
+    since. None: there is none."""
+    ends = (next((w.end for w, _ in judged.earlier(r)), None) for r in _STEADY)
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _why_safely(judged: Judged, over: Sequence[Reading], store: Store) -> Why:
