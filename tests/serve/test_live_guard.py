@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 from canary_world import events
+from served import wait_until
 
 from headrace.core.answered import Answered
 from headrace.core.clock import iso
+from headrace.core.errors import StoreError
 from headrace.core.event import Draft
+from headrace.core.routes import Route
 from headrace.core.views import State
 from headrace.logs.labels import LabelBook
+from headrace.logs.tail import Tail
 from headrace.logs.writer import LogWriter
 from headrace.project import Project
 from headrace.serve.guard import Guardian, left_standing
 from headrace.serve.guarded import Tally, failed, score, seen, windows
+from headrace.stores import EmbeddedStore
 from headrace.stores.lease import Lease
 
 World = tuple[Project, str, str]
@@ -162,6 +167,129 @@ def test_worth_is_learned_from_labels(canaried: World) -> None:
     assert known(2000, lambda e: e.arm == "champion")[0] == "fail"
     (event,) = events(project.root, "route.rolled_back")
     assert event.payload["reason"].startswith("value >= 0.5 * champion")
+
+
+class Shaky(EmbeddedStore):
+    """A ledger that can't be read for a while."""
+
+    breaks = False
+
+    def head(self) -> tuple[int, str]:
+        if self.breaks:
+            raise StoreError("the ledger is busy")
+        return super().head()
+
+
+class Hesitant:
+    """Verbs that can't write for a while; they keep what was asked of them."""
+
+    def __init__(self) -> None:
+        self.breaks = False
+        self.moved: list[str] = []
+
+    def roll_back(self, route: str, *_: object) -> None:
+        raise AssertionError("nothing is to be taken off here")
+
+    def move(self, route: Route, *_: object) -> None:
+        if self.breaks:
+            raise StoreError("the disk is full")
+        self.moved.append(route.name)
+
+    def promote(self, *_: object) -> str:
+        return ""
+
+    def worth(self, release: str) -> Any:
+        raise AssertionError("no guardrail asks for it")
+
+
+class Stumbling:
+    """A guard in its own thread over a ledger, a log and verbs that fail when they are told to. Two routes
+    have the canary b, each with its own traffic."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.store, self.verbs = folder, Shaky(folder), Hesitant()
+        self.moment = datetime.now(UTC)
+        self.log = LogWriter(folder / "log", worker="w", mode="buffered", window_us=1000)
+        ramp = {"shares": [0.2, 1.0], "bake": "20 s", "guardrails": ["error_share <= 1%"]}
+        arms = [{"release": "b", "share": 0.2, "role": "canary"}]
+        for kind, subject, payload in (
+            ("release.made", "a", {"manifest": "m", "run": ""}),
+            ("release.promoted", "a", {}),
+            ("release.made", "b", {"manifest": "m", "run": ""}),
+            ("route.set", "default", {"arms": arms, "salt": "s", "ramp": ramp}),
+            ("route.set", "north", {"arms": arms, "salt": "t", "ramp": ramp}),
+        ):
+            self.store.append([Draft(kind, subject, iso(self.moment), "me", payload)])
+        self.count = 0
+        self.guard = Guardian(
+            self.store,
+            folder,
+            lambda start: Tail(folder / "log", start=start),
+            lambda: self.verbs,
+            lambda: self.moment,
+            every=0.005,
+        )
+
+    def answer(self, seconds: float) -> None:
+        """Ten answers of canaries a second on each route, none of them bad."""
+        for _ in range(round(seconds * 10)):
+            self.moment += timedelta(seconds=0.1)
+            told = []
+            for route in ("default", "north"):
+                self.count += 1
+                time = int(self.moment.timestamp() * 1e6)
+                told.append(
+                    Answered(
+                        id=f"{self.count:032x}", time=time, route=route, release="b", arm="canary", unit="",
+                        inputs={}, by="model", took_us=1000, answer={"prediction": 1.0},
+                    )
+                )  # fmt: skip
+            self.log.append(told, lambda error: None)
+
+    def counted(self) -> list[int]:
+        """Answers that the guardrails of the two routes rest on."""
+        watched = sorted(self.guard._watched.items())  # `left_standing` is written once a second alone
+        return [w.watch.judge()[0].rows for _, w in watched]
+
+
+@pytest.mark.parametrize("what", ["the ledger", "the log", "the verbs"])
+def test_each_answer_is_bet_on_once_whatever_fails_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    there = Stumbling(tmp_path)
+    parts = tmp_path / "log" / "parts.json"
+
+    def break_(breaks: bool) -> None:
+        if what == "the ledger":
+            there.store.breaks = breaks
+        elif what == "the verbs":
+            there.verbs.breaks = breaks
+        elif breaks:
+            parts.write_text("half a li")
+        else:
+            parts.unlink()
+
+    def stumbled() -> bool:
+        return any("stumbled" in r.getMessage() for r in caplog.records)
+
+    try:
+        there.guard.start()
+        there.answer(0.1)
+        wait_until(lambda: there.counted() == [1, 1])
+        there.answer(24.9)
+        wait_until(lambda: there.counted() == [250, 250])
+        for failure in range(1, 4):
+            caplog.clear()
+            break_(True)
+            wait_until(stumbled)
+            there.answer(5)
+            break_(False)
+            there.answer(1.5)
+            wait_until(lambda so_far=250 + 65 * failure: min(there.counted(), default=0) >= so_far)
+            assert there.counted() == [250 + 65 * failure] * 2
+    finally:
+        there.guard.close()
+        there.log.close()
 
 
 def test_one_process_at_a_time_acts_and_death_frees_it(canaried: World) -> None:

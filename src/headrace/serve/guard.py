@@ -166,6 +166,7 @@ class Guardian:
         self._every = every
         self._lease = Lease(folder / LOCK)
         self._source: Source | None = None
+        self._newest = 0  # time of the newest answer that was taken
         self._watched: dict[str, _Watched] = {}
         self._told: Told | None = None
         self._written = 0.0
@@ -196,7 +197,6 @@ class Guardian:
                 if str(error) != stumbled:  # told once, not four times a second
                     _LOG.exception("the guard of the routes stumbled")
                 stumbled = str(error)
-                self._drop_source()
 
     def tick(self) -> None:
         """Look at the ledger and at what was answered since the last tick; judge, and act.
@@ -210,22 +210,36 @@ class Guardian:
             self._told = None  # not before: what could not be followed is tried again
         if not self._watched:
             self._drop_source()
+            self._newest = 0  # whoever is watched next has bet on nothing yet
             self._tell({})
             return
         now = self._clock()
-        if self._source is None:
-            self._source = self._make_source(micros(now) - _BACK_US)
-        entries = self._source.poll()
-        standing: dict[str, Any] = {}
         verbs = self._verbs or self._make_verbs()
-        for name, watched in self._watched.items():
+        entries = self._new(now)
+        for watched in self._watched.values():  # all of them before anything is done, which may fail
             watched.take(entries)
+        standing: dict[str, Any] = {}
+        for name, watched in self._watched.items():
             watched.learn(now)
             judged = watched.watch.judge()
             action = decide(watched.route, watched.ramp, judged, now)
             why = self._act(verbs, watched, action, judged, now)
             standing[name] = {"at": iso(now), "next": why, "judged": [to_plain(j) for j in judged]}
         self._tell(standing)
+
+    def _new(self, now: datetime) -> list[Answered]:
+        """What was answered since the last look, each answer once: bets that stand would win twice by the
+        same answer. After a source that failed, what is no newer than the newest that was taken is passed
+        over."""
+        try:
+            if self._source is None:
+                self._source = self._make_source(max(micros(now) - _BACK_US, self._newest + 1))
+            entries = self._source.poll()
+        except BaseException:
+            self._drop_source()  # it may have lost what it had read
+            raise
+        self._newest = max([self._newest, *(e.time for e in entries)])
+        return entries
 
     def _follow(self, told: Told) -> None:
         for name, route in told.routes.items():
