@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from headrace.core.event import GENESIS, Draft, Event, seal_event
 from headrace.core.watching import AlertState, AlertView, Family, Reading, Window, alerts
 from headrace.watch.alerting import drafts, left, ranked, title
+from headrace.watch.arms import Arms
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -134,6 +137,16 @@ def test_what_went_back_is_resolved_after_the_cool_down() -> None:
     assert told.take(window(5), QUIET) == ()
 
 
+@pytest.mark.parametrize("check", ["unknown", "vanished", "stale"])
+def test_what_is_told_only_while_it_is_wrong_is_over_when_nothing_is_told_of_it(check: str) -> None:
+    told = Told(cool_down=2 * HOUR)
+    told.take(window(0), reading("foo", family=Family.QUALITY, check=check, p=None))
+    assert told.take(window(1), QUIET) == (), "not for long enough"
+    assert told.take(window(3, rows=0)) == (), "nothing came"
+    told.take(window(4), QUIET)
+    assert told.only.state is AlertState.RESOLVED
+
+
 def test_what_could_not_be_measured_resolves_nothing() -> None:
     told = Told(cool_down=HOUR)
     told.take(window(0), reading())
@@ -219,6 +232,31 @@ def test_alerts_of_a_release_that_answers_no_more_are_over() -> None:
     assert left(told.alerts.values(), {("r1", "champion")}, "t", "watch") == ()
     told.add(left(told.alerts.values(), {("r2", "champion")}, "t", "watch"))
     assert told.only.state is AlertState.RESOLVED
+
+
+def test_a_release_scores_batches_until_it_is_retired() -> None:
+    told = [
+        seal_event(Draft(kind, release, f"2026-03-02T0{i}:00:00Z", "me", {}), i + 1, GENESIS)
+        for i, (kind, release) in enumerate(
+            [
+                ("release.made", "r1"),
+                ("release.promoted", "r1"),
+                ("release.made", "r2"),
+                ("release.promoted", "r2"),
+                ("release.retired", "r1"),
+                ("release.rolled_back", "r1"),
+                ("release.retired", "r2"),
+            ]
+        )
+    ]
+
+    def batch(upto: int) -> set[str]:
+        return {release for release, arm in Arms(told[:upto]).live if arm == "batch"}
+
+    assert [batch(n) for n in range(8)] == [
+        *(set(), {"r1"}, {"r1"}, {"r1", "r2"}, {"r1", "r2"}, {"r2"}, {"r1", "r2"}, {"r1"})
+    ]
+    assert {a for a in Arms(told[:4]).live if a[1] != "batch"} == {("r2", "champion")}
 
 
 def test_the_less_likely_leads_then_what_is_further_beyond() -> None:

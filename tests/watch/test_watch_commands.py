@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 from spine import command
-from watch_world import HOUR, START, LiveWorld
+from watch_world import HOUR, START, WINDOW, LiveWorld
 
 from headrace.cli.upkeep import Companion, watching
-from headrace.core.clock import from_micros
+from headrace.core.clock import from_micros, iso
+from headrace.core.event import Draft
+from headrace.core.watching import AlertState
 from headrace.project import Project
 from headrace.project.watching import servers
 from headrace.serve.http.tally import Tally
@@ -96,6 +98,20 @@ def test_windows_in_a_row_are_those_that_were_judged(tmp_path: Path) -> None:
     project.watch()
     (alert,) = project.alerts()
     assert (alert.windows, alert.longest, alert.run) == (4, 3, 1)
+
+
+def test_an_alert_of_batches_stays_while_its_release_is_in_service(tmp_path: Path) -> None:
+    world = LiveWorld(tmp_path / ".headrace")
+    world.promote(WINDOW, "r2")
+    world.write(world.answers(START, 60, route="batch", arm="batch", flags=["unknown: foo"]))
+    project = Project(tmp_path, clock=lambda: from_micros(START + 2 * HOUR))
+    for _ in range(2):
+        project.watch()
+        (alert,) = project.alerts()
+        assert (alert.release, alert.arm, alert.state) == ("r1", "batch", AlertState.OPEN)
+    world.store.append([Draft("release.retired", "r1", iso(from_micros(START + 2 * HOUR)), "me", {})])
+    project.watch()
+    assert project.alerts()[0].reason == "the release answers no more"
 
 
 def test_a_span_that_is_none(root: Path) -> None:

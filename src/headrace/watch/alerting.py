@@ -35,6 +35,8 @@ _WORDS: Mapping[Family, str] = {
 }
 _SURE = frozenset({Family.QUALITY, Family.HEALTH, Family.COST})
 """Families whose readings name the fault itself, where others name what follows from it."""
+_ONLY_WRONG = frozenset((Family.QUALITY.value, check) for check in ("unknown", "vanished", "stale"))
+"""Checks that say something only while something is wrong: every window with answers measures them."""
 
 Key = tuple[str, str]
 
@@ -159,7 +161,8 @@ def _belongs(alert: AlertView, window: Window, keys: set[Key], cool_down_us: int
 def _went_back(alert: AlertView, window: Window, readings: Sequence[Reading], cool_down_us: int) -> bool:
     long_enough = window.end - alert.seen >= max(cool_down_us, 2 * (window.end - window.start))
     measured = {_key(r) for r in readings if r.value is not None}
-    return long_enough and not measured.isdisjoint(_keys(alert))
+    told = bool(window.rows) and all((r["family"], r["check"]) in _ONLY_WRONG for r in alert.readings)
+    return long_enough and (told or not measured.isdisjoint(_keys(alert)))
 
 
 def _resolved(alert: str, reason: str, now: str, actor: str) -> Draft:

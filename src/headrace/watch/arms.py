@@ -9,6 +9,7 @@ from headrace.core.clock import iso_micros
 from headrace.core.event import Event
 from headrace.core.routes import ROUTE_KINDS, Role, Route, routes
 
+_BATCH = "batch"
 _CROWNING = ("release.promoted", "release.rolled_back", "release.retired")
 
 
@@ -20,13 +21,21 @@ class Arms:
         self._moments: list[int] = []
         self._champions: list[str] = []
         self._states: dict[int, dict[str, Route]] = {}
+        self._since = 0
+        self._in_service: set[str] = set()
         champion = ""
         for e in events:
-            champion = _champion(e, champion)
+            if e.kind == "release.retired":
+                self._in_service.discard(e.subject)
+            elif e.kind in ("release.made", *_CROWNING):
+                self._in_service.add(e.subject)
+            before, champion = champion, _champion(e, champion)
+            if champion != before:
+                self._since = iso_micros(e.time)
             if e.kind in ROUTE_KINDS or e.kind in _CROWNING:
-                before = self._moments[-1] if self._moments else 0
+                last = self._moments[-1] if self._moments else 0
                 self._events.append(e)
-                self._moments.append(max(iso_micros(e.time), before))
+                self._moments.append(max(iso_micros(e.time), last))
                 self._champions.append(champion)
 
     def of(self, route: str, arm: str, moment: int) -> str:
@@ -47,11 +56,20 @@ class Arms:
         return self._champions[-1] if self._champions else ""
 
     @property
+    def since(self) -> int:
+        """From when on the present champion has been it without a break (UTC microseconds); 0 where there
+        was never one."""
+        return self._since
+
+    @property
     def live(self) -> frozenset[tuple[str, str]]:
-        """Release and arm of all that answer now."""
+        """Release and arm of all that answer now. Batches are scored by whichever release is named: every one
+        that was not retired is in service for them."""
+        found = {(release, _BATCH) for release in self._in_service}
         if not self._moments:
-            return frozenset()
-        found = {(self.champion, Role.CHAMPION.value)} if self.champion else set()
+            return frozenset(found)
+        if self.champion:
+            found.add((self.champion, Role.CHAMPION.value))
         routed = self._state(len(self._moments) - 1).values()
         return frozenset(found | {(a.release, a.role.value) for r in routed for a in r.arms})
 
