@@ -282,6 +282,39 @@ def test_a_yes_to_training_is_none_to_what_comes_of_it(finished: Project) -> Non
     assert champion(finished) == old
 
 
+def test_a_canary_that_a_person_put_there_is_left_until_one_says_so(finished: Project) -> None:
+    edit_spec(finished, ("approval: self", "approval: other"))
+    made = []
+    for seed in ("1", "2"):
+        edit_spec(finished, ("models: [tree]\n", f"models: [tree]\nseed: {seed}\n"))
+        made.append(finished.run().release)
+        edit_spec(finished, (f"seed: {seed}\n", ""))
+    mine, theirs = made
+    finished.approve(theirs, by="ana@example.com")
+    action = Action(Do.RETRAIN, champion(finished), "a1", "drift of wind", "retrain-x")
+    jobs.queue(finished.store, [action], actor="worker", clock=finished._clock)
+    jobs.take(finished.store, "w", clock=finished._clock)
+    found = {"status": "challenger", "release": mine}
+    jobs.finish(finished.store, "retrain-x", "w", "asked", found, ask="may it?", clock=finished._clock)
+    finished.set_route(canary=(theirs, 0.5))
+
+    finished.approve_job("retrain-x", by="boss@example.com")
+    job = finished.work()
+    assert job is not None
+    assert (job.status, job.ask) == (
+        "asked",
+        f"{theirs} goes up its ramp: may {mine} take its place?",
+    )
+    (arm,) = finished.routes()["default"].arms
+    assert (arm.release, arm.share) == (theirs, 0.5)
+
+    finished.approve_job("retrain-x", by="boss@example.com")
+    job = finished.work()
+    assert job is not None
+    assert (job.status, job.result["status"]) == ("done", "canary")
+    assert finished.routes()["default"].releases == (mine,)
+
+
 def test_new_labels_call_for_training(finished: Project) -> None:
     declare(finished, "{reactions: [{on: labels, do: retrain, count: 5}]}")
     rows = [{"input_parcel": i, "label": True} for i in range(6)]

@@ -16,7 +16,9 @@ from streets import PATIENCE, until
 
 from headrace.core.errors import NotFound, UserError
 from headrace.core.jobs import Action, Do, Job
+from headrace.core.spec.watching import Policy
 from headrace.engine import jobs
+from headrace.policy.reacting import Unseen, View, decide
 from headrace.stores import EmbeddedStore
 
 
@@ -42,10 +44,27 @@ def queued(store: EmbeddedStore, clock: Clock, *names: str, **more: Any) -> None
 
 def test_a_decision_is_queued_once(store: EmbeddedStore, clock: Clock) -> None:
     first = jobs.queue(store, [action(), action("k2")], actor="worker", clock=clock)
-    again = jobs.queue(store, [action(), action("k3")], actor="worker", clock=clock)
+    again = jobs.queue(store, [action(), action("k3", Do.RETIRE)], actor="worker", clock=clock)
     assert [j.job for j in first] == ["k1", "k2"]
     assert [j.job for j in again] == ["k3"]
     assert list(jobs.every(store)) == ["k1", "k2", "k3"]
+
+
+def test_none_is_queued_beside_one_of_its_kind_that_is_not_over(store: EmbeddedStore, clock: Clock) -> None:
+    # Two workers whose looks differ by one label: the same training under two names.
+    policy = Policy.model_validate({"reactions": ({"on": "continuous", "do": "retrain"},)})
+    seen = [View(clock(), "r1", clock(), unseen=Unseen(n, clock()), jobs=jobs.every(store)) for n in (5, 6)]
+    five, six = [decide(policy, view) for view in seen]
+    assert five[0].key != six[0].key
+    (job,) = jobs.queue(store, five, actor="w1", clock=clock)
+    assert jobs.queue(store, six, actor="w2", clock=clock) == ()
+    jobs.take(store, "w1", clock=clock)
+    assert jobs.queue(store, six, actor="w2", clock=clock) == ()
+    assert jobs.take(store, "w2", clock=clock) is None
+    jobs.finish(store, job.job, "w1", "asked", {}, ask="may it?", clock=clock)
+    assert jobs.queue(store, six, actor="w2", clock=clock) == ()
+    jobs.refuse(store, job.job, by="ana", reason="no", clock=clock)
+    assert [j.job for j in jobs.queue(store, six, actor="w2", clock=clock)] == [six[0].key]
 
 
 def test_a_job_is_one_worker_s_until_its_lease_is_over(store: EmbeddedStore, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from headrace.core.clock import Clock
 from headrace.core.errors import GateBlocked, HeadraceError, StoreError, UserError
 from headrace.core.jobs import Do, Job
 from headrace.core.ports import Store
+from headrace.core.routes import DEFAULT
 from headrace.core.spec.models import Spec
 from headrace.core.views import ReleaseView, State
 from headrace.engine import releases
@@ -90,7 +91,8 @@ def _train(job: Job, means: Means) -> Ended:
 
 
 def _let_answer(job: Job, means: Means, release: str, result: Mapping[str, Any]) -> Ended:
-    """A challenger is approved, and becomes canary or champion."""
+    """A challenger is approved, and becomes canary or champion. A canary that somebody put there meanwhile is
+    left alone until a person has said that this one takes its place."""
     store, clock = means.store, means.clock
     state = releases.view(store)
     view = state.releases[release]
@@ -100,11 +102,17 @@ def _let_answer(job: Job, means: Means, release: str, result: Mapping[str, Any])
         return Ended("failed", {**result, "reason": f"{release} was champion meanwhile, and is no longer"})
     if not means.held():
         return Ended("failed", {**result, "reason": "another worker has the job"})
+    route = moment(store).routes[DEFAULT]
+    there = route.canary.release if route.canary is not None else ""
+    on = release in route.releases
+    if goes_up(means.spec) and there and not on and there != job.result.get("instead_of"):
+        ask = f"{there} goes up its ramp: may {release} take its place?"
+        return Ended("asked", {**result, "instead_of": there}, ask)
     if not view.approved_by:
         by = job.approved if job.result.get("release") else ""
         releases.approve(store, release, by=by or means.actor, clock=clock)
     if goes_up(means.spec):
-        if release not in moment(store).routes["default"].releases:
+        if not on:
             wanted = Wanted(
                 canary=(release, None),
                 guardrails=_guardrails(store, view),

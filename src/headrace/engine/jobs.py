@@ -59,11 +59,15 @@ def _decide(store: Store, decide: Callable[[_Jobs], Sequence[Draft]]) -> dict[st
 
 
 def queue(store: Store, actions: Sequence[Action], *, actor: str, clock: Clock) -> tuple[Job, ...]:
-    """Queue actions that are not queued yet; those that are new."""
+    """Queue actions that are not queued yet, and whose kind has no job that is not over; those that are new.
+
+    Who asks has looked some time ago, and another may have queued the same for a cause of another name.
+    """
     made: list[str] = []
 
     def decide(known: _Jobs) -> Sequence[Draft]:
-        made[:] = [a.key for a in actions if a.key not in known]
+        going = {j.do for j in known.values() if not j.over}
+        made[:] = [a.key for a in actions if a.key not in known and a.do not in going]
         when = iso(clock()) if made else ""
         return [Draft("job.queued", a.key, when, actor, _queued(a)) for a in actions if a.key in made]
 

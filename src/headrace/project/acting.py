@@ -68,7 +68,7 @@ class Acting(Working, Logging):
 
     def react(self) -> tuple[Job, ...]:
         """Queue what the policy has come to; the jobs that are new. Safe to be called by any number of
-        processes at once: a decision is queued once.
+        processes at once: a decision is queued once, and none beside a job of its kind that is not over.
 
         Raises:
             SpecError: there is no spec, or it has mistakes.
