@@ -1,13 +1,16 @@
 """Erasing somebody: gone from parts, segments and labels; the ledger says so without saying who."""
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served import wait_until
 from written import everything, write
 
 from headrace.core.errors import StoreError
+from headrace.logs import segment
 from headrace.logs.audit import audit_log
 from headrace.logs.compact import compact
 from headrace.logs.erase import Subject, erase, fingerprint
@@ -124,8 +127,6 @@ def test_nobody_left(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from headrace.logs import segment
-
     log, told = LogWriter(tmp_path, worker="w", mode="durable"), Callers()
     log.append([answered(1, inputs={"customer": "Ada Lovelace"})], told)
     told.wait(1)
@@ -140,6 +141,75 @@ def test_a_writer_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert erase(tmp_path, SUBJECT, None, LabelBook(tmp_path)).rows == 1
     log.close()
     assert [int(e.id, 16) for e in everything(tmp_path)] == [2]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_buffered_writer_still_holds(tmp_path: Path, again: bool) -> None:
+    """Its segment is empty, as it is new; or as it has just begun another (`again`)."""
+    log, told = LogWriter(tmp_path, worker="w", mode="buffered", window_us=600_000_000), Callers()
+    if again:
+        assert erase(tmp_path, SUBJECT, None, LabelBook(tmp_path)).rows == 0
+    log.append([answered(i, inputs=about(i)) for i in range(10)], told)
+    assert told.told == [None]
+    assert erase(tmp_path, SUBJECT, None, LabelBook(tmp_path)).rows == 2
+    log.close()
+    assert [int(e.id, 16) for e in everything(tmp_path)] == [0, 1, 2, 4, 5, 6, 7, 9]
+
+
+def test_answers_that_wait_for_room_are_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(tmp_path, worker="w", mode="buffered", window_us=20_000)
+    full, real = threading.Event(), os.pwrite
+    full.set()
+
+    def refuse(fd: int, data: bytes, at: int) -> int:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        return real(fd, data, at)
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    log.append([answered(1, inputs={"customer": "Ada Lovelace"}), answered(2)], Callers())
+    wait_until(lambda: log.state.trouble)
+    with pytest.raises(StoreError, match="nothing was erased") as error:
+        erase(tmp_path, SUBJECT, None, LabelBook(tmp_path), patience=0.5)
+    assert "no room" in error.value.problems[0].why
+    assert log.state.waiting == 2
+    full.clear()
+    assert erase(tmp_path, SUBJECT, None, LabelBook(tmp_path), patience=60).rows == 1
+    assert log.state.trouble == ""
+    log.close()
+    assert [int(e.id, 16) for e in everything(tmp_path)] == [2]
+
+
+def test_what_is_answered_while_a_segment_ends_for_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of that segment says nothing of it: it waits for the next."""
+    ending, free = threading.Event(), threading.Event()
+    log = LogWriter(  # which writes when two wait, or when it has to
+        tmp_path, worker="w", mode="buffered", window_us=600_000_000, most=4, rotate_bytes=1
+    )
+
+    def sync(fd: int) -> None:
+        ending.set()
+        assert free.wait(60)
+
+    monkeypatch.setattr(segment, "_sync", sync)
+    log.append([answered(1), answered(2)], Callers())
+    assert ending.wait(60)
+    log.append([answered(3, inputs={"customer": "Ada Lovelace"})], Callers())
+    found: list[int] = []
+    erasing = threading.Thread(
+        target=lambda: found.append(erase(tmp_path, SUBJECT, None, LabelBook(tmp_path), patience=60).rows)
+    )
+    erasing.start()
+    wait_until((tmp_path / segment.ROTATE).exists)
+    free.set()
+    erasing.join()
+    log.close()
+    assert found == [1]
+    assert [int(e.id, 16) for e in everything(tmp_path)] == [1, 2]
 
 
 def test_readers_in_the_way_are_told_of(tmp_path: Path) -> None:

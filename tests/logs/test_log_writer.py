@@ -16,6 +16,7 @@ from served import LONG, wait_until
 
 from headrace.core.errors import StoreError
 from headrace.logs import segment as segment_room
+from headrace.logs.compact import compact
 from headrace.logs.read import read
 from headrace.logs.segment import ask_to_rotate, is_open, segments, size_of
 from headrace.logs.writer import LogWriter
@@ -177,6 +178,31 @@ def test_a_full_disk(small_disk: Path, mode: Any) -> None:
     assert sorted(e.id for e in read(folder)) == sorted([*kept, answered(1_000_000).id])
 
 
+@pytest.mark.parametrize(("mode", "waits"), [("durable", True), ("buffered", False)])
+def test_what_waits_for_a_first_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Any, waits: bool
+) -> None:
+    """Callers of a durable log. What has none takes nothing that is answered at once: nobody could see it."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refuse)
+        log, told = LogWriter(tmp_path, worker="w", mode=mode, full="wait", window_us=2_000), Callers()
+        if waits:
+            log.append([answered(1)], told)
+        else:
+            with pytest.raises(StoreError, match="can't begin the prediction log"):
+                log.append([answered(1)], told)
+        assert told.told == []
+    wait_until(lambda: not log.state.trouble)
+    log.append([answered(2)], told)
+    assert set(told.wait(1 + waits)) == {None}
+    log.close()
+    assert len(list(read(tmp_path))) == 1 + waits
+
+
 @pytest.mark.parametrize("mode", ["durable", "buffered"])
 def test_a_log_that_begins_on_a_full_disk_goes_on_when_there_is_room(small_disk: Path, mode: Any) -> None:
     ballast = small_disk / "ballast"
@@ -301,8 +327,29 @@ def test_rotation_by_age_and_by_request(tmp_path: Path) -> None:
     ask_to_rotate(tmp_path)
     time.sleep(1.2)
     assert log.state.rotated == 2  # nothing was written since
+    assert len(segments(tmp_path)) == 3
     log.close()
     assert len(segments(tmp_path)) == 2
+
+
+def test_empty_segments_end_when_asked_and_leave_nothing(tmp_path: Path) -> None:
+    """Their names do not come again: who follows a log knows by them what is over. Age alone ends none."""
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    log = LogWriter(tmp_path, worker="w", clock=lambda: now[0], rotate_us=60_000_000)
+    seen = segments(tmp_path)
+    for _ in range(3):
+        ask_to_rotate(tmp_path)
+        wait_until(lambda last=seen[-1]: not last.exists())
+        seen += segments(tmp_path)
+    assert len(set(seen)) == len(seen) == 4
+    now[0] += timedelta(minutes=2)
+    time.sleep(0.7)
+    assert segments(tmp_path) == [seen[-1]]
+    assert log.state.rotated == 0
+    assert compact(tmp_path).segments == 0
+    log.close()
+    assert segments(tmp_path) == []
+    assert compact(tmp_path).segments == 0
 
 
 def test_nothing_written_leaves_nothing(tmp_path: Path) -> None:

@@ -25,13 +25,12 @@ from headrace.core.ports import Store
 from headrace.core.spelled import spelled
 from headrace.logs.columns import FILLED, INPUT, plain_values, true_name
 from headrace.logs.compact import Compacted, Tell, sweep, take
-from headrace.logs.frames import HEADER
 from headrace.logs.labels import LabelBook
 from headrace.logs.match import match
 from headrace.logs.parts import Note, Part, Parts, changing, commit, load
 from headrace.logs.read import fresh_segments, part_tables
 from headrace.logs.rewrite import write_parts
-from headrace.logs.segment import ask_to_rotate, is_open, size_of
+from headrace.logs.segment import ask_to_rotate, is_open
 
 _ROUNDS = 200_000
 _PATIENCE = 10.0
@@ -69,18 +68,20 @@ def erase(
     actor: str = "log",
     patience: float = _PATIENCE,
 ) -> Erased:
-    """Erase a subject from all that was answered before. Asks writers to begin new segments first; what they
-    are given meanwhile is not looked at. Done again it finds nothing, and says nothing to the ledger.
+    """Erase a subject from all that was answered before, also what buffered writers still held: all writers
+    have to begin new segments first, whether theirs have entries or not. What they are given meanwhile may
+    stay. Done again it finds nothing, and says nothing to the ledger.
 
     Raises:
         StoreError: another process compacts or erases; a writer does not let go of its segment within
-            `patience` seconds; the medium refused. Whatever was done by then is sound: do it again.
+            `patience` seconds, as when its disk has no room for what it was given; the medium refused.
+            Whatever was done by then is sound: do it again.
         Corrupt: a part or segment is not what was written.
     """
     with changing(folder):
         tell = Tell(folder, store, clock, actor)
         counts = tell(load(folder))
-        _closed(folder, counts, patience)
+        _settled(folder, counts, patience)
         counts, _ = take(folder, counts, Compacted())
         match(folder, book)  # labels that were sent by other inputs of theirs go, too
         holding = {p: ids for p in counts.parts if (ids := _ids(folder, p, subject))}
@@ -97,20 +98,30 @@ def erase(
         return Erased(rows, labels, len(holding), not sweep(folder, patience=patience))
 
 
-def _closed(folder: Path, counts: Parts, patience: float) -> None:
-    """Wait until no writer holds a segment that has entries now."""
-    live = [p for p in fresh_segments(folder, counts) if is_open(p) and size_of(p) > len(HEADER)]
+def _settled(folder: Path, counts: Parts, patience: float) -> None:
+    """Wait until all that was answered before is in closed segments.
+
+    Twice: a segment's end says that what was answered before its beginning is written, as a writer writes all
+    that waits between the two. So those that follow the ones that are open now have to end, too.
+    """
+    deadline = time.monotonic() + patience
+    for _ in range(2):
+        _closed(folder, counts, deadline)
+
+
+def _closed(folder: Path, counts: Parts, deadline: float) -> None:
+    """Wait until no segment is open that is now. Empty ones, too: their writer may hold answers in memory."""
+    live = [p for p in fresh_segments(folder, counts) if is_open(p)]
     if not live:
         return
     ask_to_rotate(folder)
-    deadline = time.monotonic() + patience
     while live := [p for p in live if is_open(p)]:
         if time.monotonic() > deadline:
             raise StoreError(
                 "nothing was erased: a writer does not begin a new segment",
                 where=str(live[0]),
-                why="rows in a segment that is being written can't be taken out",
-                fix="stop the process that writes it, or try again",
+                why="it hangs, or its disk has no room: answers that it holds can't be taken out",
+                fix="free some space, or stop the process that writes it; then try again",
             )
         time.sleep(_STEP)
 

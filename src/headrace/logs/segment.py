@@ -1,7 +1,8 @@
 """Segments: the files that answers are appended to, `segments/<worker>-<start>.seg`.
 
 Each has one writer, which holds a lock (flock) on it as long as it lives: what nobody holds is closed for
-ever, also when its process was killed. Keep the log on a local disk.
+ever, also when its process was killed. A buffered writer that runs out of room holds its last segment until
+what it has taken is written to the next. Keep the log on a local disk.
 
 What has to be on the disk at once is written into room that was made for it: a file that grows with every
 write has its new size put on the disk each time, behind whatever else the disk's journal holds (on ext4 an
@@ -23,7 +24,7 @@ from headrace.logs.frames import HEADER
 
 FOLDER = "segments"
 ROTATE = "rotate"
-"""A file whose touch asks all writers to close their segments and begin new ones."""
+"""A file whose touch asks all writers to close their segments, empty ones too, and begin new ones."""
 SUFFIX = ".seg"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a medium says that may have room again."""
@@ -194,7 +195,7 @@ def is_open(path: Path) -> bool:
 
 
 def ask_to_rotate(folder: Path) -> None:
-    """Ask all writers to begin new segments; they do within a second."""
+    """Ask all writers to begin new segments; they do within a second, where their disk has room."""
     marker = folder / ROTATE
     marker.touch()
     told = marker.stat()

@@ -37,8 +37,8 @@ _LOOK = 0.25
 
 @dataclass(frozen=True)
 class LogState:
-    """How a writer fares: entries that wait, and that were written since it began; segments it has closed;
-    why it takes nothing now (empty: it does)."""
+    """How a writer fares: entries that wait, and that were written since it began; segments with entries that
+    it has closed, to begin others; why it takes nothing now (empty: it does)."""
 
     waiting: int
     written: int
@@ -81,7 +81,8 @@ class LogWriter:
             most: entries that may wait; more are refused (however many come at once, where none wait).
             rotate_bytes, rotate_us: size and age at which a segment is closed and another begun.
 
-        A full disk is no reason not to begin: it takes nothing until there is room.
+        A full disk is no reason not to begin: it takes nothing until there is room (but lets durable entries
+        wait where it may).
 
         Raises:
             StoreError: no segment can be made there.
@@ -89,7 +90,7 @@ class LogWriter:
         self._folder = folder
         self._worker = worker
         self._durable = mode == "durable"
-        self._window = window_us / 1e6
+        self._wait = _IDLE if self._durable else window_us / 1e6
         self._patient = full == "wait"
         self._clock = clock
         self._relay = relay
@@ -111,6 +112,8 @@ class LogWriter:
         self._rotation = rotation(folder)
         self._looked = 0.0
         self._segment: SegmentFile | None = None
+        self._held: SegmentFile | None = None
+        self._start = 0
         try:
             self._open()
         except OSError as error:
@@ -131,7 +134,8 @@ class LogWriter:
         with self._gate:
             if self._closing:
                 raise StoreError("the prediction log is closed")
-            if self._trouble is not None and not self._patient:
+            may_wait = self._patient and (self._durable or self._held is not None)
+            if self._trouble is not None and not may_wait:
                 raise self._trouble
             waiting = self._taken - self._settled
             if waiting and waiting + len(entries) > self._most:
@@ -176,24 +180,36 @@ class LogWriter:
                 return  # another thread rang at the same moment
 
     def _run(self) -> None:
-        wait = _IDLE if self._durable else self._window
         if self._trouble is not None and self._told is not None:
             self._told(self._trouble)
         try:
             while not self._closing:
-                self._bell.acquire(timeout=_RETRY if self._trouble else wait)
+                self._rest()
                 self._step()
             self._step()
         finally:
             self._end()
 
+    def _rest(self) -> None:
+        """Until it is time to write, somebody rings, or others ask for another segment."""
+        until = time.monotonic() + (_RETRY if self._trouble else self._wait)
+        while (left := until - time.monotonic()) > 0:
+            if self._bell.acquire(timeout=min(left, _IDLE)):
+                return
+            if self._trouble is None and rotation(self._folder) != self._rotation:
+                return
+
     def _step(self) -> None:
-        """Write all that waits; see to rotation."""
+        """Write all that waits; see to rotation; let go of the segment that stood for what could not be
+        written: whoever sees its end finds that written, and the segment that follows."""
         if self._trouble is not None and not self._recovered():
             return
         while (group := self._group()) and self._write(group):
             pass
         self._rotate()
+        if self._held is not None and self._trouble is None:
+            self._held.close()
+            self._held = None
 
     def _group(self) -> list[tuple[Sequence[Answered], Done]]:
         """What to write next: what could not be written before, else the oldest that wait."""
@@ -234,12 +250,15 @@ class LogWriter:
 
     def _refused(self, group: list[tuple[Sequence[Answered], Done]], error: StoreError) -> None:
         """Take nothing more until the medium does. Who waits (durable) is told; what callers were told is
-        taken (buffered), or wait for, is kept to be written later."""
+        taken (buffered), or wait for, is kept to be written later. While something may be kept that callers
+        have as answered, a segment stays open: who erases has to see that there is more to come."""
         with self._gate:
             self._trouble = error
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
+            segment, self._segment = self._segment, None
+            if self._held is None and not self._durable:
+                self._held, segment = segment, None
+        if segment is not None:
+            segment.close()
         if self._durable and not self._patient:
             waiting = list(self._queue)
             self._queue.clear()
@@ -266,12 +285,14 @@ class LogWriter:
 
     def _open(self) -> SegmentFile:
         self._opened = self._clock()
-        start = micros(self._opened)
+        start = max(micros(self._opened), self._start + 1)  # no name comes twice, also of files that are gone
         self._segment = SegmentFile(self._folder, self._worker, start)
+        self._start = self._segment.start
         return self._segment
 
     def _rotate(self) -> None:
-        """Begin another segment where this one is large or old, or others ask for it."""
+        """Begin another segment where this one has entries and is large or old, or where others ask for it:
+        they wait for its end, whatever is in it."""
         segment = self._segment
         if segment is None:
             return
@@ -279,12 +300,10 @@ class LogWriter:
         if segment.end < self._limit and now - self._looked < _LOOK:
             return
         self._looked = now
-        asked = rotation(self._folder)
+        before, self._rotation = self._rotation, rotation(self._folder)
         old = self._clock() - self._opened >= self._age
-        if asked == self._rotation and segment.end < self._limit and not old:
-            return
-        self._rotation = asked
-        if not segment.has_entries:
+        due = segment.has_entries and (old or segment.end >= self._limit)
+        if self._rotation == before and not due:
             return
         try:
             segment.sync()
@@ -293,7 +312,7 @@ class LogWriter:
             self._refused([], trouble(error, "begin a segment of the prediction log", self._folder))
             return
         segment.close()
-        self._rotated += 1
+        self._rotated += segment.has_entries
 
     def _end(self) -> None:
         """The thread ends: nobody may wait for it any longer."""
@@ -305,6 +324,8 @@ class LogWriter:
             except OSError as error:
                 self._trouble = trouble(error, "flush the prediction log", self._segment.path)
             self._segment.close()
+        if self._held is not None:
+            self._held.close()
         waiting = [*self._kept, *self._queue]
         if self._durable and waiting:
             self._kept = []
