@@ -63,6 +63,14 @@ def test_what_was_sent_and_what_was_drawn_are_apart() -> None:
     assert overturned([], by_chance=True).share is None
 
 
+def test_the_draw_that_picked_it_weighs_not_either() -> None:
+    """The random share stands for what the machine answered alone: candidates that were drawn as such are not
+    among that, and count for nothing."""
+    lost = Item("p", "r", {}, {"prediction": "a"}, AUDIT, asked=1, chance=0.55, drawn=0.1)
+    told = overturned([Reviewed(lost, State.DECIDED, "b"), decided(True, chance=0.1)], by_chance=True)
+    assert told.share == pytest.approx(0.5)
+
+
 def test_the_interval_holds_the_truth() -> None:
     """The true share of mistakes lies in the interval in nearly 95 of 100 months, also where chances differ;
     the mean of the estimates is the truth."""

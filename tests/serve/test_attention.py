@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.core.review import AUDIT, Period, ReviewPlan, RiskControl, State
+from headrace.core.review import AUDIT, Period, Reviewed, ReviewPlan, RiskControl, State
 from headrace.core.schema import NULL_TEXT, Type
 from headrace.core.task import Kind, Task
 from headrace.expr import parse
 from headrace.expr.to_onnx import compile_exprs
+from headrace.policy.review_found import overturned
 from headrace.serve.attention import FAILED, OVER, Attention, Look, Outcome
 from headrace.stores import EmbeddedStore
 from headrace.stores.reviews import SqliteReviews
@@ -253,6 +254,51 @@ def test_values_are_thinned_by_chance_and_say_so(tmp_path: Path) -> None:
     assert len({i.chance for i in kept}) > 10
     # each step's weights add up to its rows, on average
     assert abs(weights - 2880) < 900
+
+
+@pytest.mark.parametrize(("kind", "capacity", "audit"), [
+    (Kind.REGRESSION, 30_000_000, 0.2),
+    (Kind.REGRESSION, 15_000_000, 0.1),
+    (Kind.BINARY, 25_000_000, 0.2),
+])  # fmt: skip
+def test_weights_add_up_to_the_rows_where_candidates_are_thinned(
+    tmp_path: Path, kind: Kind, capacity: int, audit: float
+) -> None:
+    """A candidate is drawn as such, and once more for the audit where it loses: its label weighs one over the
+    chance of either. How often the machine alone is wrong is told by the audit's own chance."""
+    time, queue, rows = Time(), SqliteReviews(tmp_path / "reviews.db"), 40_000
+    if kind is Kind.REGRESSION:
+        types = {"prediction": Type.NUMBER}
+        plan, task = planned(tmp_path, "prediction > 0", types, capacity=capacity, audit=audit), VALUES
+        two = [{"prediction": 1.0}, {"prediction": -1.0}]
+    else:  # a stump: all candidates are equally sure
+        plan, task = ReviewPlan("risk", control=held(0.8), capacity=capacity, audit=audit), BINARY
+        two = binary(0.6, 0.9)
+    found = attention(tmp_path, plan, task, time)
+    found.look([f"w{n}" for n in range(1000)], two * 500, ["model"] * 1000, {})
+    time.micros += 1_000_000
+    found.tick(queue)  # 43 million candidates are expected until midnight
+    names = [f"p{n}" for n in range(rows)]
+    looks = found.look(names, two * (rows // 2), ["model"] * rows, {})
+    candidates, others = looks[::2], looks[1::2]
+    assert {k.chance for k in others if k.why} == {audit}
+    (thinned,) = {k.drawn for k in candidates if k.why not in ("", AUDIT)}
+    assert thinned is not None and 0.1 < thinned < 0.7
+    for some in (candidates, others):
+        chance = next(k.chance for k in some if k.why)
+        off = math.sqrt(len(some) * (1 - chance) / chance)  # of the sum of weights, one standard deviation
+        assert abs(sum(1 / k.chance for k in some if k.why) - len(some)) < 4 * off
+    # people overturn every candidate, and nothing else
+    items = [found.item(name, {}, {"prediction": 1.0}, look) for name, look in zip(names, looks, strict=True)]
+    made = [
+        Reviewed(item, State.DECIDED, 0.0 if n % 2 == 0 else 1.0)
+        for n, item in enumerate(items)
+        if looks[n].why
+    ]
+    alone = sum(k.why in ("", AUDIT) for k in candidates)
+    told = overturned(made, by_chance=True)
+    assert told.share is not None
+    assert abs(told.share - alone / (alone + len(others))) < 4 * 0.5 / math.sqrt(told.settled)
 
 
 def test_the_next_day_begins_anew(tmp_path: Path) -> None:

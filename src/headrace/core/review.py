@@ -78,8 +78,9 @@ class Item:
 
     id: of the prediction, or of a row. source: `TRAFFIC`, or whose rows. answer: prediction, probability and
     what else was answered. why: it was sent. asked, deadline: when it came, and by when a decision counts (0:
-    at any time). chance: of being sent; its label weighs the inverse. wanted: how many decide.
-    choices: what may be decided, empty for numbers. stands: what stands without a decision: model, or none.
+    at any time). chance: of being sent, for whatever reason; its label weighs the inverse. wanted: how many
+    decide. choices: what may be decided, empty for numbers. stands: what stands without a decision: model, or
+    none. drawn: the chance in the draw that picked it, `why`, alone (None: it is `chance`).
     """
 
     id: str
@@ -94,6 +95,7 @@ class Item:
     source: str = TRAFFIC
     choices: tuple[Label, ...] = ()
     stands: str = "model"
+    drawn: float | None = None
 
 
 @dataclass(frozen=True)

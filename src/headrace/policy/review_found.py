@@ -28,8 +28,8 @@ class Overturned:
     """How many of some answers reviewers decided otherwise.
 
     asked, settled: items, and those with a decision. share: of the answers that these stand for, each
-    weighted by one over its chance of being asked (Horvitz & Thompson 1952, JASA 47; divided by the
-    weights' sum: Hájek 1971). low, high: Wilson's interval (1927, JASA 22) at 95% with Kish's effective
+    weighted by one over its chance in the draw that picked it (Horvitz & Thompson 1952, JASA 47; divided by
+    the weights' sum: Hájek 1971). low, high: Wilson's interval (1927, JASA 22) at 95% with Kish's effective
     number of decisions (1965). Items that nobody decided in time are taken to be like the others.
     """
 
@@ -68,7 +68,7 @@ def overturned(items: Iterable[Reviewed], *, by_chance: bool) -> Overturned:
     what the rule sent."""
     mine = [i for i in items if (i.item.why == AUDIT) == by_chance]
     told = [
-        (1.0 / i.item.chance, i.decision != i.item.answer.get("prediction"))
+        (1.0 / (i.item.drawn or i.item.chance), i.decision != i.item.answer.get("prediction"))
         for i in mine
         if i.state is State.DECIDED and i.item.answer.get("prediction") is not None
     ]

@@ -29,13 +29,15 @@ FALLBACK, RULE = "fallback", "rule"
 
 @dataclass(frozen=True)
 class Look:
-    """What becomes of an answer. why: a person is to look (empty: nobody is). chance: of being asked, when
-    that was decided. over: the plan would send it, and the reviewers can't manage more (chance may still have
-    picked it)."""
+    """What becomes of an answer. why: a person is to look (empty: nobody is). chance: of being asked, for
+    whatever reason, when that was decided. over: the plan would send it, and the reviewers can't manage more
+    (chance may still have picked it). drawn: the chance in the draw that picked it alone, where
+    that is another number (a candidate that is not drawn as such may be drawn for the audit)."""
 
     why: str = ""
     chance: float = 1.0
     over: bool = False
+    drawn: float | None = None
 
 
 NOBODY = Look()
@@ -137,19 +139,19 @@ class Attention:
             asked = [self._asks(a, b, s) for a, b, s in zip(answers, by, sures, strict=True)]
         told = []
         for name, why, sure in zip(names, asked, sures, strict=True):
-            over = False
+            over, chance = False, 0.0
             if why:
                 pace.candidates += 1
                 if not math.isnan(sure):
                     self._recent.append(sure)
                 chance = self._chance(sure)
                 if chance >= 1.0 or (chance > 0.0 and drawn(self._salt, name, chance)):
-                    told.append(Look(why, chance))
+                    told.append(_asked(why, chance, pace.audit))
                     continue
                 over = True
                 pace.missed += 1
             if pace.audit and drawn(self._salt + AUDIT, name, pace.audit):
-                told.append(Look(AUDIT, pace.audit, over))
+                told.append(_asked(AUDIT, pace.audit, chance, over))
             else:
                 told.append(Look(over=True) if over else NOBODY)
         return told
@@ -167,6 +169,7 @@ class Attention:
             asked=now,
             deadline=now + plan.deadline_us,
             chance=look.chance,
+            drawn=look.drawn,
             wanted=2 if two else 1,
             choices=self._labels,
             stands=plan.fallback,
@@ -309,6 +312,13 @@ class Attention:
         texts = np.empty(len(values), object)
         texts[:] = [NULL_TEXT if v is None else v for v in values]
         return texts
+
+
+def _asked(why: str, drawn: float, otherwise: float, over: bool = False) -> Look:
+    """A row that is asked about: its chance in the draw that picked it, and in the other one."""
+    if otherwise <= 0.0 or drawn >= 1.0:
+        return Look(why, drawn, over)
+    return Look(why, drawn + (1.0 - drawn) * otherwise, over, drawn)
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[Any]:
