@@ -14,12 +14,14 @@ from headrace.core.event import Draft
 from headrace.core.watching import Family, Reading
 from headrace.logs.compact import compact
 from headrace.logs.labels import LabelBook
+from headrace.release.watching import Prices
 from headrace.stores.lease import Lease
 from headrace.stores.watch_file import WatchFile
 from headrace.watch import tick as tick_room
 from headrace.watch.facts import Facts
 from headrace.watch.readings import Asked, readings
 from headrace.watch.rows import MOST, LiveRows, live_rows
+from headrace.watch.service import Look
 from headrace.watch.tick import LOCK, Hooks, Judged
 from headrace.watch.watched import Shelf
 from headrace.watch.windows import Side, tallied, window_of
@@ -371,6 +373,109 @@ def test_silence_is_a_fault_where_a_bound_is_stated(tmp_path: Path) -> None:
     assert world.told() == [("champion", 0, 1, 60), ("champion", 1, 2, 0)]
     silent = [f.reading for f in told(world, check="silent")]
     assert [r.exceeds for r in silent] == [False, True]
+
+
+def silent_in(folder: Path) -> LiveWorld:
+    """A world in which half an hour without an answer is a fault; three hours were answered."""
+    plan = replace(WINDOW, health=replace(WINDOW.health, silent_us=HOUR // 2))
+    world = LiveWorld(folder / ".headrace", plan)
+    for i in range(3):
+        world.write(world.answers(START + i * HOUR, 200))
+        world.at(i + 1).tick()
+    return world
+
+
+def silence_told(world: LiveWorld) -> list[tuple[str, int, bool]]:
+    """Release, first hour, and whether it is a fault."""
+    found = told(world, check="silent")
+    return sorted(
+        (f.window.release, (f.window.start - START) // HOUR, f.reading.exceeds)
+        for f in found
+        if f.window.start >= START + 3 * HOUR
+    )
+
+
+def test_an_outage_that_begins_with_a_promotion_is_the_new_champions(tmp_path: Path) -> None:
+    world = silent_in(tmp_path)
+    world.promote(Shelf(world.store)("r1").plan, "r2")
+    for hour in range(4, 8):
+        world.at(hour).tick()
+    assert world.told()[3:] == [("champion", 3, 4, 0)]
+    assert silence_told(world) == [("r2", 3, True)]
+    world.write(world.answers(START + 8 * HOUR, 200, release="r2"))
+    world.at(9).tick()
+    assert world.told()[4:] == [("champion", 8, 9, 200)]
+
+
+def test_a_service_that_never_answered_is_in_no_outage(tmp_path: Path) -> None:
+    plan = replace(WINDOW, health=replace(WINDOW.health, silent_us=HOUR // 2))
+    world = LiveWorld(tmp_path / ".headrace", plan)
+    world.write(world.answers(START, 200, arm="batch", route="batch"))
+    for hour in range(1, 4):
+        world.at(hour).tick()
+    assert world.told() == [("batch", 0, 1, 200)]
+
+
+def test_a_promotion_within_a_window_is_no_silence_and_the_service_is_judged_once(tmp_path: Path) -> None:
+    world = silent_in(tmp_path)
+    sixth = HOUR // 6
+    world.write(world.answers(START + 3 * HOUR, 100, span=sixth))
+    world.now = START + 3 * HOUR + sixth
+    world.promote(Shelf(world.store)("r1").plan, "r2")
+    world.write(world.answers(START + 3 * HOUR + sixth, 500, span=5 * sixth, release="r2"))
+    world.at(4).tick()
+    assert world.told()[3:] == [("champion", 3, 4, 100), ("champion", 3, 4, 500)]
+    assert silence_told(world) == [("r2", 3, False)]
+    volumes = [f for f in told(world, check="volume") if f.window.start == START + 3 * HOUR]
+    assert [(f.window.release, f.reading.n) for f in volumes] == [("r2", 600)]
+
+
+def test_a_canary_that_takes_all_is_no_silence_and_its_outage_is_seen(tmp_path: Path) -> None:
+    world = silent_in(tmp_path)
+    world.promote(WINDOW, "r2", champion=False)
+    world.write(world.answers(START + 3 * HOUR, 100, span=HOUR // 6))
+    world.write(world.answers(START + 3 * HOUR, 500, release="r2", arm="canary"))
+    for hour in range(4, 10):
+        world.write(world.answers(START + hour * HOUR, 500, release="r2", arm="canary"))
+        world.at(hour).tick()
+    world.at(10).tick()
+    assert silence_told(world) == [("r1", 3, False)]
+    for hour in range(11, 14):
+        world.at(hour).tick()
+    # From the newest span in which anybody answered: the days before say nothing of the outage.
+    assert silence_told(world) == [("r1", 3, False), ("r1", 9, True)]
+
+
+def test_what_the_service_failed_at_and_what_it_costs_is_of_all_its_arms(tmp_path: Path) -> None:
+    plan = replace(WINDOW, prices=Prices(machine_hour=0.4, unit="EUR"))
+    world = LiveWorld(tmp_path / ".headrace", plan)
+    world.promote(WINDOW, "r2", champion=False)
+    seen: dict[str, int] = {"200": 0, "500": 0}
+    world.tick(servers=lambda: {"one": Look(dict(seen), 1)})
+    world.write(world.answers(START, 100))
+    world.write(world.answers(START, 900, release="r2", arm="canary"))
+    seen.update({"200": 1000, "500": 5})
+    world.now = START + HOUR - 1
+    world.tick(servers=lambda: {"one": Look(dict(seen), 1)})
+    world.at(1).tick()
+    found = {(f.window.arm, f.reading.check): f.reading for f in told(world)}
+    failed = found["champion", "errors"]
+    assert failed.value == pytest.approx(5 / 1005) and not failed.exceeds
+    assert found["champion", "per_1000"].value == pytest.approx(0.4)
+    assert found["canary", "errors"].value == 0
+
+
+def test_what_came_for_a_span_that_was_passed_over_is_told_as_late(world: LiveWorld) -> None:
+    for hour in (0, 2):
+        world.write(world.answers(START + hour * HOUR, 100))
+        world.at(hour + 1).tick()
+    world.write(world.answers(START + HOUR, 500))
+    world.write(world.answers(START, 3))
+    done = world.tick()
+    assert (done.late, done.arrived) == (503, 0)
+    world.write(world.answers(START + 3 * HOUR, 100))
+    assert world.at(4).tick().late == 0
+    assert world.told() == [("champion", hour, hour + 1, 100) for hour in (0, 2, 3)]
 
 
 def test_counts_of_machines_with_logs_of_their_own_add_up(tmp_path: Path) -> None:

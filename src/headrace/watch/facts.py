@@ -27,10 +27,11 @@ class Facts:
 
     thin: it has fewer answers than a window should: judged for that alone. volume: answers of the whole
     service over it, past: over windows before it (empty: of an arm whose share of traffic is set by others).
-    service: what servers counted of themselves. rows: reads the window's rows again, evenly chosen ones where
-    it is told how many. kept: a place for bytes by name that are made once, such as thresholds:
-    `kept(name, make)`. judge: what the release's answers are judged by once truth is known. truths: the
-    newest labels of predictions, by id.
+    newest: when the service last answered in it, whichever arm did; 0: it did not. crowned: whether the
+    window's release was champion when it ended. service: what servers counted of themselves. rows: reads the
+    window's rows again, evenly chosen ones where it is told how many. kept: a place for bytes by name that
+    are made once, such as thresholds: `kept(name, make)`. judge: what the release's answers are judged by
+    once truth is known. truths: the newest labels of predictions, by id.
     """
 
     watched: Watched
@@ -39,6 +40,8 @@ class Facts:
     thin: bool
     volume: Volume
     past: Sequence[Volume]
+    newest: int
+    crowned: bool
     service: Service
     rows: Callable[[int | None], LiveRows]
     kept: Callable[[str, Callable[[], bytes]], bytes]
@@ -78,8 +81,9 @@ class Facts:
 
     @property
     def champion(self) -> bool:
-        """Whether it is of the champion's arm, to which what concerns the whole service is written."""
-        return self.window.arm == "champion"
+        """Whether it is the window to which what concerns the whole service is written: of the champion's
+        arm, and where there were two champions that of the later one."""
+        return self.window.arm == "champion" and self.crowned
 
 
 Check = Callable[[Facts], Iterable[Reading]]

@@ -32,16 +32,17 @@ def quality(facts: Facts) -> Iterator[Reading]:
     yield from qualities.freshness(of.traffic, plan.ignore)
     if facts.champion:
         yield qualities.volume(facts.volume, facts.past, facts.rate * VOLUME_SHARE)
-        last = of.traffic.last or facts.window.start
+        last = facts.newest or facts.window.start
         yield from qualities.silence(facts.window.end - last, plan.health.silent_us, of.window.rows)
 
 
 def health(facts: Facts) -> Iterator[Reading]:
-    """Latency, errors, fallbacks, uptime; of the champion's arm also what servers say."""
+    """Latency, errors, fallbacks, uptime; of the champion's arm also what servers say: of all
+    arms, as they do not tell which one a request was for."""
     bounds, traffic = facts.watched.plan.health, facts.tallied.traffic
     service = facts.service if facts.champion else Service()
     yield from healths.latency(traffic, bounds.p99_us)
-    yield healths.errors(traffic, service, bounds.errors)
+    yield healths.errors(traffic, service, bounds.errors, facts.volume.rows)
     yield from healths.fallbacks(traffic, bounds.fallback)
     if facts.champion:
         yield from healths.uptime(traffic, facts.window.start, facts.window.end)
@@ -50,12 +51,11 @@ def health(facts: Facts) -> Iterator[Reading]:
 
 
 def cost(facts: Facts) -> Iterator[Reading]:
-    """What 1,000 predictions cost; machines are paid for with the champion's."""
+    """What 1,000 predictions cost; told of the champion's, as all arms share the machines."""
     span, traffic = facts.window.end - facts.window.start, facts.tallied.traffic
     if facts.champion:
-        yield costs.per_1000(
-            facts.watched.plan.prices, traffic.rows, traffic.reviews, span, facts.service.workers
-        )
+        prices, workers = facts.watched.plan.prices, facts.service.workers
+        yield costs.per_1000(prices, traffic.rows, traffic.reviews, span, workers, facts.volume.rows)
 
 
 def estimated(facts: Facts) -> Iterable[Reading]:

@@ -16,10 +16,11 @@ _CHAMPION = "champion"
 _MOST = 1500
 """Windows that are looked back on, at most; and ten weeks."""
 _WEEKS = 70 * 86_400_000_000
+_ANSWERS = "s.arm NOT IN ('shadow', 'batch')"
 _ANSWERED = (
-    "FROM piece WHERE stream IN (SELECT id FROM stream WHERE arm NOT IN ('shadow', 'batch')) "
-    "AND start >= ? AND start < ?"
+    f"FROM piece WHERE stream IN (SELECT s.id FROM stream s WHERE {_ANSWERS}) AND start >= ? AND start < ?"
 )
+_OF_STREAM = "SELECT max(start) FROM piece WHERE stream = s.id AND start >= ? AND start < ?"
 
 
 class Past:
@@ -51,7 +52,7 @@ class Past:
         """Whether so few answers are far fewer than usual, where usually there would be enough to judge; or
         whether it was silent for longer than it may be."""
         silent = watched.plan.health.silent_us
-        if silent is not None and end - max(self._last(start, end), start) > silent:
+        if silent is not None and end - max(self.last(start, end), start) > silent:
             return True
         now, past = self.volumes(watched, Window(watched.release, _CHAMPION, start, end, rows))
         if len(past) < PAST:
@@ -70,7 +71,17 @@ class Past:
         found = self._file.rows(f"SELECT coalesce(sum(rows), 0) {_ANSWERED}", (start, end))
         return Volume(found[0][0], end - start, phase_of(start, watched.plan.zone))
 
-    def _last(self, start: int, end: int) -> int:
-        """When the newest answer in a span was given; 0: there was none."""
-        found = self._file.rows(f"SELECT traffic {_ANSWERED}", (start, end))
+    def last(self, start: int, end: int) -> int:
+        """When the newest answer of any arm in a span was given; 0: there was none."""
+        found = self._file.rows(
+            f"SELECT p.traffic FROM stream s JOIN piece p ON p.stream = s.id AND p.start = ({_OF_STREAM}) "
+            f"WHERE {_ANSWERS}",
+            (start, end),
+        )
         return max((Traffic.from_bytes(t).last for (t,) in found), default=0)
+
+    def newest(self, before: int) -> int:
+        """The beginning of the newest span in which any arm answered, of those that begin before a moment; 0
+        where there is none."""
+        found = self._file.rows(f"SELECT max(({_OF_STREAM})) FROM stream s WHERE {_ANSWERS}", (0, before))
+        return int(found[0][0] or 0)

@@ -55,6 +55,7 @@ LOCK = "watch.lock"
 """The file in the store's folder that the one who ticks holds."""
 TOLD = 20
 """Readings that exceed and that the ledger's event names; the watch file has all."""
+_CHAMPION = "champion"
 _DAY = 86_400_000_000
 
 
@@ -170,6 +171,7 @@ class _Tick:
             self._file.drop_unjudged()
         self._take()
         look(self._file, self._now, self._place.servers)
+        self._expect()
         for stream, (release, arm) in sorted(self._file.streams().items()):
             self._judge_arrived(stream, self._shelf(release), arm)
         self._judge_labelled()
@@ -191,14 +193,27 @@ class _Tick:
         self._done.taken = take(self._file, self._place.folder / LOG, counting, pieces, self._place.progress)
         self._done.late = late(self._file, pieces.touched)
 
+    def _expect(self) -> None:
+        """A champion that never answered is watched too, where the service did before: it may be why."""
+        if self._arms.champion and self._past.newest(self._now):
+            with self._file.changing():
+                self._file.stream(self._arms.champion, _CHAMPION)
+
+    def _since(self, watched: Watched) -> int:
+        """Where an outage under the present champion begins at the earliest: all have answered until then, or
+        another was champion. Time in which others answered in its place says nothing of what is missing."""
+        newest = self._past.newest(self._now)
+        return watched.last_end(max(newest, self._arms.since)) if newest else 0
+
     def _judge_arrived(self, stream: int, watched: Watched, arm: str) -> None:
-        live = (watched.release, arm) in self._arms.live and arm == "champion"
+        live = arm == _CHAMPION and watched.release == self._arms.champion
 
         def starving(start: int, end: int, rows: int) -> bool:
             return live and self._past.starves(watched, start, end, self._rate(watched, start, end), rows)
 
         upto = self._now - self._place.grace_us
-        for window in arrived(self._file, stream, watched, arm, upto, starving):
+        since = self._since(watched) if live else 0
+        for window in arrived(self._file, stream, watched, arm, upto, starving, since):
             self._judge(stream, watched, window, Side.ARRIVED, None)
             if watched.plan.window_rows:
                 with self._file.changing():
@@ -296,6 +311,8 @@ class _Tick:
             window.rows < watched.needed,
             volume,
             past,
+            self._past.last(window.start, window.end),
+            self._arms.of("", _CHAMPION, window.end - 1) in ("", watched.release),
             service_of(self._file, window.start, window.end),
             Reread(partial(self._rows, watched, window)),
             self._kept,

@@ -107,12 +107,13 @@ def arrived(
     arm: str,
     upto: int,
     starving: Callable[[int, int, int], bool],
+    since: int = 0,
 ) -> Iterator[Window]:
     """The complete windows of a stream that were not judged yet, oldest first. To be judged one after the
     other: what comes after one is looked for when it is.
 
     upto: spans that end by then are complete. starving: (start, end, rows) whether so few answers are
-    themselves what is to be told.
+    themselves what is to be told. since: where an outage begins at the earliest; 0: that is not known.
     """
     after = file.judged_upto(stream)
     start, rows, end = None, 0, after or 0
@@ -125,7 +126,7 @@ def arrived(
         if rows >= watched.needed:
             yield Window(watched.release, arm, start, stop, rows)
             start, rows = None, 0
-    yield from _hungry(file, stream, watched, arm, (start, end, rows), upto, starving)
+    yield from _hungry(file, stream, watched, arm, (start, max(end, since), rows), upto, starving)
 
 
 def _hungry(
@@ -173,10 +174,14 @@ def tallied(file: WatchFile, stream: int, window: Window, judged: int | None = N
 
 
 def late(file: WatchFile, touched: Collection[tuple[int, int]]) -> int:
-    """Answers in judged windows that came after they were judged; of windows with these spans of streams."""
-    held = ((stream, file.window_at(stream, start)) for stream, start in touched)
-    found = {kept.id: (stream, kept) for stream, kept in held if kept is not None}
-    return sum(late_in(file, stream, kept) for stream, kept in found.values())
+    """Answers that came after their window was judged, in windows with these spans of streams; and those of
+    these spans that had none when a later one was judged, and so are in no window."""
+    held = [(stream, start, file.window_at(stream, start)) for stream, start in touched]
+    found = {kept.id: (stream, kept) for stream, _, kept in held if kept is not None}
+    upto = {stream: file.judged_upto(stream) or 0 for stream, _ in touched}
+    passed = [(s, start) for s, start, kept in held if kept is None and start < upto[s]]
+    between = sum(rows for s, start in passed for *_, rows in file.spans(s, start, start + 1))
+    return between + sum(late_in(file, stream, kept) for stream, kept in found.values())
 
 
 def late_in(file: WatchFile, stream: int, kept: Kept) -> int:

@@ -87,6 +87,17 @@ def test_errors_are_answers_that_no_release_gave_and_requests_that_got_none() ->
     assert errors(Traffic(), Service(), 0.01).why_none
 
 
+def test_what_the_service_failed_at_is_a_share_of_what_all_arms_answered() -> None:
+    server = Service({"200": 9950.0, "500": 50.0}, looks=1)
+    arm = errors(traffic(900), server, 0.01, answered=9950)
+    assert arm.value == pytest.approx(0.005) and not arm.exceeds
+    both = errors(traffic(900, unanswered=90), server, 0.01, answered=9950)
+    assert both.value == pytest.approx(0.1 + 0.9 * 0.005) and both.exceeds
+    assert both.where == "90 of 900 had no release's answer; 50 of the whole service's 10,000 had none"
+    none = errors(Traffic(), server, 0.001, answered=9950)
+    assert none.value == pytest.approx(0.005) and none.exceeds
+
+
 def test_fallbacks_are_told_by_cause() -> None:
     by = {
         "model": 900,
@@ -124,6 +135,8 @@ def test_cost_counts_machines_people_and_calls() -> None:
     told = per_1000(prices, 10_000, 4, HOUR, workers=2)
     assert told.value == pytest.approx((4 + 10 + 6) / 10) and told.exceeds
     assert told.details == {"machines": 4.0, "reviews": 6.0, "predictions": 10.0}
+    shared = per_1000(prices, 1_000, 4, HOUR, workers=2, answered=10_000)
+    assert shared.value == pytest.approx((0.4 + 1 + 6) / 1) and shared.details["machines"] == 0.4
     assert per_1000(None, 10, 0, HOUR, 1).why_none and per_1000(prices, 0, 0, HOUR, 1).why_none
 
 

@@ -24,14 +24,17 @@ class Prices(Protocol):
     def unit(self) -> str: ...
 
 
-def per_1000(prices: Prices | None, rows: int, reviews: int, span_us: int, workers: int) -> Reading:
+def per_1000(
+    prices: Prices | None, rows: int, reviews: int, span_us: int, workers: int, answered: int = 0
+) -> Reading:
     """What 1,000 predictions of a window cost: machines by the hour, whether or not they answered, reviews
-    and predictions by the piece. workers: processes that answered (at least one is paid for)."""
+    and predictions by the piece. workers: processes that answered (at least one is paid for). answered:
+    predictions of all that share the machines, where that is more than the window's own."""
     if prices is None:
         return Reading(Family.COST, "per_1000", why_none="no prices are declared (`watch: {costs: ...}`)")
     if not rows:
         return Reading(Family.COST, "per_1000", unit=prices.unit, why_none="no answers")
-    machines = prices.machine_hour * max(workers, 1) * span_us / _HOUR
+    machines = prices.machine_hour * max(workers, 1) * span_us / _HOUR * rows / max(answered, rows)
     people, calls = prices.review * reviews, prices.prediction * rows
     value = (machines + people + calls) / rows * 1000
     bound = prices.per_1000

@@ -86,18 +86,24 @@ def latency(traffic: Traffic, p99_us: int | None) -> Iterator[Reading]:
         )
 
 
-def errors(traffic: Traffic, service: Service, bound: float) -> Reading:
+def errors(traffic: Traffic, service: Service, bound: float, answered: int = 0) -> Reading:
     """Share of answers that no release gave: another answer was given, or none at all (a status of 500 and
-    more, where the server's processes tell)."""
+    more, where the server's processes tell). answered: answers of all that the service's requests were for,
+    where these are more than the window's own: an arm fails as often as the service does."""
     failed = service.share("5") * service.requests
-    total = traffic.rows + failed
-    if not total:
+    requests = max(answered, traffic.rows) + failed
+    if not requests:
         return Reading(Family.HEALTH, "errors", unit="share", why_none="no answers")
-    lost = traffic.unanswered + failed
-    value = lost / total
-    over = value > bound and lost >= SEVERAL
-    told = f"{lost:,.0f} of {total:,.0f} had no release's answer" if over else ""
-    return Reading(Family.HEALTH, "errors", "", value, bound, over, n=round(total), unit="share", where=told)
+    own = traffic.share(traffic.unanswered)
+    value = own + (1 - own) * failed / requests
+    over = value > bound and traffic.unanswered + failed >= SEVERAL
+    told = f"{traffic.unanswered + failed:,.0f} of {requests:,.0f} had no release's answer"
+    if requests - failed > traffic.rows:
+        told = f"{traffic.unanswered:,} of {traffic.rows:,} had no release's answer"
+        told += f"; {failed:,.0f} of the whole service's {requests:,.0f} had none" if failed else ""
+    n = round(traffic.rows + failed)
+    where = told if over else ""
+    return Reading(Family.HEALTH, "errors", "", value, bound, over, n=n, unit="share", where=where)
 
 
 def fallbacks(traffic: Traffic, bound: float) -> Iterator[Reading]:
