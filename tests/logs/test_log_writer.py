@@ -86,6 +86,19 @@ def test_too_much_waiting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(list(read(tmp_path))) == 501
 
 
+def test_no_entries_ask_whether_it_takes_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    log, told = LogWriter(tmp_path, worker="w", mode="durable"), []
+    disk.free.clear()
+    log.append((), told.append)
+    assert told == [None], "nobody waits for the disk"
+    disk.free.set()
+    log.close()
+    with pytest.raises(StoreError, match="closed"):
+        log.append((), told.append)
+    assert list(read(tmp_path)) == []
+
+
 def test_relayed_answers_come_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
     calls: list[Callable[[], None]] = []

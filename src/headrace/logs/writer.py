@@ -145,8 +145,12 @@ class LogWriter:
                     why="the disk is slower than answers are given",
                     fix="ask more slowly, or give the log a faster disk",
                 )
-            self._taken += len(entries)
-            self._queue.append((entries, done))
+            if entries:
+                self._taken += len(entries)
+                self._queue.append((entries, done))
+        if not entries:
+            done(None)
+            return
         if self._durable or self._taken - self._settled > self._most // 4:
             self._ring()
         if not self._durable:

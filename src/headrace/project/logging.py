@@ -124,8 +124,12 @@ class Logging(ProjectBase):
                 secret = secret_of([how], serving.pii_key)
                 values[treated_text(of, name, how, secret) or name] = None
         subject = Subject(of, tuple(values), units=plan.unit == of)
+        erased = erase(
+            self.log_folder, subject, self.store, self._book(), clock=self._clock, actor=self.actor
+        )
+        # Behind the log, which may refuse: nothing is erased then.
         SqliteReviews(self.root / STORE_DIR / REVIEWS).erase(of, tuple(values))
-        return erase(self.log_folder, subject, self.store, self._book(), clock=self._clock, actor=self.actor)
+        return erased
 
     def _wanted(self) -> Plan:
         """How the spec wants answers to be kept; without a spec, how the champion does."""
