@@ -11,7 +11,7 @@ import pytest
 
 from headrace.core.errors import DataError, Problem, StoreError
 from headrace.core.review import AUDIT, Item, Reviewed, State
-from headrace.logs.labels import LabelBook
+from headrace.logs.labels import LabelBook, Taken
 from headrace.serve.reviewing import (
     Room,
     Settler,
@@ -51,7 +51,7 @@ class Office:
         self.queue = SqliteReviews(folder / "reviews.db")
         self.book = LabelBook(folder / "log", clock=self.clock)
         self.store = EmbeddedStore(folder)
-        self.room = Room(self.queue, lambda rows: self.book.take(list(rows)), self.clock)
+        self.room = Room(self.queue, lambda rows: self.book.take(list(rows), reviewed=True), self.clock)
 
     def send(self, name: str, **changes: Any) -> None:
         fields: dict[str, Any] = {
@@ -184,7 +184,7 @@ def test_what_could_not_be_written_is_settled_later(office: Office) -> None:
     office.send("p1")
     office.queue.decide("p1", "ann", True, now=MICROS)
 
-    def refuse(rows: object) -> None:
+    def refuse(rows: object) -> Taken:
         raise StoreError("the disk is full")
 
     with pytest.raises(StoreError):
@@ -194,6 +194,37 @@ def test_what_could_not_be_written_is_settled_later(office: Office) -> None:
     settler.close()
     assert office.known() == [("p1", True, 1.0, "review")]
     assert len(list(office.store.read(kinds=["review.settled"]))) == 1
+
+
+def test_nobody_else_takes_the_name_of_a_decisions_label(office: Office) -> None:
+    office.send("p1")
+    sent = {"id": "p1", "label": True, "event_id": "review p1"}
+    told = office.book.take([{"id": "p1", "label": True}, sent], source="a caller")
+    assert (told.new, told.refused, told.problems[0].where) == (1, 1, "[1].event_id")
+    decide(office.room, "ann", {"id": "p1", "decision": False})
+    assert office.known() == [("p1", True, None, "a caller"), ("p1", False, 1.0, "review")]
+
+
+def test_a_decision_that_is_refused_as_a_label_is_not_lost(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody's label had its name before names were kept for reviewers."""
+    office.book.take([{"id": "p1", "label": True, "event_id": "review p1"}], source="a caller", reviewed=True)
+    for name in ("p1", "p2"):
+        office.send(name)
+    with pytest.raises(DataError, match="the labels refuse it"):
+        decide(office.room, "ann", {"id": "p1", "decision": False})
+    decide(office.room, "ann", {"id": "p2", "decision": False})
+    caplog.clear()
+    assert settle(office.room, office.store, actor="me") == {"decided": 1, "expired": 0, "overturned": 1}
+    assert "the decision on p1 is refused as a label" in caplog.text
+    assert [i.item.id for i in office.queue.settled()] == ["p1"]
+    assert settle(office.room, office.store, actor="me")["decided"] == 0
+    assert len(list(office.store.read(kinds=["review.settled"]))) == 1
+    office.book.erase(["p1"], "", [])
+    assert settle(office.room, office.store, actor="me")["decided"] == 1
+    assert ("p1", False, 1.0, "review") in office.known()
+    assert office.queue.settled() == []
 
 
 def problems(work: Callable[[], object]) -> tuple[Problem, ...]:

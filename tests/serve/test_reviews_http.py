@@ -43,7 +43,9 @@ class Site:
         self.queue = SqliteReviews(folder / "reviews.db")
         self.people = Reviewers(release.store, self.queue, holder="here")
         self.book = LabelBook(folder / "log")
-        room = Room(SqliteReviews(folder / "reviews.db"), lambda rows: self.book.take(list(rows)))
+        room = Room(
+            SqliteReviews(folder / "reviews.db"), lambda rows: self.book.take(list(rows), reviewed=True)
+        )
         self.client = Client(
             assemble(live, Intakes(release.store, live), people=self.people, room=room, guard=guard)
         )

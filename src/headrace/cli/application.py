@@ -192,7 +192,8 @@ def _people(
     holder = f"{wanted.place}-{os.getpid()}"
     people = Reviewers(store, queue, holder=holder, loaded=lambda: live.scene.served)
     book = LabelBook(folder / LOG, clock=clock)
-    room = Room(SqliteReviews(folder / REVIEWS), lambda rows: book.take(list(rows)), clock)
+    desk = SqliteReviews(folder / REVIEWS)
+    room = Room(desk, lambda rows: book.take(list(rows), reviewed=True), clock)
     closing.append(people.close)
     if wanted.place == 0:
         closing.append(Settler(room, store).close)

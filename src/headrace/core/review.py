@@ -17,6 +17,8 @@ TRAFFIC = "traffic"
 """Where an item comes from that a server sent; others come from a run's rows (`rows: RUN`)."""
 AUDIT = "drawn by chance"
 """`Item.why` of what the random share picked."""
+EVENT = "review "
+"""What the `event_id` of a reviewer's label begins with; behind it is the item's id."""
 
 
 @dataclass(frozen=True)

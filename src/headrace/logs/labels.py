@@ -19,8 +19,9 @@ import msgspec
 from headrace.core.clock import Clock, micros, system_clock
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, Problem, StoreError
+from headrace.core.review import EVENT as REVIEWED
 from headrace.core.spelled import spelled
-from headrace.logs.label_rows import INPUT, LABEL, Row, mistakes, row_of
+from headrace.logs.label_rows import EVENT, INPUT, LABEL, Row, mistakes, row_of
 
 FILE = "labels.db"
 MOST = 10_000
@@ -116,10 +117,11 @@ class LabelBook:
         self._treat = treat
         self._fit = fit
 
-    def take(self, rows: Any, *, source: str = "", first: int = 0) -> Taken:
+    def take(self, rows: Any, *, source: str = "", first: int = 0, reviewed: bool = False) -> Taken:
         """Keep labels as sent: an object or a list of such, each with `label` (text, number, truth; null
         withdraws what was said) and either `id` (the prediction's) or `input_NAME` for columns of the inputs
         that tell the prediction; also `weight`, `source`, and `event_id`, which names this very message.
+        Those that begin with "review " name reviewers' decisions: only with `reviewed` are they taken.
 
         Each row is kept or refused by itself. A row whose value is the newest that is known of the same
         prediction or inputs is known; one with a known `event_id` too, if it says the same. Problems tell
@@ -139,6 +141,8 @@ class LabelBook:
         for i, row in enumerate(given):
             where = f"[{first + i}]" if isinstance(rows, list) else ""
             problems, kept = self._checked(row, where, source)
+            if kept is not None and not reviewed and (kept.event or "").startswith(REVIEWED):
+                problems, kept = [_reserved(where)], None
             if kept is None:
                 taken.refused += 1
                 taken.problems += problems
@@ -358,6 +362,15 @@ def _newest(db: sqlite3.Connection, row: Row) -> tuple[tuple[str, float | None] 
         "SELECT value, weight FROM label WHERE id = ? ORDER BY number DESC LIMIT 1", (found,)
     ).fetchone()
     return None if newest is None else (newest[0], newest[1]), found
+
+
+def _reserved(where: str) -> Problem:
+    at = f"{where}." if where else ""
+    return Problem(
+        f"an {EVENT} that begins with {REVIEWED!r} names a reviewer's decision",
+        f"{at}{EVENT}",
+        fix="send another, or none",
+    )
 
 
 def _other(row: Row) -> Problem:

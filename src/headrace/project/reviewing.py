@@ -35,7 +35,8 @@ class Reviewing(Logging):
         """The queue, and the labels that decisions become: what `serve.reviewing` works with."""
         from headrace.serve.reviewing import Room
 
-        return Room(self.reviews(), lambda rows: self._book().take(list(rows)), self._clock)
+        book = self._book()
+        return Room(self.reviews(), lambda rows: book.take(list(rows), reviewed=True), self._clock)
 
     def review_next(
         self,

@@ -5,12 +5,13 @@ Who reviews is said by the caller of these functions (a token's name), never by 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from headrace.core.clock import Clock, from_micros, iso, micros, parse_duration, system_clock
 from headrace.core.codec import to_plain
@@ -18,7 +19,7 @@ from headrace.core.digest import digest
 from headrace.core.errors import DataError, Problem, StoreError, did_you_mean
 from headrace.core.event import Draft
 from headrace.core.ports import ReviewQueue, Store
-from headrace.core.review import TRAFFIC, Reviewed, State
+from headrace.core.review import EVENT, TRAFFIC, Reviewed, State
 from headrace.policy.review_found import agreement, overturned, pairs_of
 
 LEASE = "15 min"
@@ -30,9 +31,22 @@ TEXT = 10_000
 SOURCE = "review"
 """Who says so, of a label that a reviewer gave."""
 
-Keep = Callable[[Sequence[Mapping[str, Any]]], object]
+_AT_ONCE = 1000
+
+
+class Kept(Protocol):
+    """What became of labels: how many were refused, and why."""
+
+    @property
+    def refused(self) -> int: ...
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+
+
+Keep = Callable[[Sequence[Mapping[str, Any]]], Kept]
 """Keeps labels: rows with id, label, weight, source and event_id, as `logs.labels.LabelBook.take` reads."""
 
+_LOG = logging.getLogger("headrace.serve")
 _MICRO = timedelta(microseconds=1)
 
 
@@ -69,7 +83,8 @@ def decide(room: Room, reviewer: str, request: Any) -> dict[str, Any]:
     settled by it becomes a label at once.
 
     Raises:
-        DataError: the request has another form, or the item can't be decided by them, or not so.
+        DataError: the request has another form, or the item can't be decided by them, or not so; or it is
+            decided, and its label is refused.
     """
     asked = _read(
         request, {"id": str, "decision": (str, int, float, bool), "comment": str}, ("id", "decision")
@@ -77,8 +92,13 @@ def decide(room: Room, reviewer: str, request: Any) -> dict[str, Any]:
     made = room.reviews.decide(
         asked["id"], _name(reviewer), asked["decision"], now=room.now(), comment=asked.get("comment", "")
     )
-    if room.keep is not None:
-        room.keep(labels([made]))
+    if _refused(room, [made]):
+        raise DataError(
+            f"the decision on {made.item.id} is written down, and is no label: the labels refuse it",
+            where="id",
+            why="another label has its event_id",
+            fix="nothing to decide again; tell who runs the server, whose log says more",
+        )
     return {"item": shown(made, reviewer)}
 
 
@@ -165,7 +185,7 @@ def labels(items: Sequence[Reviewed]) -> list[dict[str, Any]]:
             "label": i.decision,
             "weight": 1.0 / i.item.chance,
             "source": SOURCE,
-            "event_id": f"{SOURCE} {i.item.id}",
+            "event_id": f"{EVENT}{i.item.id}",
         }
         for i in items
         if i.state is State.DECIDED and i.item.source == TRAFFIC
@@ -175,16 +195,21 @@ def labels(items: Sequence[Reviewed]) -> list[dict[str, Any]]:
 def settle(room: Room, store: Store, *, actor: str) -> dict[str, int]:
     """Write in the ledger what was settled since the last time, and hand the decisions on as labels (again,
     where they were: who keeps labels knows them by name). Killed on the way, it is done again
-    from there; a part may then be told twice in the ledger, with the same digest.
+    from there; a part may then be told twice in the ledger, with the same digest. A decision that is refused
+    as a label is told in the log, and stays to be settled.
 
     Returns how many items were decided, expired and overturned.
     """
     room.reviews.expire(now=room.now())
     total = {"decided": 0, "expired": 0, "overturned": 0}
-    while found := room.reviews.settled():
+    left: set[str] = set()
+    while found := _settled(room, left):
+        if gone := _refused(room, found):
+            left |= gone
+            found = [i for i in found if i.item.id not in gone]
+        if not found:
+            continue
         made = [i for i in found if i.state is State.DECIDED]
-        if room.keep is not None and (rows := labels(made)):
-            room.keep(rows)
         counts = {
             "decided": len(made),
             "expired": len(found) - len(made),
@@ -202,6 +227,26 @@ def settle(room: Room, store: Store, *, actor: str) -> dict[str, int]:
         room.reviews.collected([i.item.id for i in found])
         total = {k: v + counts[k] for k, v in total.items()}
     return total
+
+
+def _settled(room: Room, left: set[str]) -> list[Reviewed]:
+    """What is to be collected, but for what is left where it is."""
+    found = room.reviews.settled(limit=_AT_ONCE + len(left))
+    return [i for i in found if i.item.id not in left]
+
+
+def _refused(room: Room, items: Sequence[Reviewed]) -> set[str]:
+    """Hand decisions on as labels; the ids of those that are refused, each told in the log."""
+    rows = labels(items)
+    if room.keep is None or not rows or not room.keep(rows).refused:
+        return set()
+    gone = set()
+    for row in rows:  # one by one, to know which: those that were kept are known by name
+        if (one := room.keep([row])).refused:
+            gone.add(row["id"])
+            why = "; ".join(str(p) for p in one.problems)
+            _LOG.warning("the decision on %s is refused as a label: %s", row["id"], why)
+    return gone
 
 
 class Settler:
