@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,7 +17,9 @@ from serve_releases import LONG_TAIL, Release, published, requests
 from served import Running, served
 from test_answer import ROW, same
 
+from headrace.core.schema import CSV_NULLS
 from headrace.serve.answer import Answerer
+from headrace.serve.files import open_source
 from headrace.serve.http.app import make_app
 
 ASK = """
@@ -150,12 +154,44 @@ def test_csv_as_pandas_writes_it(client: Client, binary: Release) -> None:
         ("distance\ninf", 422, "distance"),
         ("night\nyes", 422, "night"),
         ("distance\n" + "9" * 400, 422, "distance"),
+        ("distance\n1_000", 422, "distance"),
+        ("distance\n１２", 422, "distance"),
+        ("distance\n0x10", 422, "distance"),
+        (b"distance\n" + b"1\n" * 20_000 + b'"\xff', 413, ""),  # read no further
     ],
 )
 def test_odd_csv(client: Client, text: str | bytes, status: int, where: str) -> None:
     response = client.post("/invocations", content=text, headers={"Content-Type": "text/csv"})
     assert response.status_code == status
     assert where in {e["where"] for e in response.json()["errors"]}
+
+
+def test_a_field_of_csv_is_what_files_to_score_have(binary: Release, tmp_path: Path) -> None:
+    """The same cells, read by `headrace predict` and asked here: null, a number, or a mistake of its row."""
+    serving = replace(binary.serving, nulls=("k.A.",))
+    manifest = replace(binary.manifest, serving=serving)
+    client = Client(make_app(binary.store, manifest, binary.name))
+    cells = [*CSV_NULLS, "k.A.", "1_000", "１２", "+5", " 7 ", "1e5", ".5", "0x10", "--5", "na", "far"]
+    header, asked = ",".join(ROW), {}
+    for column in ("carrier", "distance"):
+        lines = [",".join(f'"{v}"' for v in {**ROW, column: cell}.values()) for cell in cells]
+        file = tmp_path / f"{column}.csv"
+        file.write_text("\n".join([header, *lines]).replace("None", ""))
+        source = open_source(
+            file, serving.event_types(), zone=serving.zone, keys=frozenset(), nulls=serving.nulls
+        )
+        (chunk,) = source.chunks()
+        values = chunk.columns[column].to_pylist()
+        for at, cell in enumerate(cells):
+            body = "\n".join([header, lines[at]]).replace("None", "")
+            told = client.post("/invocations", content=body, headers={"Content-Type": "text/csv"})
+            if at in chunk.bad:
+                assert (told.status_code, told.json()["errors"][0]["where"]) == (422, column), cell
+                continue
+            plain = client.post("/predict", json={**ROW, column: values[at]})
+            asked[column, cell] = answered(told)[0]
+            assert same([asked[column, cell]], [answered(plain)]), cell
+    assert len(asked) == 2 * len(cells) - 6 and asked["carrier", "NA"] == asked["carrier", ""]
 
 
 @pytest.mark.parametrize(

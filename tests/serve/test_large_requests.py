@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import httpx
+import pytest
 from asgi_client import Client, answered
 from desk_world import Kept
 from serve_releases import Release, requests
@@ -44,3 +47,51 @@ def test_what_is_wrong_in_a_large_request_is_told_as_in_a_small_one(binary: Rele
     assert client.post("/predict", json={"rows": "x" * LARGE}).status_code == 422
     assert client.post("/predict", content=b"[%b{}]" % (b"{}," * LARGE)).status_code == 413
     assert client.post("/predict", content=b" " * LARGE).status_code == 400
+
+
+ROWS = 60_000
+LARGE_BODIES = {
+    "/invocations": [
+        (b'{"inputs": [' + b'{"distance": NaN},' * ROWS + b"{}]}", "application/json", 413),
+        (b"distance," + b"x" * 100 + b"\n" + (b"a" * 600 + b"\n") * 9_000, "text/csv", 422),
+    ],
+    "/v2/models/flights/infer": [
+        (
+            b'{"inputs": [{"name": "distance", "datatype": "FP64", "shape": [%d], "data": [%b1]}]}'
+            % (20 * ROWS, b"1," * (20 * ROWS - 1)),
+            "application/json",
+            413,
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "media", "status"), [(path, *one) for path, sent in LARGE_BODIES.items() for one in sent]
+)
+def test_others_have_their_turn_while_a_large_body_is_read(
+    binary: Release, path: str, body: bytes, media: str, status: int
+) -> None:
+    app = make_app(binary.store, binary.manifest, binary.name)
+
+    async def asked() -> tuple[int, int]:
+        turns, done = 0, False
+
+        async def other() -> None:
+            nonlocal turns
+            while not done:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(other())
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://test"
+        ) as client:
+            response = await client.post(path, content=body, headers={"Content-Type": media})
+        done = True
+        await beside
+        return response.status_code, turns
+
+    answer, turns = asyncio.run(asked())
+    assert answer == status
+    assert turns > 100  # in one go there is none

@@ -24,6 +24,9 @@ class Type(StrEnum):
 NULL_TEXT = "\x00"
 """Null in a text tensor. A value that holds it is refused at ingest and by the request decoder."""
 
+CSV_NULLS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan")
+"""What is null in a CSV file, wherever one is read."""
+
 NULL_TIME = -(2**63)
 """Null in a time tensor (int64 microseconds)."""
 

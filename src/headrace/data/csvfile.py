@@ -23,12 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from headrace.core.errors import DataError, Problem
+from headrace.core.schema import CSV_NULLS
 from headrace.data.raw import Raw, Retyped
 from headrace.data.times import formats_of
 from headrace.graph.buffers import stream, text_array, texts
-
-NULLS = ("", "NA", "N/A", "null", "NULL", "NaN", "nan")
-"""What is null in a CSV file."""
 
 SAMPLE = 20_480
 _BLOCK = 1 << 20
@@ -47,7 +45,7 @@ class _Csv:
     header: tuple[str, ...]
     types: tuple[pa.DataType, ...] = ()
     decimal: str = "."
-    nulls: tuple[str, ...] = NULLS
+    nulls: tuple[str, ...] = CSV_NULLS
 
     def names(self) -> list[str]:
         """Column names; a column without one is called by its place, as `column0`."""
@@ -73,7 +71,7 @@ def open_csv(
     files: Sequence[Path], labels: Sequence[str], *, decimal: str = ".", nulls: Sequence[str] = ()
 ) -> Raw:
     """Open CSV files of one header as one source. `labels` are the files' names for messages, `decimal` is
-    what stands before fractions, `nulls` are spellings of null beside `NULLS`.
+    what stands before fractions, `nulls` are spellings of null beside `CSV_NULLS`.
 
     Raises:
         DataError: a file is empty, has another header than the first, is no UTF-8, or its sample is ragged.
@@ -87,7 +85,7 @@ def open_csv(
                 where=f"{label}:1",
                 fix=f"give every file the columns {', '.join(header)}",
             )
-    spelled = (*NULLS, *nulls)
+    spelled = (*CSV_NULLS, *nulls)
     source = _Csv(tuple(files), tuple(labels), delimiter, tuple(header), decimal=decimal, nulls=spelled)
     if len({h.lower() for h in source.names()}) < len(header):
         # Left to the plan of columns, which names them.

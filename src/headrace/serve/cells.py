@@ -32,7 +32,8 @@ Reasons = dict[int, list[str]]
 """Position in a batch -> why the row can't be scored."""
 
 _TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE")
-_NUMBER = r"^\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*$|^\s*[-+]?(?i:inf|infinity|nan)\s*$"
+NUMBER = r"^\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*$|^\s*[-+]?(?i:inf|infinity|nan)\s*$"
+"""What is read as a number in a text, as at ingest; for RE2, or Python's `re` with ASCII."""
 _SHOWN = 60
 
 
@@ -183,7 +184,7 @@ def _numbers(name: str, given: Array, reasons: Reasons, *, whole: bool, decimal:
     try:
         doubles = values.cast(pa.float64())
     except pa.ArrowInvalid:
-        readable = fixed(pc.match_substring_regex(values, _NUMBER)) | ~known(values)
+        readable = fixed(pc.match_substring_regex(values, NUMBER)) | ~known(values)
         bad = np.flatnonzero(~readable).tolist()
         mark(reasons, name, dict(zip(bad, texts(_picked(given, bad)), strict=True)), "is no number")
         # blanks around a number are no mistake, as in ingest

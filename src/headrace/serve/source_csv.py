@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from headrace.core.errors import DataError, Problem
-from headrace.core.schema import Type
-from headrace.data.csvfile import NULLS
+from headrace.core.schema import CSV_NULLS, Type
 from headrace.data.times import Format
 from headrace.graph.buffers import stream, texts
 from headrace.serve.cells import Reasons, from_bytes, from_text, time_format
@@ -53,7 +52,7 @@ def open_csv_rows(
     """Open a CSV file: see `source.open_source`."""
     delimiter, header = _dialect(path)
     require_columns(path, types, header)
-    spelled = (*NULLS, *nulls)
+    spelled = (*CSV_NULLS, *nulls)
     times = [n for n, kind in types.items() if kind is Type.TIME]
     formats = _formats(path, delimiter, times, spelled)
     opened = _Csv(path, delimiter, tuple(header), types, formats, zone, keys, decimal, spelled)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -22,10 +22,26 @@ MOST_EXPLAINED = 100
 """Rows of a request whose answers are explained: each takes thousands of answers."""
 LARGE = 1 << 18
 """Bytes of a body that is not read in one go."""
+_T = TypeVar("_T")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _WORDS = {"": True, "true": True, "false": False}
 # A string (an open one to the end, so that no body is scanned twice), or a number that only Python writes.
 _ODD = re.compile(rb'"(?:[^"\\]|\\.)*+"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+
+
+class Reading:
+    """Reads bodies: a large one by a thread, beside which others have their turn. One at a time, since what
+    is read of it takes many times its memory."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def read(self, body: bytes, work: Callable[[], _T]) -> _T:
+        """What `work` makes of this body, and what it raises."""
+        if len(body) < LARGE:
+            return work()
+        async with self._turn:
+            return await asyncio.to_thread(work)
 
 
 def champion(desk: Desk) -> Served:
@@ -95,7 +111,7 @@ def python_json(call: Call) -> Any:
     except Refused:
         if b"NaN" not in call.body and b"Infinity" not in call.body:
             raise
-    return replace(call, body=_ODD.sub(_plain, call.body)).json()
+    return replace(call, body=_plain(call.body)).json()
 
 
 async def sliced_json(desk: Desk, call: Call) -> Any:
@@ -148,11 +164,15 @@ def rows_of(columns: Mapping[str, Sequence[Any]], rows: int) -> list[dict[str, A
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def _plain(found: re.Match[bytes]) -> bytes:
-    text = found.group()
-    if text[:1] == b'"':
-        return text
-    return b"null" if text.endswith(b"NaN") else b'{"%s":true}' % text
+def _plain(body: bytes) -> bytes:
+    told, at = bytearray(), 0  # not `sub`, which holds a piece for every string until the end
+    for odd in _ODD.finditer(body):
+        text = odd.group()
+        if text[:1] != b'"':
+            told += body[at : odd.start()]
+            told += b"null" if text.endswith(b"NaN") else b'{"%s":true}' % text
+            at = odd.end()
+    return bytes(told + body[at:])
 
 
 def _short(value: Any) -> str:

@@ -1,26 +1,34 @@
 """MLflow's scoring protocol: POST /invocations, GET /ping and /version.
 
 Follows mlflow 3's `pyfunc/scoring_server`: JSON with one of dataframe_split, dataframe_records, instances and
-inputs (and `params` beside it), or CSV as `DataFrame.to_csv` writes it. A NaN is null, as pandas means it.
+inputs (and `params` beside it), or CSV as `DataFrame.to_csv` writes it, whose fields mean
+what they mean at ingest. A NaN is null, as pandas means it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from headrace._version import __version__
 from headrace.core.errors import DataError, Problem, did_you_mean
-from headrace.core.schema import Type
+from headrace.core.schema import CSV_NULLS, Type
+from headrace.serve.cells import NUMBER
 from headrace.serve.desk.desk import Desk
-from headrace.serve.http.asking import asked_of, champion, python_json, rows_of
+from headrace.serve.http.asking import Reading, asked_of, champion, python_json, rows_of
 from headrace.serve.http.endpoint import Call, Endpoint, Refused, Reply, json_reply
 from headrace.serve.http.health import Health
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 PARAMS = ("route", "release", "explain")
+_Asked = tuple[list[Any], Mapping[str, Any]]
+"""Rows and params."""
+_NUMBER = re.compile(NUMBER, re.ASCII)
 _TRUTHS = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 
 _RECORDS = {"$ref": "#/components/schemas/RowList"}
@@ -70,15 +78,18 @@ _VERSION = {"answers": {"200": {"text/plain": {"type": "string"}}}}
 
 def invocations(desk: Desk, health: Health) -> list[Endpoint]:
     """The endpoints."""
+    reading = Reading()
 
     async def invoke(call: Call) -> Reply:
         served = champion(desk)
         types = served.answerer.types
-        params: Mapping[str, Any] = {}
+        work: Callable[[], _Asked]
         if _media(call) == "text/csv":
-            rows = _csv_rows(call.body, types, served.manifest.serving.nulls)
+            nulls = {*CSV_NULLS, *served.manifest.serving.nulls}
+            work = partial(_csv_rows, call.body, types, nulls, served.manifest.plan.rows)
         else:
-            rows, params = _json_rows(python_json(call), tuple(types))
+            work = partial(_json_rows, call, tuple(types))
+        rows, params = await reading.read(call.body, work)
         asked = asked_of(
             desk,
             call,
@@ -125,8 +136,9 @@ def _media(call: Call) -> str:
     return media
 
 
-def _json_rows(body: Any, names: Sequence[str]) -> tuple[list[Any], Mapping[str, Any]]:
+def _json_rows(call: Call, names: Sequence[str]) -> _Asked:
     """Rows and params of a JSON body."""
+    body = python_json(call)
     told = [f for f in FORMATS if isinstance(body, dict) and f in body]
     if len(told) != 1:
         raise Refused(422, f"the body is an object with exactly one of {', '.join(FORMATS)}")
@@ -210,12 +222,13 @@ def _column_rows(given: Mapping[str, Any], form: str) -> list[dict[str, Any]]:
     return rows_of(given, most)
 
 
-def _csv_rows(body: bytes, types: Mapping[str, Type], nulls: Collection[str]) -> list[dict[str, Any]]:
-    """Rows of a CSV file with a header. Empty fields, and what the release's data spell so, are null; a first
-    column without a name is pandas' index and left out."""
+def _csv_rows(body: bytes, types: Mapping[str, Type], nulls: Collection[str], most: int) -> _Asked:
+    """Rows of a CSV file with a header, which is read no further than to the row beyond `most`. Fields among
+    `nulls` are null, as at ingest; a first column without a name is pandas' index and left out."""
     try:
-        lines = csv.reader(io.StringIO(body.decode(), newline=""), strict=True)
-        header, *cells = [line for line in lines if line] or [[]]
+        text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8", newline="")
+        lines = csv.reader(text, strict=True)
+        header, *cells = [*islice((line for line in lines if line), most + 2)] or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Refused(400, f"the body is no CSV: {error}") from None
     if not header:
@@ -224,24 +237,24 @@ def _csv_rows(body: bytes, types: Mapping[str, Type], nulls: Collection[str]) ->
         raise Refused(422, "no column of the release is in the header", where="line 1")
     if len(set(header)) < len(header):
         raise Refused(422, "a column is there twice", where="line 1")
-    return [
+    if len(cells) > most:
+        raise Refused(413, f"more than {most:,} rows in one request", fix=f"send at most {most:,}")
+    rows = [
         {n: _cell(v, types.get(n), nulls) for n, v in row.items() if n}
         for row in _placed(cells, header, "rows")
     ]
+    return rows, {}
 
 
 def _cell(text: str, kind: Type | None, nulls: Collection[str]) -> Any:
     """A field as the column's type; as text where it can't be, so that the row's mistake is named."""
-    if text == "" or text in nulls:
+    if text in nulls:
         return None
     if kind is Type.BOOL:
         return _TRUTHS.get(text, text)
-    if kind is not Type.NUMBER:
+    if kind is not Type.NUMBER or not _NUMBER.fullmatch(text):
         return text
-    try:
-        value = int(text) if text.lstrip("+-").isdecimal() and len(text) < 300 else float(text)
-    except ValueError:
-        return text
+    value = int(text) if text.lstrip("+-").isdecimal() and len(text) < 300 else float(text)
     if value != value:
         return None
     return text if value in (float("inf"), float("-inf")) else value

@@ -9,6 +9,7 @@ extension_binary_data.md are what this follows. The shell adds the member `error
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from headrace._version import __version__
 from headrace.serve.desk.desk import Desk
-from headrace.serve.http.asking import asked_of, python_json, rows_of
+from headrace.serve.http.asking import Reading, asked_of, python_json, rows_of
 from headrace.serve.http.endpoint import JSON, KNOWN, Call, Endpoint, Handler, Refused, Reply, json_reply
 from headrace.serve.http.health import Health
 from headrace.serve.http.tensors import (
@@ -125,6 +126,7 @@ _INFER = {
 
 def v2(desk: Desk, health: Health) -> list[Endpoint]:
     """The endpoints."""
+    reading = Reading()
 
     def server(_: Call) -> Reply:
         return json_reply({"name": "headrace", "version": __version__, "extensions": list(EXTENSIONS)})
@@ -155,9 +157,7 @@ def v2(desk: Desk, health: Health) -> list[Endpoint]:
 
     async def infer(call: Call) -> Reply:
         served = _served(desk, call)
-        request, tail = _split(call)
-        inputs, wanted, parameters = _parts(request)
-        columns, rows = columns_of(inputs, tail)
+        request, wanted, parameters, (columns, rows) = await reading.read(call.body, partial(_read, call))
         asked = asked_of(
             desk,
             call,
@@ -217,6 +217,15 @@ def _served(desk: Desk, call: Call) -> Served:
         fix = f"there are {', '.join(scene.served)}"
         raise Refused(404, "there is no such version", where="version", fix=fix)
     return scene.served[version]
+
+
+def _read(
+    call: Call,
+) -> tuple[dict[str, Any], list[Any] | None, Mapping[str, Any], tuple[dict[str, list[Any]], int]]:
+    """The request object, wanted outputs and parameters, and the columns with how many rows they have."""
+    request, tail = _split(call)
+    inputs, wanted, parameters = _parts(request)
+    return request, wanted, parameters, columns_of(inputs, tail)
 
 
 def _split(call: Call) -> tuple[dict[str, Any], bytes]:
