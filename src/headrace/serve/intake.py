@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from headrace.core.codec import to_plain
 from headrace.core.errors import DataError, Problem, did_you_mean
-from headrace.core.feed import Feed
-from headrace.core.online import Filled, Outcome
-from headrace.core.ports import OnlineStore, Store
+from headrace.core.online import Outcome
+from headrace.core.ports import OnlineStore
 from headrace.core.schema import NULL_TIME, Type
 from headrace.data.cells import Value, column
 from headrace.data.online.facts import Facts, name_of, plain_values
-from headrace.data.online.replay import replay
 from headrace.data.privacy.redact import Treatment, treat
 from headrace.graph.buffers import Array
 from headrace.graph.rows import RowEncoder, sort_of
@@ -64,22 +62,15 @@ class Intake:
 
     def __init__(
         self,
-        store: Store,
         online: OnlineStore,
         serving: Serving,
-        feeds: Mapping[str, Feed],
+        facts: Mapping[str, Facts],
         secret: bytes,
+        kept: Callable[[], None],
     ) -> None:
-        self._online = online
-        self._tables = {
-            table: _Table(store, online, serving, feed, secret) for table, feed in sorted(feeds.items())
-        }
-
-    def catch_up(self) -> None:
-        """Put facts that other processes took where this release looks for them."""
-        there = self._online.streams()
-        for table in self._tables.values():
-            table.catch_up(there)
+        """facts: makes facts of each table's rows. kept: called when facts were kept, before `take` ends."""
+        self._tables = {table: _Table(online, serving, made, secret) for table, made in sorted(facts.items())}
+        self._kept = kept
 
     def take(self, body: Any) -> Taken:
         """Facts as sent: `{"table": ..., "rows": [...]}`, or a list of such.
@@ -94,6 +85,9 @@ class Intake:
         taken = Taken()
         for where, table, rows in groups:
             self._tables[table].take(rows, where, taken)
+        # Also for what was known before: it may be sent again because its first time ended midway.
+        if taken.new or taken.known:
+            self._kept()
         return taken
 
 
@@ -136,13 +130,11 @@ def _groups(body: Any, tables: Mapping[str, object]) -> list[tuple[str, str, lis
 class _Table:
     """Takes facts of one table."""
 
-    def __init__(
-        self, store: Store, online: OnlineStore, serving: Serving, feed: Feed, secret: bytes
-    ) -> None:
+    def __init__(self, online: OnlineStore, serving: Serving, facts: Facts, secret: bytes) -> None:
+        feed = facts.feed
         source = serving.sources[feed.table]
-        graph = None if feed.graph is None else store.get(feed.graph).read_bytes()
         self._online = online
-        self._facts = Facts(feed, graph, online.codes)
+        self._facts = facts
         self._types = types_before(serving, feed.table)
         self._dropped = frozenset(source.dropped) - set(self._types)
         self._treated = {n: Treatment(t.do, length=t.length) for n, t in source.treated.items()}
@@ -152,12 +144,6 @@ class _Table:
         self._secret = secret
         self._streams = [s.name for s in feed.streams]
         self._named = EVENT_ID not in self._types
-
-    def catch_up(self, there: Mapping[str, Filled]) -> None:
-        """Put facts that arrived without these streams into them."""
-        last = self._online.freshness(self._facts.feed.table).last
-        behind = {s: there[s].upto for s in self._streams if there[s].upto < last}
-        replay(self._online, self._facts, behind)
 
     def take(self, rows: Sequence[Any], where: str, taken: Taken) -> None:
         """Keep the rows that can be kept, and count."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -69,16 +69,30 @@ Load = Callable[[ReleaseView], Served]
 """Loads a release and answers once with it. Takes as long as that takes; called from a thread of its own."""
 
 
+def _heedless(_: Iterable[Served]) -> None:
+    """Nobody wants to know."""
+
+
 class Live:
-    """Holds the scene. `scene` may be read by any thread at any time: it is replaced as a whole."""
+    """Holds the scene. `scene` may be read by any thread at any time: it is replaced as a whole.
+
+    heed: called with a release before it first answers, with all that are loaded once they are, and with them
+    again now and then; in the thread that loads releases, so it may take its time. It must not raise.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
+        self.heed: Callable[[Iterable[Served]], None] = _heedless
 
     @classmethod
     def pinned(cls, served: Served) -> Live:
         """One release, whatever the ledger says."""
         return cls(Scene(served.release, {served.release: served}, {DEFAULT: Route()}))
+
+    @property
+    def loaded(self) -> tuple[Served, ...]:
+        """The releases that answer, and those that may at any moment, as they are kept ready."""
+        return tuple(self.scene.served.values())
 
     @property
     def trouble(self) -> str:
@@ -140,6 +154,12 @@ class Following(Live):
         for thread in self._threads:
             thread.start()
 
+    @property
+    def loaded(self) -> tuple[Served, ...]:
+        """See `Live.loaded`."""
+        with self._lock:
+            return tuple(self._loaded.values())
+
     def told(self, *, whys: bool) -> str:
         """See `Live.told`."""
         failed = [f"{name}: {why if whys else 'not loaded'}" for name, (why, _) in dict(self._failed).items()]
@@ -184,6 +204,7 @@ class Following(Live):
             self._wanting.wait(timeout=_AGAIN)
             self._wanting.clear()
             if not self._stop.is_set():
+                self.heed(self.loaded)
                 self._load_missing()
 
     def _load_missing(self) -> None:
@@ -213,10 +234,12 @@ class Following(Live):
             with self._lock:
                 self._failed[view.release] = (_line(error), time.monotonic() + _AGAIN)
             return
+        self.heed([served])
         with self._lock:
             self._loaded[view.release] = served
             self._failed.pop(view.release, None)
             self._swap()
+        self.heed(self.loaded)
 
     def _swap(self) -> None:
         """Put the newest scene that can be. With the lock held."""

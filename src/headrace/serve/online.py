@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headrace.core.clock import Clock, from_micros, iso, micros
 from headrace.core.feed import Feed
-from headrace.core.ports import OnlineStore
+from headrace.core.ports import OnlineStore, Store
 from headrace.data.cells import Value
 from headrace.data.online.ask import MISSING, STALE, Rows, histories_of
+from headrace.data.online.facts import Facts
+from headrace.data.online.replay import replay
 from headrace.release.feeds import newest_of, ready, unfed
 from headrace.release.manifest import Serving
+
+_AGAIN = 5.0
+"""Seconds before facts of a table that could not be put where a release looks are tried again."""
 
 
 class Online:
@@ -32,6 +39,52 @@ class Online:
             if t in self.feeds
         }
         self._ages = {t: age for t in self.feeds if (age := serving.sources[t].max_age_us) is not None}
+        self._behind: dict[str, float] = {}  # when a table whose facts can't be put is tried again
+        self._facts: dict[str, Facts] | None = None
+        self._lock = threading.Lock()  # of the two above
+
+    def facts(self, store: Store) -> Mapping[str, Facts]:
+        """By table what makes facts of its rows; `store` has the graphs that compute their values."""
+        with self._lock:
+            return self._made(store)
+
+    def catch_up(self, store: Store) -> None:
+        """Put facts that arrived without this release where it looks for them; `store` as for `facts`. Where
+        nothing is to be done it costs two reads. Of a table whose facts can't be put there every column is
+        told as stale, until they can; it is tried again after a while.
+
+        Raises:
+            HeadraceError: the online store, or a graph, can't be read.
+            Exception: the first of what became of putting them; the other tables are seen to nevertheless.
+        """
+        with self._lock:
+            made = self._made(store)
+            # Before the streams are looked at: what is put meanwhile then doesn't seem to be missing.
+            last = {t: self.store.freshness(t).last for t in self.feeds}
+            there = self.store.streams()
+            troubles = []
+            for table, feed in self.feeds.items():
+                if self._behind.get(table, 0.0) > time.monotonic():
+                    continue
+                upto = {s.name: there[s.name].upto for s in feed.streams}
+                try:
+                    replay(self.store, made[table], {s: n for s, n in upto.items() if n < last[table]})
+                except Exception as error:  # noqa: BLE001  raised below, when the other tables are seen to
+                    self._behind[table] = time.monotonic() + _AGAIN
+                    troubles.append(error)
+                else:
+                    self._behind.pop(table, None)
+            if troubles:
+                raise troubles[0]
+
+    def _made(self, store: Store) -> dict[str, Facts]:
+        """See `facts`. With the lock held."""
+        if self._facts is None:
+            self._facts = {}
+            for table, feed in self.feeds.items():
+                graph = None if feed.graph is None else store.get(feed.graph).read_bytes()
+                self._facts[table] = Facts(feed, graph, self.store.codes)
+        return self._facts
 
     def rows(
         self,
@@ -69,7 +122,10 @@ class Online:
         return found
 
     def _old(self, table: str, moments: Sequence[int | None]) -> list[bool] | None:
-        """Whether the table's newest fact is older than it may be, at each moment (none later than now)."""
+        """Whether the table's newest fact is older than it may be, at each moment (none later than now), or
+        facts of it could not be put where this release looks."""
+        if table in self._behind:
+            return [True] * len(moments)
         age = self._ages.get(table)
         if age is None:
             return None
