@@ -52,8 +52,8 @@ def test_at_least_eight_of_ten_years_recover(tmp_path: Path) -> None:
 
 
 def _ledger_tells_it(folder: Path, story: Any) -> None:
-    """Window judged, alert opened, job queued for it; then the job that made a release (the first may have been
-    blocked by a gate) queued, taken, its release promoted, and finished: in this order."""
+    """Window judged, alert opened, job queued for it; then the job that made a release (the first may have
+    been blocked by a gate) queued, taken, its release promoted, and finished: in this order."""
     from headrace.project import Project
 
     project = Project(folder)
