@@ -82,7 +82,7 @@ def watch(ctx: click.Context, folder: str, once: bool, every: str, attached: boo
                     raise
                 # A full disk, a part that is being restored: nothing is lost, and it is tried again.
                 click.echo(f"error: {error}", err=True)
-            except Exception:
+            except Exception:  # the watch tick: one look that fails must not end all that would follow
                 if once:
                     raise
                 _LOG.exception("a look at the traffic failed")
